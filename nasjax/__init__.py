@@ -1,0 +1,3 @@
+"""Neural architecture search as pure JAX functions."""
+
+__version__ = "0.1.0"

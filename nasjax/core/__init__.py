@@ -1,0 +1,1 @@
+"""Types, errors, arrays on disk, checkpoints, logs: what every other folder uses."""

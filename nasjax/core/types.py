@@ -1,0 +1,103 @@
+"""The types every space, benchmark and search algorithm speaks.
+
+Sizes: B batch, N nodes, E edges, G genes, M neighbours, Q proposals, T epochs.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+
+Array = jax.Array
+Key = jax.Array
+
+LAST = -1
+"""`Proposal.epochs` value that means "train to the end"."""
+
+
+class Graph(NamedTuple):
+    """A dense, padded directed acyclic graph.
+
+    A space whose architecture has several cells puts a leading cell axis on every
+    field.
+
+    Attributes:
+      adjacency: `[N, N]`, row = from, column = to; padding nodes have no edges.
+      ops: int32 `[N]`, operation id of each node, -1 on padding.
+      num_nodes: int32 `[]`, how many leading nodes are real.
+    """
+
+    adjacency: Array
+    ops: Array
+    num_nodes: Array
+
+
+class SearchSpace(NamedTuple):
+    """Pure functions of one architecture (callers vmap) and static facts.
+
+    An encoding that changes how architectures are drawn returns
+    `space._replace(sample=..., mutate=...)`.
+
+    Attributes:
+      name: registry name.
+      num_genes: G, length of the int32 gene vector.
+      op_names: names of the operations in the order of their gene values.
+      size: number of encodings, or of unique cells where that is what is published.
+      sample: `(key) -> arch [G]`.
+      mutate: `(key, arch [G]) -> arch [G]`, always valid.
+      neighbors: `(arch [G]) -> (archs [M, G], mask [M])`.
+      is_valid: `(arch [G]) -> bool []`.
+      to_graph: `(arch [G]) -> Graph`.
+      fingerprint: `(arch [G]) -> uint32 [2]`, equal for isomorphic architectures.
+      format_arch: host function, gene vector to the official notation.
+      parse_arch: host function, the inverse; raises `UnknownArchitecture`.
+    """
+
+    name: str
+    num_genes: int
+    op_names: tuple[str, ...]
+    size: int | None
+    sample: Callable[[Key], Array]
+    mutate: Callable[[Key, Array], Array]
+    neighbors: Callable[[Array], tuple[Array, Array]]
+    is_valid: Callable[[Array], Array]
+    to_graph: Callable[[Array], Graph]
+    fingerprint: Callable[[Array], Array]
+    format_arch: Callable[[Any], str]
+    parse_arch: Callable[[str], Any]
+
+
+class Evaluation(NamedTuple):
+    """What one training of one architecture returns.
+
+    Attributes:
+      valid: float32 `[]`, score on the validation split, higher is better.
+      test: float32 `[]`, score on the test split, higher is better.
+      cost: float32 `[]`, (simulated) seconds of the epochs that were not yet paid.
+      curve: float32 `[T]`, validation score at the end of each epoch, NaN after the
+        epoch that was asked for.
+    """
+
+    valid: Array
+    test: Array
+    cost: Array
+    curve: Array
+
+
+class Proposal(NamedTuple):
+    """A batch of trainings that a search algorithm asks for.
+
+    Attributes:
+      archs: int32 `[Q, G]`.
+      epochs: int32 `[Q]`, train until this many epochs are completed; `LAST`: to
+        the end.
+      mask: bool `[Q]`, False where the slot is unused.
+      trial: int32 `[Q]`, names one training; the same when it is continued.
+      trained: int32 `[Q]`, how many of its epochs are already paid.
+    """
+
+    archs: Array
+    epochs: Array
+    mask: Array
+    trial: Array
+    trained: Array

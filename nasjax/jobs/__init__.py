@@ -1,0 +1,1 @@
+"""One file a launch script: plain arguments in, `result.json` out."""

@@ -1,0 +1,1 @@
+"""Networks an architecture stands for, and the primitives they are built of."""
