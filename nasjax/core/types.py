@@ -51,6 +51,8 @@ class SearchSpace(NamedTuple):
       fingerprint: `(arch [G]) -> uint32 [2]`, equal for isomorphic architectures.
       format_arch: host function, gene vector to the official notation.
       parse_arch: host function, the inverse; raises `UnknownArchitecture`.
+      graph_op_names: names of the ids in `Graph.ops`, inputs and outputs included.
+      gene_ranges: lowest and highest value of each gene, `G` pairs.
     """
 
     name: str
@@ -65,6 +67,8 @@ class SearchSpace(NamedTuple):
     fingerprint: Callable[[Array], Array]
     format_arch: Callable[[Any], str]
     parse_arch: Callable[[str], Any]
+    graph_op_names: tuple[str, ...] = ()
+    gene_ranges: tuple[tuple[int, int], ...] = ()
 
 
 class Evaluation(NamedTuple):

@@ -1,0 +1,347 @@
+"""Reads pickles of plain data; nothing a file names is ever imported or called.
+
+Every unpickling in nasjax goes through `load`. A pickle can only reach the callables
+of an allow-list that the caller passes, and those are stand-ins written here or by
+the reader, never the objects of that name. `NUMPY` is the list for numpy arrays,
+scalars and ordered dictionaries.
+
+Not defended against: a pickle that merely takes long, such as one whose dictionary
+keys are deeply nested tuples.
+"""
+
+import contextlib
+import copyreg
+import io
+import math
+import os
+import pathlib
+import pickle
+import re
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from nasjax.core import pickle_scan
+from nasjax.core.errors import DataError
+
+AllowList = Mapping[tuple[str, str], Callable]
+"""`(module, name)` as the pickle writes it, to what stands in for it."""
+
+Source = str | os.PathLike[str] | bytes | BinaryIO
+
+
+def load(
+    source: Source,
+    *,
+    allow: AllowList,
+    max_bytes: int = 2**31,
+    name: str = "",
+    persistent_load: Callable[[Any], Any] | None = None,
+    encoding: str = "bytes",
+) -> Any:
+    """Unpickles data in which only the globals of `allow` may occur.
+
+    Args:
+      source: path, open binary file or the bytes themselves.
+      allow: stand-ins by `(module, name)`. A type in it must define `__setstate__`,
+        so that a pickle cannot write its attributes (see `Stub`).
+      max_bytes: refuse longer pickles, and arrays and strings that take more in all.
+      name: what the error messages call the source; default: its path.
+      persistent_load: function of a persistent id; without it they are refused.
+      encoding: of the strings that Python 2 wrote; `"bytes"` keeps them as bytes.
+
+    Returns:
+      The object. Arrays are of a subclass of `numpy.ndarray`.
+
+    Raises:
+      DataError: the source is missing, too long, truncated or malformed, or asks for
+        anything that is not allowed; the message names what.
+    """
+    name = name or _name(source)
+    content = _read(source, max_bytes, name)
+    end = pickle_scan.check(content, name=name, persistent=persistent_load is not None)
+    # A cached extension would bypass `find_class`; the scan refuses extensions, too.
+    copyreg.clear_extension_cache()
+    stream = io.BufferedReader(io.BytesIO(content[:end]))
+    unpickler = _Unpickler(stream, encoding=encoding)
+    unpickler.restrict(allow, _Budget(max_bytes, name), persistent_load)
+    with reading(name):
+        return unpickler.load()
+
+
+@contextlib.contextmanager
+def reading(name: str) -> Iterator[None]:
+    """Turns whatever malformed content raises into a `DataError` that names it."""
+    try:
+        yield
+    except DataError:
+        raise
+    except Exception as error:  # a malformed pickle may raise almost anything
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise DataError(
+            f"{name}: not a pickle of plain data ({reason}); download it again"
+        ) from error
+
+
+def refused(name: str, module: str, attribute: str) -> DataError:
+    """Error for a global that is not on the allow-list."""
+    return DataError(
+        f"{name}: refused to load global '{module[:80]}.{attribute[:80]}': only plain "
+        "data and numpy arrays are read; get the file from its official source"
+    )
+
+
+class Stub:
+    """An inert stand-in for an instance of any class: keeps what it was given.
+
+    Attributes:
+      args: what the class was called with.
+      state: what the pickle sets as its state.
+    """
+
+    __slots__ = ("args", "state")
+    args: tuple
+    state: Any
+
+    def __new__(cls, *args: Any, **_: Any) -> "Stub":
+        stub = super().__new__(cls)
+        stub.args, stub.state = args, None
+        return stub
+
+    def __init__(self, *args: Any, **_: Any) -> None:
+        """Nothing: `__new__` keeps the arguments."""
+
+    def __setstate__(self, state: Any) -> None:
+        self.state = state
+
+
+def stub(name: str) -> type[Stub]:
+    """A subclass of `Stub` of that name, to tell the objects of a file apart."""
+    return type(name, (Stub,), {"__slots__": ()})
+
+
+class _Unpickler(pickle.Unpickler):
+    """The C unpickler, confined to an allow-list."""
+
+    def restrict(
+        self,
+        allow: AllowList,
+        budget: "_Budget",
+        persistent_load: Callable[[Any], Any] | None,
+    ) -> None:
+        self._allow, self._budget, self._persistent = allow, budget, persistent_load
+
+    def find_class(self, module: str, name: str) -> Any:
+        target = self._allow.get((module, name))
+        if target is None:
+            raise refused(self._budget.name, module, name)
+        if isinstance(target, type):
+            if not hasattr(target, "__setstate__"):
+                raise TypeError(f"allow-listed type {target} lacks __setstate__")
+            return target
+        return _Guarded(target, self._budget)
+
+    def persistent_load(self, pid: Any) -> Any:
+        if self._persistent is None:
+            raise DataError(f"{self._budget.name}: refused a persistent id")
+        return self._persistent(pid)
+
+
+class _Budget:
+    """How many bytes a file may still make us hold."""
+
+    def __init__(self, max_bytes: int, name: str):
+        self.left, self.name = max_bytes, name
+
+    def spend(self, num_bytes: int) -> None:
+        self.left -= num_bytes
+        if self.left < 0:
+            raise DataError(f"{self.name}: refused: its contents exceed the size limit")
+
+
+class _Metered:
+    """A function of the list that allocates: it takes the budget first."""
+
+    __slots__ = ("function",)
+
+    def __init__(self, function: Callable):
+        self.function = function
+
+    def __call__(self, *args: Any) -> Any:
+        return self.function(_Budget(2**31, "pickle"), *args)
+
+
+class _Guarded:
+    """What a pickle sees of an allow-listed function: it can be called, no more."""
+
+    __slots__ = ("_budget", "_function")
+
+    def __init__(self, function: Callable, budget: _Budget):
+        self._function, self._budget = function, budget
+
+    def __call__(self, *args: Any) -> Any:
+        if isinstance(self._function, _Metered):
+            return self._function.function(self._budget, *args)
+        return self._function(*args)
+
+    def __setstate__(self, state: Any) -> None:
+        raise DataError(f"{self._budget.name}: refused to change a function")
+
+
+class _ArrayType:
+    """Stands for `numpy.ndarray` itself, which pickles name but must not call."""
+
+    def __call__(self, *args: Any) -> Any:
+        raise DataError("refused to call numpy.ndarray; arrays come by _reconstruct")
+
+
+class _Dtype:
+    """Stands for a dtype of numbers, booleans or strings of fixed length."""
+
+    __slots__ = ("dtype",)
+    _PLAIN = re.compile(r"[<>=|]?(?:[biuf](?:1|2|4|8|16)|c(?:8|16)|[SU]\d{1,4})")
+    dtype: np.dtype
+
+    def __new__(cls, spec: Any = None, *_: Any) -> "_Dtype":
+        spec = spec.decode("ascii") if isinstance(spec, bytes) else spec
+        if not isinstance(spec, str) or not cls._PLAIN.fullmatch(spec):
+            raise DataError(f"refused dtype {str(spec)[:40]!r}: not plain numbers")
+        self = super().__new__(cls)
+        self.dtype = np.dtype(spec)
+        return self
+
+    def __init__(self, *_: Any) -> None:
+        """Nothing: `__new__` reads the specification."""
+
+    def __setstate__(self, state: Any) -> None:
+        """Takes numpy's state, of which only the byte order may say something."""
+        order: Any = state[1].decode() if isinstance(state[1], bytes) else state[1]
+        if order not in ("<", ">", "=", "|") or any(s is not None for s in state[2:5]):
+            raise DataError("refused a structured dtype: not plain numbers")
+        self.dtype = self.dtype.newbyteorder(order)
+
+
+class _Array(np.ndarray):
+    """An array whose state is checked before numpy sees it."""
+
+    _budget: _Budget
+
+    def __setstate__(self, state: Any) -> None:
+        *_, shape, dtype, is_fortran, data = state
+        content = data.encode("latin1") if isinstance(data, str) else data
+        plain = _plain_dtype(dtype)
+        _check_size(shape, plain, content)
+        self._budget.spend(len(content))
+        fields: Any = (shape, plain, bool(is_fortran), bytes(content))
+        super().__setstate__(fields)
+
+
+def _plain_dtype(dtype: Any) -> np.dtype:
+    if not isinstance(dtype, _Dtype):
+        raise DataError(f"refused {type(dtype).__name__} as the dtype of an array")
+    return dtype.dtype
+
+
+def _check_size(shape: Any, dtype: np.dtype, content: Any) -> None:
+    """Refuses a shape that is not exactly as large as the bytes that come with it."""
+    if not isinstance(content, bytes | bytearray):
+        raise DataError(f"refused {type(content).__name__} as the data of an array")
+    sizes = isinstance(shape, tuple) and all(type(s) is int and s >= 0 for s in shape)
+    if not sizes or len(shape) > 32:
+        raise DataError("refused an array whose shape is not a short tuple of sizes")
+    if math.prod(shape) * dtype.itemsize != len(content):
+        raise DataError(
+            f"refused an array of shape {str(shape)[:80]} and dtype {dtype} with "
+            f"{len(content)} bytes of data"
+        )
+
+
+def _reconstruct(budget: _Budget, kind: Any, shape: Any, code: Any) -> np.ndarray:
+    """`numpy.core.multiarray._reconstruct`: an empty array that awaits its state."""
+    if not isinstance(kind, _Guarded) or shape != (0,) or code not in (b"b", "b"):
+        raise DataError(f"{budget.name}: refused a malformed array")
+    array = np.ndarray.__new__(_Array, (0,), np.uint8)
+    array._budget = budget
+    return array
+
+
+def _frombuffer(
+    budget: _Budget, data: Any, dtype: Any, shape: Any, order: Any
+) -> np.ndarray:
+    """`numpy.core.numeric._frombuffer`: the array of protocol 5."""
+    plain = _plain_dtype(dtype)
+    _check_size(shape, plain, data)
+    budget.spend(len(data))
+    flat = np.frombuffer(bytes(data), plain)
+    return flat.reshape(shape, order="F" if order == "F" else "C").copy(order="K")
+
+
+def _scalar(budget: _Budget, dtype: Any, data: Any = b"") -> Any:
+    """`numpy.core.multiarray.scalar`: one numpy scalar."""
+    data = data.encode("latin1") if isinstance(data, str) else data
+    plain = _plain_dtype(dtype)
+    _check_size((), plain, data)
+    budget.spend(len(data))
+    return np.frombuffer(data, plain)[0]
+
+
+def _encode(budget: _Budget, text: Any, encoding: Any = None) -> bytes:
+    """`_codecs.encode` as protocols 0 to 2 write bytes, and in no other form."""
+    if not isinstance(text, str) or encoding not in ("latin1", "latin-1", b"latin1"):
+        raise DataError(f"{budget.name}: refused _codecs.encode with {encoding!r:.40}")
+    budget.spend(len(text))
+    return text.encode("latin1")
+
+
+def _no_bytes() -> bytes:
+    """`bytes()`, as protocols 0 to 2 write empty bytes."""
+    return b""
+
+
+def _ordered_dict(items: Any = ()) -> dict:
+    """`collections.OrderedDict` of nothing or of a list of pairs; dicts keep order."""
+    return dict(items)
+
+
+_PLAIN: dict[tuple[str, str], Callable] = {
+    ("collections", "OrderedDict"): _ordered_dict,
+    ("_codecs", "encode"): _Metered(_encode),
+    ("builtins", "bytes"): _no_bytes,
+    ("__builtin__", "bytes"): _no_bytes,
+    ("numpy", "dtype"): _Dtype,
+    ("numpy", "ndarray"): _ArrayType(),
+}
+for _core in ("numpy.core", "numpy._core"):
+    _PLAIN[f"{_core}.multiarray", "_reconstruct"] = _Metered(_reconstruct)
+    _PLAIN[f"{_core}.multiarray", "scalar"] = _Metered(_scalar)
+    _PLAIN[f"{_core}.numeric", "_frombuffer"] = _Metered(_frombuffer)
+
+NUMPY: AllowList = MappingProxyType(_PLAIN)
+"""Allow-list for numpy arrays and scalars, bytes and ordered dictionaries."""
+
+
+def _name(source: Source) -> str:
+    if isinstance(source, str | os.PathLike):
+        return os.fspath(source)
+    return str(getattr(source, "name", "")) or "pickle"
+
+
+def _read(source: Source, max_bytes: int, name: str) -> bytes:
+    """The content of the source, if it is no longer than `max_bytes`."""
+    if isinstance(source, bytes):
+        content = source
+    elif isinstance(source, str | os.PathLike):
+        try:
+            with pathlib.Path(source).open("rb") as file:
+                content = file.read(max_bytes + 1)
+        except OSError as error:
+            raise DataError(f"{name}: cannot be read ({error.strerror})") from error
+    else:
+        content = source.read(max_bytes + 1)
+    if len(content) > max_bytes:
+        raise DataError(f"{name}: refused: longer than {max_bytes} bytes")
+    if not content:
+        raise DataError(f"{name}: the file is empty; download it again")
+    return content

@@ -1,0 +1,143 @@
+"""The folder of one run: whose it is, and that only one process writes to it."""
+
+import errno
+import fcntl
+import json
+import os
+import pathlib
+from collections.abc import Collection
+from typing import Any
+
+from absl import logging
+
+from nasjax.core import errors, result
+
+CONFIG_FILE = "config.json"
+_LOCK_FILE = ".lock"
+_ABSENT = "(absent)"
+_locks: dict[pathlib.Path, int] = {}
+
+
+def claim(
+    workdir: str | os.PathLike[str],
+    config: dict[str, Any],
+    *,
+    ignore: Collection[str] = (),
+) -> bool:
+    """Takes `workdir` for a run of `config`, before anything is written there.
+
+    The first run writes `config.json`; later ones must have the same configuration.
+    The folder stays locked against other processes until this one ends (however it
+    ends) or calls `release`; the same process may claim it again.
+
+    Args:
+      workdir: the folder; made when it is missing.
+      config: nested dicts of JSON-able values.
+      ignore: dotted keys, or groups of keys, that may differ, such as `"data.dir"`.
+
+    Returns:
+      True when the folder holds an earlier run of the same configuration.
+
+    Raises:
+      errors.WorkdirError: the folder cannot be written, another process uses it, or
+        it holds a run of another configuration. It is left as it was.
+    """
+    folder = pathlib.Path(workdir)
+    config = result.to_json(config)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _lock(folder)
+    except OSError as error:
+        raise errors.WorkdirError(
+            f"{folder}: cannot be used as workdir ({error.strerror}); "
+            "choose another --workdir"
+        ) from error
+    try:
+        return _compare_or_write(folder, config, ignore)
+    except BaseException:
+        release(folder)
+        raise
+
+
+def release(workdir: str | os.PathLike[str]) -> None:
+    """Unlocks a claimed folder for other processes; harmless when it is not."""
+    descriptor = _locks.pop(pathlib.Path(workdir).resolve(), None)
+    if descriptor is not None:
+        os.close(descriptor)
+
+
+def _compare_or_write(
+    folder: pathlib.Path, config: dict[str, Any], ignore: Collection[str]
+) -> bool:
+    path = folder / CONFIG_FILE
+    if not path.exists():
+        try:
+            result.write(path, config)
+        except OSError as error:
+            raise errors.WorkdirError(
+                f"{path}: cannot be written ({error.strerror}); choose another "
+                "--workdir"
+            ) from error
+        return False
+    try:
+        earlier = result.read(path)
+    except errors.DataError as error:
+        raise errors.WorkdirError(f"{error}; use another --workdir") from error
+    difference = _first_difference(earlier, config, ignore)
+    if difference is None:
+        return True
+    key, before, now = difference
+    raise errors.WorkdirError(
+        f"{folder}: holds a run with config.{key} = {before}, not {now}; "
+        "use another --workdir or delete this one"
+    )
+
+
+def _lock(folder: pathlib.Path) -> None:
+    """Locks the folder for this process; the kernel unlocks it when it dies."""
+    key = folder.resolve()
+    if key in _locks:
+        return
+    descriptor = os.open(folder / _LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.truncate(descriptor, 0)
+        os.write(descriptor, str(os.getpid()).encode())
+    except BlockingIOError as error:
+        owner = os.read(descriptor, 20).decode(errors="replace")
+        os.close(descriptor)
+        raise errors.WorkdirError(
+            f"{folder}: process {owner or '(unknown)'} is running there; wait for it, "
+            "or use another --workdir"
+        ) from error
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
+            os.close(descriptor)
+            raise
+        logging.warning("%s cannot be locked: run one process there at a time", folder)
+    _locks[key] = descriptor
+
+
+def _first_difference(
+    earlier: dict[str, Any], config: dict[str, Any], ignore: Collection[str]
+) -> tuple[str, str, str] | None:
+    before, now = dict(_flatten(earlier)), dict(_flatten(config))
+    for key in [*now, *(key for key in before if key not in now)]:
+        parts = key.split(".")
+        if any(".".join(parts[: i + 1]) in ignore for i in range(len(parts))):
+            continue
+        old, new = before.get(key, _ABSENT), now.get(key, _ABSENT)
+        if old != new:
+            return key, old, new
+    return None
+
+
+def _flatten(config: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Values, as JSON text, by dotted key; an empty group counts as a value."""
+    items = []
+    for key, value in config.items():
+        if isinstance(value, dict) and value:
+            items += _flatten(value, f"{prefix}{key}.")
+        else:
+            items.append((f"{prefix}{key}", json.dumps(value)))
+    return items

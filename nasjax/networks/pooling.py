@@ -1,0 +1,143 @@
+"""3x3 max and average pooling with padding 1, as the NAS search spaces use them.
+
+Average pooling does not count padding; max pooling pads with minus infinity, and a tie
+goes to the first tap in row-major order, as in PyTorch.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from nasjax.networks import formulation
+
+Array = jax.Array
+
+
+def max_pool(x: Array, *, stride: int = 1) -> Array:
+    """3x3 maximum of `x` `[..., H, W, N]`; returns `[..., H / stride, W / stride, N]`."""
+    if formulation.current() == formulation.LAX:
+        return _window(x, stride, -jnp.inf, lax.max)
+    winner = lax.stop_gradient(_first_maximum(x, stride))
+    return _select(x, winner, stride)
+
+
+def avg_pool(x: Array, *, stride: int = 1) -> Array:
+    """3x3 mean over real pixels of `x` `[..., H, W, N]`; shapes as in `max_pool`."""
+    inverse = _inverse_counts(x.shape[-3], x.shape[-2], stride).astype(x.dtype)
+    inverse = inverse.reshape((1,) * (x.ndim - 3) + inverse.shape)
+    if formulation.current() == formulation.LAX:
+        return _window(x, stride, 0.0, lax.add) * inverse
+    return _sum_window(x, stride) * inverse
+
+
+def _window(x: Array, stride: int, initial: float, reducer) -> Array:  # type: ignore[no-untyped-def]
+    ones = (1,) * (x.ndim - 3)
+    return lax.reduce_window(
+        x,
+        np.asarray(initial, x.dtype),
+        reducer,
+        (*ones, 3, 3, 1),
+        (*ones, stride, stride, 1),
+        [(0, 0)] * len(ones) + [(1, 1), (1, 1), (0, 0)],
+    )
+
+
+def _inverse_counts(height: int, width: int, stride: int) -> np.ndarray:
+    def count(size: int) -> np.ndarray:
+        position = np.arange(0, size, stride)
+        return np.minimum(position + 1, size - 1) - np.maximum(position - 1, 0) + 1
+
+    return 1.0 / (count(height)[:, None, None] * count(width)[:, None])
+
+
+def _pad(x: Array, value: float) -> Array:
+    widths = [(0, 0)] * (x.ndim - 3) + [(1, 1), (1, 1), (0, 0)]
+    return jnp.pad(x, widths, constant_values=value)
+
+
+def _tap(padded: Array, i: int, j: int, stride: int) -> Array:
+    height, width = padded.shape[-3] - 2, padded.shape[-2] - 2
+    rows = slice(i, i + height - stride + 1, stride)
+    return padded[..., rows, slice(j, j + width - stride + 1, stride), :]
+
+
+def _first_maximum(x: Array, stride: int) -> Array:
+    """Index 0..8 of the winning tap, int8, shaped like the output."""
+    padded = _pad(x, -np.inf)
+    best = _tap(padded, 0, 0, stride)
+    winner = jnp.zeros(best.shape, jnp.int8)
+    for t in range(1, 9):
+        value = _tap(padded, t // 3, t % 3, stride)
+        winner = jnp.where(value > best, jnp.int8(t), winner)
+        best = jnp.maximum(best, value)
+    return winner
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _select(x: Array, winner: Array, stride: int) -> Array:
+    """The tap that `winner` names; linear in `x`."""
+    padded = _pad(x, 0.0)
+    value = _tap(padded, 0, 0, stride)
+    for t in range(1, 9):
+        value = jnp.where(winner == t, _tap(padded, t // 3, t % 3, stride), value)
+    return value
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _scatter(g: Array, winner: Array, stride: int) -> Array:
+    """Transpose of `_select`: each input pixel sums the windows that it won."""
+    g, winner = _spread(g, stride, 0), _spread(winner, stride, -1)
+    g, winner = _pad(g, 0.0), _pad(winner, -1)
+    terms = (
+        jnp.where(
+            _tap(winner, 2 - t // 3, 2 - t % 3, 1) == t,
+            _tap(g, 2 - t // 3, 2 - t % 3, 1),
+            0.0,
+        )
+        for t in range(9)
+    )
+    return functools.reduce(jnp.add, terms)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
+def _sum_window(x: Array, stride: int) -> Array:
+    """Sum of the 3x3 window, columns first."""
+    height, width = x.shape[-3], x.shape[-2]
+    padded = _pad(x, 0.0)
+    columns = [slice(j, j + width - stride + 1, stride) for j in range(3)]
+    sums = sum(padded[..., columns[j], :] for j in range(3))
+    rows = [slice(i, i + height - stride + 1, stride) for i in range(3)]
+    return functools.reduce(jnp.add, (sums[..., rows[i], :, :] for i in range(3)))
+
+
+def _sum_window_transpose(g: Array, stride: int) -> Array:
+    # Symmetric window: the transpose is the same sum over the spread cotangent.
+    return _sum_window(_spread(g, stride, 0), 1)
+
+
+def _spread(x: Array, stride: int, fill: int) -> Array:
+    """Inserts `stride - 1` rows and columns of `fill` after each row and column."""
+    if stride == 1:
+        return x
+    spread = (0, stride - 1, stride - 1)
+    config = [(0, 0, 0)] * (x.ndim - 3) + [spread, spread, (0, 0, 0)]
+    return lax.pad(x, jnp.asarray(fill, x.dtype), config)
+
+
+def _select_bwd(stride, winner, g):  # type: ignore[no-untyped-def]
+    return _scatter(g, winner, stride), None
+
+
+def _scatter_bwd(stride, winner, u):  # type: ignore[no-untyped-def]
+    return _select(u, winner, stride), None
+
+
+_select.defvjp(lambda x, w, stride: (_select(x, w, stride), w), _select_bwd)
+_scatter.defvjp(lambda g, w, stride: (_scatter(g, w, stride), w), _scatter_bwd)
+_sum_window.defvjp(
+    lambda x, stride: (_sum_window(x, stride), None),
+    lambda stride, _, g: (_sum_window_transpose(g, stride),),
+)

@@ -1,0 +1,152 @@
+"""A pruned genotype read from its JSON form: checked once, then plain tuples.
+
+Nodes are numbered inputs first, then intermediate nodes, then the output, which
+concatenates some of the intermediate ones.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from nasjax.core.errors import DataError
+
+FORMAT = "nasjax.genotype/1"
+
+
+class Edge(NamedTuple):
+    """One live edge of a cell.
+
+    Attributes:
+      source: node the edge comes from.
+      target: node the edge enters.
+      weight: edge mixing weight beta.
+      operations: (name, weight) of every operation that is left.
+    """
+
+    source: int
+    target: int
+    weight: float
+    operations: tuple[tuple[str, float], ...]
+
+
+class Cell(NamedTuple):
+    """One cell of a pruned genotype.
+
+    Attributes:
+      inputs: names of the input nodes, such as `c_{k-2}`.
+      num_nodes: all nodes, the output included.
+      edges: live edges, by target and then by source.
+      concat: intermediate nodes that the output concatenates.
+    """
+
+    inputs: tuple[str, ...]
+    num_nodes: int
+    edges: tuple[Edge, ...]
+    concat: tuple[int, ...]
+
+    @property
+    def output(self) -> int:
+        """Number of the output node."""
+        return self.num_nodes - 1
+
+    @property
+    def intermediate(self) -> range:
+        """Numbers of the intermediate nodes."""
+        return range(len(self.inputs), self.output)
+
+    @property
+    def num_possible_edges(self) -> int:
+        """Edges of the cell before anything was pruned."""
+        return sum(self.intermediate)
+
+    def live_nodes(self) -> frozenset[int]:
+        """Nodes on a path from an input to the output, the output included."""
+        fed = set(range(len(self.inputs)))
+        for edge in self.edges:
+            if edge.source in fed:
+                fed.add(edge.target)
+        used = set(self.concat)
+        for edge in reversed(self.edges):
+            if edge.target in used:
+                used.add(edge.source)
+        return frozenset((fed & used) | {self.output})
+
+
+def read_genotype(genotype: Mapping[str, Any]) -> dict[str, Cell]:
+    """Reads a whole genotype, `{"format", "operations", "cells"}`.
+
+    Returns:
+      The cells by name, in the order of the file.
+
+    Raises:
+      DataError: another format, no cells, or a cell that `read_cell` refuses.
+    """
+    form = genotype.get("format")
+    if form != FORMAT:
+        raise DataError(f"genotype: format is {form!r}, this version reads {FORMAT!r}")
+    cells = genotype.get("cells")
+    if not isinstance(cells, Mapping) or not cells:
+        raise DataError("genotype: 'cells' must map at least one name to a cell")
+    for name in cells:
+        if not re.fullmatch(r"\w[\w.-]*", name):
+            raise DataError(f"genotype: cell name {name!r} cannot name a file; use a-z")
+    return {name: read_cell(cell, name) for name, cell in cells.items()}
+
+
+def read_cell(cell: Mapping[str, Any], name: str = "cell") -> Cell:
+    """Reads one cell, `{"num_nodes", "inputs", "edges", "concat"}`.
+
+    An edge without operations carries nothing and is dropped.
+
+    Raises:
+      DataError: a key is missing, or an edge does not fit the cell.
+    """
+    try:
+        inputs = tuple(str(label) for label in cell["inputs"])
+        num_nodes = int(cell["num_nodes"])
+        edges = [_read_edge(edge) for edge in cell["edges"]]
+        concat = tuple(sorted(int(node) for node in cell["concat"]))
+    except KeyError as error:
+        raise DataError(f"genotype {name}: key {error} is missing") from error
+    except (TypeError, ValueError) as error:
+        raise DataError(f"genotype {name}: {error}; write the genotype anew") from error
+    edges.sort(key=lambda edge: (edge.target, edge.source))
+    edges = [edge for edge in edges if edge.operations]
+    read = Cell(inputs, num_nodes, tuple(edges), concat)
+    _check(read, name)
+    return read
+
+
+def _read_edge(edge: Mapping[str, Any]) -> Edge:
+    operations = [(str(op["name"]), float(op["weight"])) for op in edge["operations"]]
+    operations.sort(key=lambda operation: -operation[1])
+    source, target = int(edge["source"]), int(edge["target"])
+    return Edge(source, target, float(edge["weight"]), tuple(operations))
+
+
+def _check(cell: Cell, name: str) -> None:
+    if not cell.inputs or not cell.intermediate:
+        raise DataError(
+            f"genotype {name}: {cell.num_nodes} nodes with {len(cell.inputs)} inputs "
+            "leave no intermediate node; it takes inputs, nodes and one output"
+        )
+    seen = set()
+    for edge in cell.edges:
+        where = f"genotype {name}: edge {edge.source}->{edge.target}"
+        if not 0 <= edge.source < edge.target or edge.target not in cell.intermediate:
+            raise DataError(
+                f"{where} does not fit; edges go from a lower to a higher node and "
+                f"enter nodes {cell.intermediate[0]} to {cell.intermediate[-1]}"
+            )
+        if edge[:2] in seen:
+            raise DataError(f"{where} is listed twice; keep one")
+        seen.add(edge[:2])
+        weights = [edge.weight, *(weight for _, weight in edge.operations)]
+        if not all(math.isfinite(weight) for weight in weights):
+            raise DataError(f"{where} has a weight that is not finite")
+    wrong = [node for node in cell.concat if node not in cell.intermediate]
+    if wrong:
+        raise DataError(
+            f"genotype {name}: concat lists {wrong[0]}, not an intermediate node"
+        )

@@ -1,0 +1,258 @@
+"""Forward pass of one supernet cell (section "Supernet Design", eq. 2.1 and 2.2).
+
+    x_i = sum_j b_ij sum_o a_ijo o(x_j)
+
+The caller hands in the product `b_ij * a_ijo` as one array, so the cell knows nothing
+of softmaxes or masks. Edges that leave the same node are computed together: ReLU and
+pooling once a source, every convolution as one batched product over the edges. An
+operation's output enters the sum through the scale and shift of its last BN, so the
+mixture is one pass over the feature maps.
+"""
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from nasjax.networks import batch_norm, convolution, depthwise, pooling
+from nasjax.networks import operations as ops
+from nasjax.supernet import layout
+
+Array = jax.Array
+Tree = dict[str, Any]
+
+
+class Term(NamedTuple):
+    """One operation on the edges of a group: `scale * feature + shift`.
+
+    Attributes:
+      feature: `[S, E, C, H, W, N]`, or with an edge axis of 1 where all edges of a
+        source share it.
+      scale: `[S, E, C]` or with an edge axis of 1.
+      shift: like `scale`.
+    """
+
+    feature: Array
+    scale: Array
+    shift: Array
+
+
+def apply(
+    params: Tree,
+    statistics: Tree,
+    mixing: Array,
+    inputs: tuple[Array, Array],
+    *,
+    net: layout.Supernet,
+    cell: layout.Cell,
+    train: bool,
+) -> tuple[Array, Tree]:
+    """Runs one cell.
+
+    Args:
+      params: the cell's entry of `layout.parameter_shapes`.
+      statistics: the cell's entry of `layout.statistics_shapes`, running moments.
+      mixing: `[E, O]`, edge weight times operation weight (masks included).
+      inputs: outputs of cells k-2 and k-1, `[C_in, H, W, N]`.
+      net: description of the whole network.
+      cell: description of this cell.
+      train: normalise with batch moments and update the running ones, or normalise
+        with the running ones.
+
+    Returns:
+      The concatenated nodes `[num_steps * C, H', W', N]` and the new statistics.
+    """
+    new: Tree = {"operations": {}}
+    sources = []
+    for i, x in enumerate(inputs):
+        name = f"preprocess{i}"
+        y, new[name] = _preprocess(params[name], statistics[name], x, train)
+        sources.append(y)
+    nodes: list[Any] = [None] * net.num_steps
+    group_statistics = []
+    for step, group in enumerate(net.groups):
+        x = jnp.stack([sources[s] for s in group.sources])
+        stride = 2 if cell.reduction and 0 in group.sources else 1
+        shape = (len(group.sources), len(group.targets))
+        take = functools.partial(_group_edges, group.edges, shape)
+        terms, updated = _operations(
+            jax.tree.map(take, _present(params["operations"], stride)),
+            jax.tree.map(take, _present(statistics["operations"], stride)),
+            x,
+            names=net.operations,
+            stride=stride,
+            train=train,
+        )
+        group_statistics.append(updated)
+        partial = _mix(terms, take(mixing), net.operations)
+        for e, target in enumerate(group.targets):
+            old = nodes[target]
+            nodes[target] = partial[e] if old is None else old + partial[e]
+        sources.append(nodes[step])
+    new["operations"] = _join_edges(group_statistics)
+    return jnp.concatenate(nodes), new
+
+
+def _group_edges(edges: slice, shape: tuple[int, int], x: Array) -> Array:
+    """`[E_all, ...]` to the group's `[S, E, ...]`."""
+    return x[edges].reshape(*shape, *x.shape[1:])
+
+
+def _present(tree: Tree, stride: int) -> Tree:
+    """Drops the factorized reduction's arrays where the identity is used."""
+    return tree if stride == 2 else {n: t for n, t in tree.items() if n != ops.SKIP}
+
+
+def _join_edges(groups: list[Tree]) -> Tree:
+    """Statistics of all groups back into one edge axis."""
+    names = groups[0].keys()
+    return {
+        name: jax.tree.map(
+            lambda *parts: jnp.concatenate(
+                [part.reshape(-1, part.shape[-1]) for part in parts]
+            ),
+            *[group[name] for group in groups if name in group],
+        )
+        for name in names
+    }
+
+
+def _normalize(
+    x: Array, statistics: Tree, params: Tree, name: str, train: bool
+) -> tuple[Array, Array, Tree]:
+    """Scale and shift of one BN and its new running statistics."""
+    running = statistics[name]
+    gamma = params.get(name, {}).get("scale")
+    beta = params.get(name, {}).get("bias")
+    if not train:
+        used = batch_norm.Moments(running["mean"], running["var"])
+        return *batch_norm.affine(used, gamma, beta), running
+    batch = batch_norm.moments(x)
+    count = x.shape[-3] * x.shape[-2] * x.shape[-1]
+    updated = batch_norm.update(running, batch, count)
+    return *batch_norm.affine(batch, gamma, beta), updated
+
+
+def _scale_shift(x: Array, scale: Array, shift: Array) -> Array:
+    return batch_norm.per_channel(scale) * x + batch_norm.per_channel(shift)
+
+
+def normalized(
+    x: Array, statistics: Tree, params: Tree, name: str, train: bool
+) -> tuple[Array, Tree]:
+    """BN `name` applied to `x`, and its new running statistics."""
+    scale, shift, updated = _normalize(x, statistics, params, name, train)
+    return _scale_shift(x, scale, shift), updated
+
+
+def _preprocess(
+    params: Tree, statistics: Tree, x: Array, train: bool
+) -> tuple[Array, Tree]:
+    """ReLU-Conv1x1-BN, with a factorized reduction after a reduction cell."""
+    x = jax.nn.relu(x)
+    if "conv" in params:
+        y = convolution.pointwise(x, params["conv"])
+    else:
+        y = convolution.factorized_reduction(x, params["conv1"], params["conv2"])
+    y, updated = normalized(y, statistics, params, "bn", train)
+    return y, {"bn": updated}
+
+
+def _operations(
+    params: Tree,
+    statistics: Tree,
+    x: Array,
+    *,
+    names: tuple[str, ...],
+    stride: int,
+    train: bool,
+) -> tuple[list[Term | None], Tree]:
+    """All operations on the edges of a group; `x` is `[S, C, H, W, N]`."""
+    activated = jax.nn.relu(x)
+    terms: list[Term | None] = []
+    updated: Tree = {}
+    for name in names:
+        p, s = params.get(name, {}), statistics.get(name, {})
+        if name in ops.CONVOLUTIONS:
+            conv = ops.CONVOLUTIONS[name]
+            term, new = _separable(p, s, activated, conv, stride, train)
+        elif name in ops.POOLS:
+            term, new = _pool(p, s, x, name, stride, train)
+        elif name == ops.SKIP and stride == 2:
+            y = convolution.factorized_reduction(
+                _per_edge(activated, p["conv1"].shape[1]), p["conv1"], p["conv2"]
+            )
+            scale, shift, bn = _normalize(y, s, p, "bn", train)
+            term, new = Term(y, scale, shift), {"bn": bn}
+        elif name == ops.SKIP:
+            one = jnp.ones((x.shape[0], 1, x.shape[1]), x.dtype)
+            term, new = Term(x[:, None], one, jnp.zeros_like(one)), {}
+        else:  # `none` contributes nothing
+            term, new = None, {}
+        terms.append(term)
+        if new:
+            updated[name] = new
+    return terms, updated
+
+
+def _per_edge(x: Array, num_edges: int) -> Array:
+    return jnp.broadcast_to(x[:, None], (x.shape[0], num_edges, *x.shape[1:]))
+
+
+def _separable(
+    params: Tree,
+    statistics: Tree,
+    activated: Array,
+    conv: ops.ConvOperation,
+    stride: int,
+    train: bool,
+) -> tuple[Term, Tree]:
+    """One or two depthwise-pointwise-BN stages on every edge of a group."""
+    updated: Tree = {}
+    y = activated
+    for stage in range(1, conv.stages + 1):
+        kernel = params[f"depthwise{stage}"]
+        s, e, c = kernel.shape[:3]
+        if stage == 1:
+            y = depthwise.depthwise(y, kernel, stride=stride, dilation=conv.dilation)
+        else:
+            single = kernel.reshape(s * e, 1, *kernel.shape[2:])
+            y = y.reshape(s * e, c, *y.shape[3:])
+            y = depthwise.depthwise(y, single, dilation=conv.dilation)
+            y = y.reshape(s, e, c, *y.shape[3:])
+        y = convolution.pointwise(y, params[f"pointwise{stage}"])
+        bn = f"bn{stage}"
+        scale, shift, updated[bn] = _normalize(y, statistics, params, bn, train)
+        if stage < conv.stages:
+            y = jax.nn.relu(_scale_shift(y, scale, shift))
+    return Term(y, scale, shift), updated
+
+
+def _pool(
+    params: Tree, statistics: Tree, x: Array, name: str, stride: int, train: bool
+) -> tuple[Term, Tree]:
+    """Pooling once a source; BN statistics are kept for every edge."""
+    pool = pooling.max_pool if name == ops.MAX_POOL else pooling.avg_pool
+    feature = pool(x, stride=stride)[:, None]
+    scale, shift, bn = _normalize(feature, statistics, params, "bn", train)
+    return Term(feature, scale, shift), {"bn": bn}
+
+
+def _mix(
+    terms: list[Term | None], mixing: Array, names: tuple[str, ...]
+) -> Array:
+    """Weighted sum over sources and operations: `[E, C, H, W, N]`."""
+    num_sources, num_edges = mixing.shape[:2]
+    total: Any = 0.0
+    shifts: Any = 0.0
+    for o, term in enumerate(terms):
+        if term is None:
+            continue
+        weight = mixing[:, :, o, None]
+        scale = jnp.broadcast_to(term.scale, (*mixing.shape[:2], term.scale.shape[-1]))
+        scale = batch_norm.per_channel(weight * scale)
+        shifts = shifts + (weight * term.shift).sum(0)
+        for s in range(num_sources):
+            total = total + scale[s] * term.feature[s]
+    return total + batch_norm.per_channel(shifts)
