@@ -177,22 +177,27 @@ def _parse_json(path: str | os.PathLike[str], raw: bytes) -> dict[str, Any]:
 def _check_entry(
     path: str | os.PathLike[str], key: str, entry: Any
 ) -> tuple[np.dtype, tuple[int, ...], int, int]:
-    def is_sizes(value: Any) -> bool:
-        return isinstance(value, list) and all(
-            type(item) is int and item >= 0 for item in value
-        )
-
     if not isinstance(entry, dict):
         raise _damaged(path, f"{key!r} has no description")
-    name, shape, offsets = (entry.get(k) for k in ("dtype", "shape", "data_offsets"))
+    name = entry.get("dtype")
+    shape, offsets = _sizes(entry.get("shape")), _sizes(entry.get("data_offsets"))
     if not isinstance(name, str) or name not in _DTYPES:
         raise errors.DataError(f"{path}: {key!r} has the unsupported type {name!r}")
-    if not is_sizes(shape) or not is_sizes(offsets) or len(offsets) != 2:
+    if shape is None or offsets is None or len(offsets) != 2:
         raise _damaged(path, f"{key!r} has a malformed shape or offsets")
     start, stop = offsets
     if stop - start != math.prod(shape) * _DTYPES[name].itemsize:
         raise _damaged(path, f"the offsets of {key!r} do not fit its shape")
-    return _DTYPES[name], tuple(shape), start, stop
+    return _DTYPES[name], shape, start, stop
+
+
+def _sizes(value: Any) -> tuple[int, ...] | None:
+    """The value as sizes, or None when it is not a list of numbers from 0."""
+    if not isinstance(value, list):
+        return None
+    if not all(type(item) is int and item >= 0 for item in value):
+        return None
+    return tuple(value)
 
 
 def _check_coverage(
@@ -237,6 +242,7 @@ def _as_saved(key: str, leaf: Any) -> np.ndarray:
     if dtype is not None and jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key):
         raise TypeError(f"{key!r} is a typed PRNG key: save jax.random.key_data of it")
     array = np.asarray(leaf, order="C")
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
     if array.dtype not in _DTYPES.values():
         raise TypeError(f"{key!r} has the type {array.dtype}, which cannot be saved")
     return array

@@ -204,10 +204,11 @@ def _pack(tree: Any) -> dict[str, Any]:
             stored = [array.dtype.name, list(array.shape)]
         manifest.append([key, leaf.kind, list(leaf.shape), leaf.impl, stored])
     # One byte more, for orbax does not store an array of none.
-    payload = np.frombuffer(b"".join([*chunks, b"\0"]), np.uint8)
+    payload = b"".join([*chunks, b"\0"])
     text = json.dumps({"leaves": manifest, "crc32": zlib.crc32(payload)})
+    pieces = [payload[i : i + _PIECE] for i in range(0, len(payload), _PIECE)]
     return {
-        "data": [payload[i : i + _PIECE] for i in range(0, len(payload), _PIECE)],
+        "data": [np.frombuffer(piece, np.uint8) for piece in pieces],
         "manifest": np.frombuffer(text.encode(), np.uint8),
     }
 
@@ -216,7 +217,7 @@ def _unpack(packed: Any) -> dict[str, _Leaf]:
     """Inverse of `_pack`; raises whatever comes of bytes that are not what it made."""
     header = json.loads(np.asarray(packed["manifest"]).tobytes())
     payload = np.concatenate([np.asarray(piece) for piece in packed["data"]])
-    if zlib.crc32(payload) != header["crc32"]:
+    if zlib.crc32(payload.data) != header["crc32"]:
         raise ValueError("its checksum is wrong")
     leaves, start = {}, 0
     for key, kind, shape, impl, stored in header["leaves"]:
@@ -277,7 +278,7 @@ def _describe(key: str, leaf: Any) -> _Leaf:
     if isinstance(leaf, bool | int | float) and not isinstance(leaf, np.generic):
         return _Leaf("python", (), "", leaf)
     dtype = getattr(leaf, "dtype", None)
-    if dtype is None or dtype == object or getattr(dtype, "kind", "") in "SUMm":
+    if dtype is None or getattr(dtype, "kind", "") in ("O", "S", "U", "M", "m"):
         raise TypeError(f"{key!r} cannot be saved: {type(leaf).__name__}")
     is_key = jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key)
     loaded = is_key and isinstance(leaf, jax.Array)

@@ -34,6 +34,7 @@ _COUNTED = {
     0x8B: 4,  # LONG4
 }
 _FRAME = 0x95
+_SHORT = b"GKqh\x80MJj"  # outside a run only when their argument is cut off
 _PERSISTENT = {ord("P"): "PERSID", ord("Q"): "BINPERSID"}
 _NAMES = {ord(opcode.code): opcode.name for opcode in pickletools.opcodes}
 
@@ -58,9 +59,9 @@ def check(content: bytes, *, name: str, persistent: bool = False) -> int:
     while True:
         run = _RUN.match(content, position)
         position = run.end() if run else position
-        if position >= len(content):
+        code = content[position] if position < len(content) else -1
+        if code == -1 or code in _SHORT:
             raise DataError(f"{name}: the pickle is truncated; download it again")
-        code = content[position]
         if code == _STOP:
             return position + 1
         if code in _COUNTED:

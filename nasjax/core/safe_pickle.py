@@ -59,6 +59,7 @@ def load(
       DataError: the source is missing, too long, truncated or malformed, or asks for
         anything that is not allowed; the message names what.
     """
+    check_list(allow)
     name = name or _name(source)
     content = _read(source, max_bytes, name)
     end = pickle_scan.check(content, name=name, persistent=persistent_load is not None)
@@ -66,7 +67,7 @@ def load(
     copyreg.clear_extension_cache()
     stream = io.BufferedReader(io.BytesIO(content[:end]))
     unpickler = _Unpickler(stream, encoding=encoding)
-    unpickler.restrict(allow, _Budget(max_bytes, name), persistent_load)
+    unpickler.restrict(allow, Budget(max_bytes, name), persistent_load)
     with reading(name):
         return unpickler.load()
 
@@ -85,11 +86,29 @@ def reading(name: str) -> Iterator[None]:
         ) from error
 
 
-def refused(name: str, module: str, attribute: str) -> DataError:
-    """Error for a global that is not on the allow-list."""
-    return DataError(
-        f"{name}: refused to load global '{module[:80]}.{attribute[:80]}': only plain "
-        "data and numpy arrays are read; get the file from its official source"
+def check_list(allow: AllowList) -> None:
+    """Raises `TypeError` where a type of the list would let its attributes be set."""
+    for target in allow.values():
+        if isinstance(target, type) and not hasattr(target, "__setstate__"):
+            raise TypeError(f"allow-listed type {target} lacks __setstate__")
+
+
+def resolve(allow: AllowList, budget: "Budget", module: str, attribute: str) -> Any:
+    """What a pickle gets for a global: a type of the list, or a guarded function.
+
+    Raises:
+      DataError: the list does not have it.
+    """
+    target = allow.get((module, attribute))
+    if isinstance(target, type):
+        return target
+    if target is not None:
+        return Guarded(target, budget)
+    name = budget.name
+    found = repr(f"{module[:80]}.{attribute[:80]}")
+    raise DataError(
+        f"{name}: refused to load global {found}: only plain data and numpy arrays "
+        "are read; get the file from its official source"
     )
 
 
@@ -128,20 +147,13 @@ class _Unpickler(pickle.Unpickler):
     def restrict(
         self,
         allow: AllowList,
-        budget: "_Budget",
+        budget: "Budget",
         persistent_load: Callable[[Any], Any] | None,
     ) -> None:
         self._allow, self._budget, self._persistent = allow, budget, persistent_load
 
     def find_class(self, module: str, name: str) -> Any:
-        target = self._allow.get((module, name))
-        if target is None:
-            raise refused(self._budget.name, module, name)
-        if isinstance(target, type):
-            if not hasattr(target, "__setstate__"):
-                raise TypeError(f"allow-listed type {target} lacks __setstate__")
-            return target
-        return _Guarded(target, self._budget)
+        return resolve(self._allow, self._budget, module, name)
 
     def persistent_load(self, pid: Any) -> Any:
         if self._persistent is None:
@@ -149,7 +161,7 @@ class _Unpickler(pickle.Unpickler):
         return self._persistent(pid)
 
 
-class _Budget:
+class Budget:
     """How many bytes a file may still make us hold."""
 
     def __init__(self, max_bytes: int, name: str):
@@ -170,15 +182,15 @@ class _Metered:
         self.function = function
 
     def __call__(self, *args: Any) -> Any:
-        return self.function(_Budget(2**31, "pickle"), *args)
+        return self.function(Budget(2**31, "pickle"), *args)
 
 
-class _Guarded:
+class Guarded:
     """What a pickle sees of an allow-listed function: it can be called, no more."""
 
     __slots__ = ("_budget", "_function")
 
-    def __init__(self, function: Callable, budget: _Budget):
+    def __init__(self, function: Callable, budget: Budget):
         self._function, self._budget = function, budget
 
     def __call__(self, *args: Any) -> Any:
@@ -226,7 +238,7 @@ class _Dtype:
 class _Array(np.ndarray):
     """An array whose state is checked before numpy sees it."""
 
-    _budget: _Budget
+    _budget: Budget
 
     def __setstate__(self, state: Any) -> None:
         *_, shape, dtype, is_fortran, data = state
@@ -258,9 +270,9 @@ def _check_size(shape: Any, dtype: np.dtype, content: Any) -> None:
         )
 
 
-def _reconstruct(budget: _Budget, kind: Any, shape: Any, code: Any) -> np.ndarray:
+def _reconstruct(budget: Budget, kind: Any, shape: Any, code: Any) -> np.ndarray:
     """`numpy.core.multiarray._reconstruct`: an empty array that awaits its state."""
-    if not isinstance(kind, _Guarded) or shape != (0,) or code not in (b"b", "b"):
+    if not isinstance(kind, Guarded) or shape != (0,) or code not in (b"b", "b"):
         raise DataError(f"{budget.name}: refused a malformed array")
     array = np.ndarray.__new__(_Array, (0,), np.uint8)
     array._budget = budget
@@ -268,7 +280,7 @@ def _reconstruct(budget: _Budget, kind: Any, shape: Any, code: Any) -> np.ndarra
 
 
 def _frombuffer(
-    budget: _Budget, data: Any, dtype: Any, shape: Any, order: Any
+    budget: Budget, data: Any, dtype: Any, shape: Any, order: Any
 ) -> np.ndarray:
     """`numpy.core.numeric._frombuffer`: the array of protocol 5."""
     plain = _plain_dtype(dtype)
@@ -278,7 +290,7 @@ def _frombuffer(
     return flat.reshape(shape, order="F" if order == "F" else "C").copy(order="K")
 
 
-def _scalar(budget: _Budget, dtype: Any, data: Any = b"") -> Any:
+def _scalar(budget: Budget, dtype: Any, data: Any = b"") -> Any:
     """`numpy.core.multiarray.scalar`: one numpy scalar."""
     data = data.encode("latin1") if isinstance(data, str) else data
     plain = _plain_dtype(dtype)
@@ -287,7 +299,7 @@ def _scalar(budget: _Budget, dtype: Any, data: Any = b"") -> Any:
     return np.frombuffer(data, plain)[0]
 
 
-def _encode(budget: _Budget, text: Any, encoding: Any = None) -> bytes:
+def _encode(budget: Budget, text: Any, encoding: Any = None) -> bytes:
     """`_codecs.encode` as protocols 0 to 2 write bytes, and in no other form."""
     if not isinstance(text, str) or encoding not in ("latin1", "latin-1", b"latin1"):
         raise DataError(f"{budget.name}: refused _codecs.encode with {encoding!r:.40}")

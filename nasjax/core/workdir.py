@@ -46,7 +46,7 @@ def claim(
     config = result.to_json(config)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _lock(folder)
+        is_new = _lock(folder)
     except OSError as error:
         raise errors.WorkdirError(
             f"{folder}: cannot be used as workdir ({error.strerror}); "
@@ -55,7 +55,8 @@ def claim(
     try:
         return _compare_or_write(folder, config, ignore)
     except BaseException:
-        release(folder)
+        if is_new:
+            release(folder)
         raise
 
 
@@ -93,11 +94,14 @@ def _compare_or_write(
     )
 
 
-def _lock(folder: pathlib.Path) -> None:
-    """Locks the folder for this process; the kernel unlocks it when it dies."""
+def _lock(folder: pathlib.Path) -> bool:
+    """Locks the folder for this process; the kernel unlocks it when it dies.
+
+    Returns False when this process had locked it before.
+    """
     key = folder.resolve()
     if key in _locks:
-        return
+        return False
     descriptor = os.open(folder / _LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -116,28 +120,38 @@ def _lock(folder: pathlib.Path) -> None:
             raise
         logging.warning("%s cannot be locked: run one process there at a time", folder)
     _locks[key] = descriptor
+    return True
 
 
 def _first_difference(
     earlier: dict[str, Any], config: dict[str, Any], ignore: Collection[str]
 ) -> tuple[str, str, str] | None:
+    """Dotted key, earlier and new value (as JSON) of the first one that differs."""
     before, now = dict(_flatten(earlier)), dict(_flatten(config))
     for key in [*now, *(key for key in before if key not in now)]:
         parts = key.split(".")
         if any(".".join(parts[: i + 1]) in ignore for i in range(len(parts))):
             continue
-        old, new = before.get(key, _ABSENT), now.get(key, _ABSENT)
-        if old != new:
+        old, new = (
+            json.dumps(values[key]) if key in values else _ABSENT
+            for values in (before, now)
+        )
+        if old != new and not _same_number(before.get(key), now.get(key)):
             return key, old, new
     return None
 
 
-def _flatten(config: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """Values, as JSON text, by dotted key; an empty group counts as a value."""
+def _same_number(a: Any, b: Any) -> bool:
+    """True for 3 and 3.0, which a hand-written configuration may mix."""
+    return type(a) in (int, float) and type(b) in (int, float) and a == b
+
+
+def _flatten(config: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """Values by dotted key; an empty group counts as a value."""
     items = []
     for key, value in config.items():
         if isinstance(value, dict) and value:
             items += _flatten(value, f"{prefix}{key}.")
         else:
-            items.append((f"{prefix}{key}", json.dumps(value)))
+            items.append((f"{prefix}{key}", value))
     return items

@@ -85,16 +85,20 @@ def _banded(x: Array, kernel: Array, stride: int, dilation: int) -> Array:
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def _shifted(x: Array, kernel: Array, stride: int, dilation: int) -> Array:
     k = kernel.shape[-1]
-    padded = _pad(x, dilation * (k - 1) // 2)[:, None]
     rows = _tap_slices(x.shape[2], stride, dilation, k)
     columns = _tap_slices(x.shape[3], stride, dilation, k)
-    weight = kernel[..., None, None, None]
-    terms = (
-        weight[:, :, :, i, j] * padded[:, :, :, rows[i], columns[j]]
-        for i in range(k)
-        for j in range(k)
-    )
-    return functools.reduce(jnp.add, terms)
+
+    def sum_taps(padded: Array, kernel: Array) -> Array:
+        weight = kernel[..., None, None, None]
+        terms = (
+            weight[:, :, :, i, j] * padded[:, None, :, rows[i], columns[j]]
+            for i in range(k)
+            for j in range(k)
+        )
+        return functools.reduce(jnp.add, terms)
+
+    padded = _pad(x, dilation * (k - 1) // 2)
+    return formulation.compute_apart(sum_taps, padded, kernel)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
@@ -106,7 +110,8 @@ def _shifted_input(g: Array, kernel: Array, stride: int, dilation: int) -> Array
         g = lax.pad(g, jnp.zeros((), g.dtype), spread)
     flipped = kernel[..., ::-1, ::-1].reshape(groups * e, 1, c, *kernel.shape[3:])
     per_kernel = _shifted(g.reshape(groups * e, *g.shape[2:]), flipped, 1, dilation)
-    return per_kernel.reshape(groups, e, *per_kernel.shape[2:]).sum(1)
+    per_kernel = per_kernel.reshape(groups, e, *per_kernel.shape[2:])
+    return functools.reduce(jnp.add, (per_kernel[:, i] for i in range(e)))
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))

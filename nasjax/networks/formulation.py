@@ -12,9 +12,11 @@ physical layout itself.
 
 import contextlib
 import contextvars
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import jax
+import jax.numpy as jnp
+from jax import lax
 
 from nasjax.core import errors
 
@@ -46,3 +48,35 @@ def use(name: str) -> Iterator[None]:
         yield
     finally:
         _override.reset(token)
+
+
+def compute_apart(
+    function: Callable[..., jax.Array], *operands: jax.Array
+) -> jax.Array:
+    """Returns `function(*operands)`, evaluated once, stored, and fused with nothing.
+
+    XLA's CPU backend fuses a producer into each of its consumers: a pooling window
+    would evaluate the sum behind a node once a tap, and a sum of shifted copies loses
+    its vector loop to a reshape that follows it. Optimisation barriers do not survive
+    until fusion there; a conditional that the compiler cannot decide does. Its other
+    branch, NaN everywhere, is taken where the first element of the last operand is not
+    a finite number, in a training that has diverged anyway.
+    """
+    if current() != CPU:
+        return function(*operands)
+    witness = operands[-1][(0,) * operands[-1].ndim]
+    shape = jax.eval_shape(function, *operands)
+
+    def diverged(*_: jax.Array) -> jax.Array:
+        return jnp.full(shape.shape, jnp.nan, shape.dtype)
+
+    return lax.cond(jnp.abs(witness) < jnp.inf, function, diverged, *operands)
+
+
+def materialize(x: jax.Array) -> jax.Array:
+    """Returns `x` after storing it; stores its cotangent too (see `compute_apart`)."""
+    return compute_apart(_same, x)
+
+
+def _same(x: jax.Array) -> jax.Array:
+    return x

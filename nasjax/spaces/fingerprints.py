@@ -29,6 +29,12 @@ def mix(x: Array) -> Array:
     return x ^ (x >> 16)
 
 
+def start(number: Array, lane: tuple[int, int, int]) -> Array:
+    """Colour of a label in one lane, uint32 of any shape."""
+    seed, inward, _ = lane
+    return mix(number.astype(jnp.uint32) * jnp.uint32(inward) + jnp.uint32(seed))
+
+
 def find(table: Array, fingerprint: Array) -> Array:
     """Row of a fingerprint in a sorted table by binary search.
 
@@ -51,7 +57,7 @@ def find(table: Array, fingerprint: Array) -> Array:
         )
         return jnp.where(before, middle + 1, first), jnp.where(before, end, middle)
 
-    start = jnp.int32(0), jnp.int32(last)
-    row, _ = jax.lax.fori_loop(0, max(last, 1).bit_length(), halve, start)
+    bounds = jnp.int32(0), jnp.int32(last)
+    row, _ = jax.lax.fori_loop(0, max(last, 1).bit_length(), halve, bounds)
     found = (high[row] == fingerprint[0]) & (low[row] == fingerprint[1])
     return jnp.where(found, row, -1)

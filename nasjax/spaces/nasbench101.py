@@ -20,7 +20,7 @@ import numpy as np
 
 from nasjax.core.types import Array, Graph, Key, SearchSpace
 from nasjax.spaces import nasbench101_notation as notation
-from nasjax.spaces.fingerprints import LANES, mix
+from nasjax.spaces.fingerprints import LANES, mix, start
 from nasjax.spaces.nasbench101_notation import (
     EDGES,
     MAX_EDGES,
@@ -140,17 +140,21 @@ def fingerprint(arch: Array) -> Array:
     Has the equivalence classes of the official `module_hash` (neighbourhood
     refinement over in- and out-edges), but adds numbers where that sorts strings.
     """
+    # The barriers keep XLA from repeating producers and rounds in every consumer, which
+    # makes compilation explode (minutes) in larger programs.
+    arch = jax.lax.optimization_barrier(arch)
     pruned, output = _prune(arch), arch[-1] - 1
     ones, zero = jnp.uint32(0xFFFFFFFF), jnp.uint32(0)
     keep = [jnp.where(kept, ones, zero) for kept in pruned.keep]
     edges = {edge: jnp.where(there, ones, zero) for edge, there in pruned.edges.items()}
-    labels = [jnp.uint32(INPUT)]
+    labels = [jnp.int32(INPUT)]
     for v in range(1, MAX_VERTICES):
         op = arch[NUM_BITS + v - 1] + 1 if v <= OP_SPOTS else OUTPUT
-        labels.append(jnp.where(output == v, OUTPUT, op).astype(jnp.uint32))
+        labels.append(jnp.where(output == v, OUTPUT, op))
     lanes = []
-    for seed, inward, outward in LANES:
-        colours = [mix(label * jnp.uint32(inward) + jnp.uint32(seed)) for label in labels]
+    for lane in LANES:
+        _, inward, outward = lane
+        colours = [start(label, lane) for label in labels]
         for _ in range(_ROUNDS):
             colours = [
                 mix(
@@ -167,7 +171,7 @@ def fingerprint(arch: Array) -> Array:
             ]
         total = sum((keep[v] & mix(colours[v]) for v in range(MAX_VERTICES)), zero)
         lanes.append(jnp.where(pruned.connected, mix(total), zero))
-    return jnp.stack(lanes)
+    return jax.lax.optimization_barrier(jnp.stack(lanes))
 
 
 def trainable_parameters(arch: Array) -> Array:

@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
-from nasjax.networks import batch_norm, convolution, depthwise, pooling
+from nasjax.networks import batch_norm, convolution, depthwise, formulation, pooling
 from nasjax.networks import operations as ops
 from nasjax.supernet import layout
 
@@ -68,40 +69,56 @@ def apply(
     for i, x in enumerate(inputs):
         name = f"preprocess{i}"
         y, new[name] = _preprocess(params[name], statistics[name], x, train)
-        sources.append(y)
+        sources.append(formulation.materialize(y))
     nodes: list[Any] = [None] * net.num_steps
     group_statistics = []
+    group_params = _split_edges(params["operations"], net)
+    group_running = _split_edges(statistics["operations"], net)
+    group_mixing = _split_edges(mixing, net)
     for step, group in enumerate(net.groups):
         x = jnp.stack([sources[s] for s in group.sources])
-        stride = 2 if cell.reduction and 0 in group.sources else 1
-        shape = (len(group.sources), len(group.targets))
-        take = functools.partial(_group_edges, group.edges, shape)
         terms, updated = _operations(
-            jax.tree.map(take, _present(params["operations"], stride)),
-            jax.tree.map(take, _present(statistics["operations"], stride)),
+            group_params[step],
+            group_running[step],
             x,
             names=net.operations,
-            stride=stride,
+            stride=2 if cell.reduction and 0 in group.sources else 1,
             train=train,
         )
         group_statistics.append(updated)
-        partial = _mix(terms, take(mixing), net.operations)
-        for e, target in enumerate(group.targets):
+        partial = formulation.materialize(_mix(terms, group_mixing[step]))
+        for target, contribution in zip(group.targets, jnp.unstack(partial)):
             old = nodes[target]
-            nodes[target] = partial[e] if old is None else old + partial[e]
-        sources.append(nodes[step])
+            nodes[target] = contribution if old is None else old + contribution
+        sources.append(formulation.materialize(nodes[step]))
     new["operations"] = _join_edges(group_statistics)
-    return jnp.concatenate(nodes), new
+    return jnp.concatenate(sources[layout.NUM_INPUTS :]), new
 
 
-def _group_edges(edges: slice, shape: tuple[int, int], x: Array) -> Array:
-    """`[E_all, ...]` to the group's `[S, E, ...]`."""
-    return x[edges].reshape(*shape, *x.shape[1:])
+def _split_edges(tree: Any, net: layout.Supernet) -> list[Any]:
+    """Arrays `[E_all, ...]` to one tree of `[S, E, ...]` for each group of edges.
 
+    Arrays of the factorized reduction have strided edges only, those of the first
+    group; later groups get none.
+    """
+    sizes = [len(group.sources) * len(group.targets) for group in net.groups]
 
-def _present(tree: Tree, stride: int) -> Tree:
-    """Drops the factorized reduction's arrays where the identity is used."""
-    return tree if stride == 2 else {n: t for n, t in tree.items() if n != ops.SKIP}
+    def split(x: Array) -> list[Array]:
+        # lax.split, because its transpose is one concatenation, not a sum of pads
+        parts = lax.split(x, sizes) if x.shape[0] == sum(sizes) else [x]
+        return [
+            part.reshape(len(group.sources), -1, *part.shape[1:])
+            for group, part in zip(net.groups, parts)
+        ]
+
+    leaves, structure = jax.tree.flatten(tree)
+    columns = [split(leaf) for leaf in leaves]
+    return [
+        jax.tree.unflatten(
+            structure, [parts[g] if g < len(parts) else None for parts in columns]
+        )
+        for g in range(len(net.groups))
+    ]
 
 
 def _join_edges(groups: list[Tree]) -> Tree:
@@ -239,20 +256,43 @@ def _pool(
     return Term(feature, scale, shift), {"bn": bn}
 
 
-def _mix(
-    terms: list[Term | None], mixing: Array, names: tuple[str, ...]
-) -> Array:
+def _mix(terms: list[Term | None], mixing: Array) -> Array:
     """Weighted sum over sources and operations: `[E, C, H, W, N]`."""
-    num_sources, num_edges = mixing.shape[:2]
     total: Any = 0.0
     shifts: Any = 0.0
     for o, term in enumerate(terms):
         if term is None:
             continue
         weight = mixing[:, :, o, None]
-        scale = jnp.broadcast_to(term.scale, (*mixing.shape[:2], term.scale.shape[-1]))
-        scale = batch_norm.per_channel(weight * scale)
+        total = total + _combine(term.feature, weight * term.scale)
         shifts = shifts + (weight * term.shift).sum(0)
-        for s in range(num_sources):
-            total = total + scale[s] * term.feature[s]
     return total + batch_norm.per_channel(shifts)
+
+
+@jax.custom_vjp
+def _combine(feature: Array, scale: Array) -> Array:
+    """Sum over sources of `scale` `[S, E, C]` times `feature` `[S, E or 1, ...]`."""
+    weight = batch_norm.per_channel(scale)
+    return functools.reduce(
+        jnp.add, (weight[s] * feature[s] for s in range(len(weight)))
+    )
+
+
+def _combine_fwd(feature: Array, scale: Array) -> tuple[Array, tuple[Array, Array]]:
+    return _combine(feature, scale), (feature, scale)
+
+
+def _combine_bwd(saved: tuple[Array, Array], g: Array) -> tuple[Array, Array]:
+    feature, scale = saved
+    weight = batch_norm.per_channel(scale)
+    if feature.shape[1] == scale.shape[1]:
+        d_feature = weight * g[None]
+    else:  # one map for all edges: adding edge by edge is several times faster than
+        # the reduction that differentiation would write
+        d_feature = functools.reduce(
+            jnp.add, (weight[:, e] * g[None, e] for e in range(len(g)))
+        )[:, None]
+    return d_feature, (feature * g[None]).sum((-3, -2, -1))
+
+
+_combine.defvjp(_combine_fwd, _combine_bwd)

@@ -145,7 +145,9 @@ class Supernet:
             reduction = k in self.reductions
             if reduction:
                 channels *= 2
-            cells.append(Cell((before, last), channels, reduction, after_reduction, size))
+            cells.append(
+                Cell((before, last), channels, reduction, after_reduction, size)
+            )
             before, last = last, self.num_steps * channels
             after_reduction = reduction
             if reduction:
@@ -247,9 +249,7 @@ def statistics_shapes(net: Supernet) -> Tree:
         for name in net.operations:
             if name in ops.CONVOLUTIONS:
                 stages = ops.CONVOLUTIONS[name].stages
-                operations[name] = {
-                    f"bn{s + 1}": (num_edges, c) for s in range(stages)
-                }
+                operations[name] = {f"bn{s + 1}": (num_edges, c) for s in range(stages)}
             elif name in ops.POOLS:
                 operations[name] = {"bn": (num_edges, c)}
             elif name == ops.SKIP and cell.reduction:
@@ -292,7 +292,10 @@ def _cell_shapes(net: Supernet, cell: Cell) -> Tree:
     c = cell.channels
     bn = {"bn": _bn_shape(c)} if net.affine else {}
     if cell.after_reduction:
-        before = {"conv1": (cell.inputs[0], c - c // 2), "conv2": (cell.inputs[0], c // 2)}
+        before = {
+            "conv1": (cell.inputs[0], c - c // 2),
+            "conv2": (cell.inputs[0], c // 2),
+        }
     else:
         before = {"conv": (cell.inputs[0], c)}
     return {

@@ -1,0 +1,294 @@
+"""The command line of every launch script: flags, configuration and errors.
+
+A script calls `run(main)`; its user writes
+
+    python launch/NAME.py --config=configs/FILE.py:PRESET --workdir=FOLDER
+        --config.GROUP.KEY=VALUE ...
+
+This is the only place where a `ConfigDict` is opened: `main` gets plain dicts.
+"""
+
+import difflib
+import inspect
+import json
+import pathlib
+import re
+import runpy
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from absl import app, flags
+from ml_collections import ConfigDict, config_flags
+
+from nasjax.core import errors
+
+FLAGS = flags.FLAGS
+# Flags defined here belong to the script that calls `run`: its --help shows them.
+flags.disclaim_key_flags()
+
+_OVERRIDE = re.compile(r"--?(no)?config\.([^=]+)(=.*)?", re.DOTALL)
+_HELP = ("--help", "-help", "-h", "-?", "--helpshort", "-helpshort")
+
+
+def run(
+    main: Callable[[dict[str, Any], str, str], None],
+    *,
+    modes: Sequence[str] = ("train",),
+    bare_modes: Sequence[str] = (),
+) -> None:
+    """Parses the command line, calls `main(config, workdir, mode)` and exits.
+
+    An error that the user can mend is one line on standard error and status 1, an
+    interrupt is one line and status 130; any other exception keeps its traceback. A
+    script may define further absl flags before; they appear in `--help`.
+
+    Args:
+      main: gets the configuration as nested dicts of JSON-able values, the working
+        directory and the mode.
+      modes: values of `--mode`; the first is the default. With one, and no
+        `bare_modes`, there is no such flag.
+      bare_modes: further modes, which need neither `--config` nor `--workdir`; `main`
+        gets `{}` and `""` for what is not given.
+    """
+    known = (*modes, *bare_modes)
+    argv = _exit_on_error(_read_argv)
+    config_flags.DEFINE_config_file(
+        "config",
+        help_string="FILE or FILE:PRESET, the configuration of the run.",
+        sys_argv=argv,
+    )
+    flags.DEFINE_string("workdir", "", "Folder of the run; the same one resumes it.")
+    if len(known) > 1:
+        flags.DEFINE_enum("mode", known[0], known, "What to do.")
+
+    def parse(argv: list[str]) -> list[str]:
+        return _exit_on_error(lambda: _parse(argv, bare_modes))
+
+    def call(_: list[str]) -> None:
+        mode = FLAGS.mode if len(known) > 1 else known[0]
+        workdir = str(pathlib.Path(FLAGS.workdir).expanduser()) if FLAGS.workdir else ""
+        _exit_on_error(
+            lambda: main(to_plain(FLAGS.config) if FLAGS.config else {}, workdir, mode)
+        )
+
+    app.run(call, argv=argv, flags_parser=parse)
+
+
+def to_plain(config: ConfigDict) -> dict[str, Any]:
+    """Returns the configuration as nested dicts, with lists for tuples.
+
+    Raises:
+      errors.ConfigError: a value, which the message names, has no JSON form.
+    """
+    return {key: _plain(f"config.{key}", value) for key, value in config.items()}
+
+
+def _plain(name: str, value: Any) -> Any:
+    if isinstance(value, ConfigDict | dict):
+        return {key: _plain(f"{name}.{key}", item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(f"{name}[{i}]", item) for i, item in enumerate(value)]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise errors.ConfigError(f"{name} has no JSON form: {type(value).__name__}")
+
+
+def _exit_on_error(call: Callable[[], Any]) -> Any:
+    """Calls; what a user can mend, and an interrupt, become one line and a status."""
+    try:
+        return call()
+    except errors.NasjaxError as error:
+        print("error:", " ".join(str(error).split()), file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+def _read_argv() -> list[str]:
+    """The command line, with the contents of each --flagfile in its place."""
+    try:
+        return [
+            sys.argv[0],
+            *FLAGS.read_flags_from_files(sys.argv[1:], force_gnu=False),
+        ]
+    except flags.Error as error:
+        raise errors.ConfigError(str(error)) from error
+
+
+def _parse(argv: list[str], bare_modes: Sequence[str]) -> list[str]:
+    """Sets `FLAGS`; finds the mistakes that absl would show as a traceback."""
+    value = _config_argument(argv)
+    config = _load(value) if value is not None else None
+    if any(argument in _HELP for argument in argv[1:]):
+        _print_help(argv[0], config)
+        sys.exit(0)
+    _check_overrides(argv, config)
+    try:
+        rest = FLAGS(argv)
+    except flags.UnrecognizedFlagError as error:
+        near = errors.suggest(error.flagname, FLAGS)
+        raise errors.ConfigError(f"unknown flag --{error.flagname}{near}") from error
+    except Exception as error:  # the file has been run: only a value can be wrong
+        raise _wrong_value(error, config) from error
+    if config is not None:
+        _check_tuples(FLAGS.config, config)
+    if len(rest) > 1:
+        raise errors.ConfigError(f"unexpected argument {rest[1]!r}")
+    if getattr(FLAGS, "mode", None) not in bare_modes:
+        _check_present(argv[0])
+    if FLAGS["verbosity"].using_default_value:
+        FLAGS.verbosity = -1  # warnings; absl's own default is a stream of notes
+    return rest
+
+
+def _config_argument(argv: Sequence[str]) -> str | None:
+    """The value of the last --config, or None."""
+    value = None
+    for argument, following in zip(argv, [*argv[1:], ""], strict=True):
+        name, equals, given = argument.partition("=")
+        if name in ("--config", "-config"):
+            value = given if equals else following
+    return value
+
+
+def _load(value: str) -> ConfigDict:
+    """Runs the file once, so that its mistakes and ours can be told apart."""
+    path, colon, preset = value.partition(":")
+    if not path:
+        raise errors.ConfigError(f"--config names no file{_other_files(path)}")
+    if not pathlib.Path(path).is_file():
+        raise errors.ConfigError(f"no config file {path}{_other_files(path)}")
+    module = runpy.run_path(path, run_name="config")
+    get_config = module.get("get_config")
+    if not callable(get_config):
+        raise errors.ConfigError(f"{path} has no function get_config")
+    if not colon:
+        config = get_config()
+    elif not inspect.signature(get_config).parameters:
+        raise errors.ConfigError(f"{path} has no presets; leave out :{preset}")
+    else:
+        config = _get_preset(path, preset, module)
+    if not isinstance(config, ConfigDict):
+        raise errors.ConfigError(f"{path}: get_config returns no ConfigDict")
+    return config
+
+
+def _get_preset(path: str, preset: str, module: dict[str, Any]) -> Any:
+    """Calls `get_config(preset)`; the file may list its presets as `PRESETS`."""
+    presets = module.get("PRESETS", ())
+    if presets and preset not in presets:
+        raise errors.unknown_name(f"preset of {path}", preset, presets)
+    try:
+        return module["get_config"](preset)
+    except (KeyError, ValueError) as error:
+        if preset in presets:
+            raise
+        says = f": {error}" if isinstance(error, ValueError) else ""
+        raise errors.ConfigError(f"{path}: unknown preset {preset!r}{says}") from error
+
+
+def _other_files(path: str) -> str:
+    folders = (pathlib.Path(path).parent, pathlib.Path("configs"))
+    files = {str(file) for folder in folders for file in folder.glob("*.py")}
+    found = sorted(file for file in files if not file.endswith("__init__.py"))
+    if not found:
+        return ""
+    return f"{errors.suggest(path, found)}; there are: {', '.join(found)}"
+
+
+def _check_overrides(argv: Sequence[str], config: ConfigDict | None) -> None:
+    """Every --config.KEY names one value of the configuration."""
+    for argument in argv[1:]:
+        match = _OVERRIDE.fullmatch(argument)
+        if match is None:
+            continue
+        if config is None:
+            raise errors.ConfigError(f"{argument} needs --config=FILE before it")
+        key = re.sub(r"\[.*", "", match[2])
+        known = [name for name, _ in _leaves(config)]
+        inside = [name for name in known if name.startswith(f"{key}.")]
+        if inside:
+            raise errors.ConfigError(
+                f"config key {key!r} is a group: give its keys, as --config.{inside[0]}"
+            )
+        if key not in known:
+            near = _nearest_key(key, known)
+            raise errors.ConfigError(f"unknown config key {key!r}{near}")
+
+
+def _check_tuples(given: ConfigDict, config: ConfigDict) -> None:
+    """ml_collections takes anything inside a tuple: compare with the file's values."""
+    values = dict(_leaves(given))
+    for key, default in _leaves(config):
+        if not isinstance(default, tuple) or not default:
+            continue
+        kinds = {type(item) for item in default}
+        allowed = kinds | ({int} if float in kinds else set())
+        wrong = [item for item in values[key] if type(item) not in allowed]
+        if wrong:
+            name = "/".join(sorted(kind.__name__ for kind in kinds))
+            raise errors.ConfigError(
+                f"config key {key!r} takes a tuple of {name} (default {default}), "
+                f"not {wrong[0]!r}"
+            )
+
+
+def _nearest_key(key: str, known: Sequence[str]) -> str:
+    """Suggests by the whole dotted key, else by its last part alone."""
+    near = errors.suggest(key, known)
+    if near:
+        return near
+    lasts = {k.rsplit(".", 1)[-1]: k for k in known}
+    last = key.rsplit(".", 1)[-1]
+    found = difflib.get_close_matches(last, lasts, n=1, cutoff=0.6)
+    if found:
+        return f" (did you mean {lasts[found[0]]!r}?)"
+    return "; --help with the same --config lists the keys"
+
+
+def _leaves(config: ConfigDict, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in config.items():
+        if isinstance(value, ConfigDict) and len(value):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _wrong_value(error: Exception, config: ConfigDict | None) -> errors.ConfigError:
+    """One line for a flag whose value has the wrong type or is out of range."""
+    text = " ".join(str(error).split())
+    match = re.match(r"flag --(config\.\S+?)=(.*?): ", text)
+    known = dict(_leaves(config)) if config is not None else {}
+    key = match[1].removeprefix("config.") if match else ""
+    if match is None or key not in known:
+        return errors.ConfigError(text)
+    kind = type(known[key]).__name__
+    default = json.dumps(known[key], default=str)
+    return errors.ConfigError(
+        f"config key {key!r} takes {kind} (default {default}), not {match[2]!r}"
+    )
+
+
+def _check_present(script: str) -> None:
+    example = f"python {script} --config=configs/FILE.py --workdir=FOLDER"
+    for name in ("config", "workdir"):
+        if not FLAGS[name].present:
+            raise errors.ConfigError(f"--{name} is missing, as in: {example}")
+    if not FLAGS.workdir:
+        raise errors.ConfigError(f"--workdir is empty; give a folder, as in: {example}")
+
+
+def _print_help(script: str, config: ConfigDict | None) -> None:
+    print((sys.modules["__main__"].__doc__ or "").strip())
+    print("\nFlags (--helpfull lists those of the libraries too):")
+    print(FLAGS.main_module_help().split("\n", 2)[-1].rstrip())
+    print("\nAny value of the configuration can be given:")
+    print(f"  python {script} --config=FILE.py:PRESET --config.GROUP.KEY=VALUE ...")
+    if config is None:
+        print("With --config=FILE.py, --help lists its keys.")
+        return
+    print("\nKeys and values of this configuration:")
+    for key, value in _leaves(config):
+        print(f"  --config.{key}={value!r}")

@@ -1,0 +1,1 @@
+"""Benchmarks whose queries are pure functions: tables, surrogates, live digits."""

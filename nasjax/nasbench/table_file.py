@@ -1,0 +1,248 @@
+"""Table files: a safetensors file of arrays with a description, and a JSON sidecar.
+
+A file holds what the official one holds: all data sets and schedules. The description
+says which arrays make up which benchmark, so that loading one maps the file into
+memory and touches those arrays only. The sidecar repeats the description for people
+and other tools; it is not read back.
+"""
+
+import contextlib
+import dataclasses
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, BinaryIO
+
+import jax.numpy as jnp
+import numpy as np
+
+from nasjax.core import arrays, atomic_file, errors, result
+from nasjax.nasbench import lookup
+from nasjax.nasbench.runs import Runs
+from nasjax.nasbench.table import TabularBenchmark
+from nasjax.spaces import fingerprints
+
+FORM = "nasjax table 1"
+_HEADER_BYTES = 1 << 16
+_FINGERPRINTS = [list(lane) for lane in fingerprints.LANES]
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """One benchmark of a table file: which arrays it is made of.
+
+    Attributes:
+      data_set: what was trained on.
+      epochs: recorded epochs, increasing; the last one names the schedule.
+      metric: `"accuracy"` or `"loss"`.
+      seeds: names of the seeds of the validation score.
+      curves: key of the `[N, S, T or 1]` array of each metric.
+      seconds: key of the training seconds, or "".
+      facts: key of the `[N]` array of each fact.
+      notes: why a metric is absent, or what it is taken from.
+    """
+
+    data_set: str
+    epochs: tuple[int, ...]
+    metric: str
+    seeds: tuple[int, ...]
+    curves: Mapping[str, str]
+    seconds: str = ""
+    facts: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    notes: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    @property
+    def schedule(self) -> int:
+        """Epochs of the whole training."""
+        return self.epochs[-1]
+
+
+def describe(
+    space: str, source: Mapping[str, Any], parts: Sequence[Part]
+) -> dict[str, Any]:
+    """The description of a file: the metadata of `arrays.save`."""
+    return {
+        "form": FORM,
+        "space": space,
+        "source": dict(source),
+        "fingerprints": _FINGERPRINTS,
+        "parts": [dataclasses.asdict(part) for part in parts],
+    }
+
+
+def save(
+    path: str | os.PathLike[str], tree: dict[str, Any], description: dict[str, Any]
+) -> None:
+    """Writes a table whose arrays are all in memory, and its sidecar.
+
+    Args:
+      path: the file; `PATH.json` is the sidecar.
+      tree: `archs` int8 `[N, G]`, `fingerprints` uint32 `[N, 2]` in lexicographic
+        order unless the space is NAS-Bench-201, and the arrays of the parts.
+      description: from `describe`.
+    """
+    arrays.save(path, tree, metadata=description)
+    write_sidecar(path, description)
+
+
+def write_sidecar(path: str | os.PathLike[str], description: Mapping[str, Any]) -> None:
+    """Writes `PATH.json`: the description and the shapes of all arrays."""
+    shapes = {
+        key: {"dtype": str(view.dtype), "shape": list(view.shape)}
+        for key, view in sorted(arrays.memory_map(path).items())
+    }
+    result.write(f"{os.fspath(path)}.json", {**description, "arrays": shapes})
+
+
+class RowWriter:
+    """Writes rows of arrays straight into a file; made by `streaming`."""
+
+    def __init__(self, file: BinaryIO, entries: Mapping[str, dict], start: int):
+        self._file, self._places = file, {}
+        for key, entry in entries.items():
+            first, end = entry["data_offsets"]
+            self._places[key] = start + first, (end - first) // entry["shape"][0]
+
+    def write(self, key: str, row: int, values: np.ndarray) -> None:
+        """Sets row `row` of the array `key`."""
+        data = np.ascontiguousarray(values).tobytes()
+        start, row_bytes = self._places[key]
+        if len(data) != row_bytes:
+            raise ValueError(f"{key}: a row of {len(data)} bytes, not {row_bytes}")
+        self._file.seek(start + row * row_bytes)
+        self._file.write(data)
+
+
+@contextlib.contextmanager
+def streaming(
+    path: str | os.PathLike[str],
+    shapes: Mapping[str, tuple[np.dtype, tuple[int, ...]]],
+    description: Mapping[str, Any],
+) -> Iterator[RowWriter]:
+    """Writes a table row by row, without holding it in memory; whole or not at all.
+
+    Args:
+      path: the file; the sidecar is written with it.
+      shapes: type and `[N, ...]` shape of every array. Rows that are never written
+        are zeros, so the caller writes each.
+      description: from `describe`; may be changed until the block ends.
+    """
+    entries: dict[str, dict] = {}
+    end = 0
+    # Wide types first: then every array is aligned.
+    for key in sorted(shapes, key=lambda k: (-shapes[k][0].itemsize, k)):
+        dtype, shape = shapes[key]
+        start, end = end, end + math.prod(shape) * dtype.itemsize
+        kind = f"{dtype.kind.upper()}{8 * dtype.itemsize}"
+        entries[key] = dict(dtype=kind, shape=list(shape), data_offsets=[start, end])
+    with atomic_file.replacing(path) as temporary:
+        with temporary.open("wb", buffering=0) as file:
+            file.truncate(8 + _HEADER_BYTES + end)
+            yield RowWriter(file, entries, 8 + _HEADER_BYTES)
+            metadata = {"nasjax": json.dumps(description, sort_keys=True)}
+            header = json.dumps({"__metadata__": metadata, **entries}).encode()
+            if len(header) > _HEADER_BYTES:
+                raise ValueError(f"a description of {len(header)} bytes is too long")
+            file.seek(0)
+            file.write(_HEADER_BYTES.to_bytes(8, "little"))
+            file.write(header.ljust(_HEADER_BYTES))
+    write_sidecar(path, description)
+
+
+def load(
+    path: str | os.PathLike[str],
+    *,
+    data_set: str = "",
+    schedule: int = 0,
+    metrics: Sequence[str] | None = None,
+) -> TabularBenchmark:
+    """Loads one benchmark of a table file.
+
+    Args:
+      path: a file that `save` or `streaming` has written.
+      data_set: which one; default: the first of the file.
+      schedule: epochs of the whole training; default: the longest of the data set.
+      metrics: load only these; default: all.
+
+    Raises:
+      DataError: the file is missing, damaged or no table.
+      ConfigError: it has no such data set, schedule or metric.
+    """
+    description = read_description(path)
+    part = _select(path, description, data_set, schedule)
+    for metric in metrics or ():
+        if metric not in part.curves:
+            raise errors.unknown_name(f"metric of {path}", metric, part.curves)
+    views = arrays.memory_map(path)
+
+    def view(key: str) -> np.ndarray:
+        if key not in views:
+            raise errors.DataError(f"{path}: {key!r} is missing; convert it again")
+        return views[key]
+
+    archs = view("archs")
+    known = description["fingerprints"] == _FINGERPRINTS and "fingerprints" in views
+    index = lookup.build(
+        description["space"], archs, view("fingerprints") if known else None
+    )
+    return TabularBenchmark(
+        index=index,
+        archs=jnp.asarray(archs),
+        curves={
+            metric: Runs.build(view(key))
+            for metric, key in part.curves.items()
+            if metrics is None or metric in metrics
+        },
+        seconds=Runs.build(view(part.seconds)) if part.seconds else None,
+        facts={name: jnp.asarray(view(key)) for name, key in part.facts.items()},
+        space=description["space"],
+        data_set=part.data_set,
+        epochs=tuple(part.epochs),
+        metric=part.metric,
+        seeds=tuple(part.seeds),
+        notes=tuple(part.notes.items()),
+    )
+
+
+def read_description(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The description of a table file.
+
+    Raises:
+      DataError: the file is missing, damaged or no table.
+    """
+    description = arrays.load_metadata(path)
+    if description.get("form") != FORM:
+        raise errors.DataError(
+            f"{path}: not a table of this version; convert the official file again "
+            "with launch/nasbench_x11.py --mode=convert"
+        )
+    return description
+
+
+def read_parts(description: Mapping[str, Any]) -> list[Part]:
+    """The benchmarks of a file."""
+    return [Part(**part) for part in description["parts"]]
+
+
+def _select(
+    path: str | os.PathLike[str],
+    description: Mapping[str, Any],
+    data_set: str,
+    schedule: int,
+) -> Part:
+    parts = read_parts(description)
+    data_set = data_set or parts[0].data_set
+    chosen = [part for part in parts if part.data_set == data_set]
+    if not chosen:
+        names = {part.data_set for part in parts}
+        raise errors.unknown_name(f"data set of {path}", data_set, names)
+    schedule = schedule or max(part.schedule for part in chosen)
+    for part in chosen:
+        if part.schedule == schedule:
+            return part
+    known = sorted(part.schedule for part in chosen)
+    raise errors.ConfigError(
+        f"{path} has no {schedule}-epoch schedule of {data_set}; known: "
+        f"{', '.join(map(str, known))}"
+    )

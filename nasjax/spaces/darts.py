@@ -1,0 +1,324 @@
+"""The DARTS space (Liu et al., 2019): a normal and a reduction cell of four steps.
+
+A gene vector is int32 `[2 cells, 4 steps, 2, (operation, input)]` flattened to 32
+entries, the normal cell first; the shared-cell variant has one cell for both and 16
+entries. Step i (0..3) adds the operations of two different earlier states; states 0
+and 1 are the outputs of cells k-2 and k-1, state 2 + i is step i; the cell's output
+concatenates the four steps. Operations: max_pool_3x3 0, avg_pool_3x3 1, skip_connect 2,
+sep_conv_3x3 3, sep_conv_5x5 4, dil_conv_3x3 5, dil_conv_5x5 6 and, only where it is
+asked for, none 7.
+"""
+
+import functools
+import itertools
+import math
+import re
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nasjax.core import errors
+from nasjax.core.types import Array, Graph, Key, SearchSpace
+from nasjax.spaces import fingerprints
+from nasjax.spaces.darts_costs import Costs as Costs
+from nasjax.spaces.darts_costs import costs as costs
+
+OP_NAMES = (
+    "max_pool_3x3",
+    "avg_pool_3x3",
+    "skip_connect",
+    "sep_conv_3x3",
+    "sep_conv_5x5",
+    "dil_conv_3x3",
+    "dil_conv_5x5",
+)
+NONE = len(OP_NAMES)
+"""The gene value of `none` in the variant that has it."""
+NUM_STEPS = 4
+CELL_GENES = NUM_STEPS * 2 * 2
+
+GRAPH_OP_NAMES = ("c_{k-2}", "c_{k-1}", *OP_NAMES, "sum", "output")
+"""Ids of the 15-node graph; `none` follows as 11."""
+COMPACT_OP_NAMES = ("c_{k-2}", "c_{k-1}", "none", *OP_NAMES, "output")
+"""Ids of the 11-node graph."""
+
+_SUM, _OUTPUT, _GRAPH_NONE = 9, 10, 11
+_STEP = np.repeat(np.arange(NUM_STEPS), 2)
+# Node of each state, and of the two operations of each step, in the 15-node graph.
+_STATE_NODE = np.array([0, 1, 4, 7, 10, 13])
+_OP_NODE = np.array([[3 * step + 3, 3 * step + 2] for step in range(NUM_STEPS)])
+_RELABELLINGS = np.array(list(itertools.permutations(range(NUM_STEPS))))
+
+
+def _cells(arch: Array) -> Array:
+    """`[C, 4, 2, 2]`."""
+    return arch.reshape(-1, NUM_STEPS, 2, 2)
+
+
+def sample(key: Key, *, num_cells: int = 2, num_ops: int = NONE) -> Array:
+    """Uniform operations; two different inputs of each step, uniform."""
+    key_op, key_first, key_second = jax.random.split(key, 3)
+    ops = jax.random.randint(key_op, (num_cells, NUM_STEPS, 2), 0, num_ops)
+    states = jnp.arange(NUM_STEPS) + 2
+    shape = (num_cells, NUM_STEPS)
+    first = jax.random.randint(key_first, shape, 0, states[None])
+    step = jax.random.randint(key_second, shape, 1, states[None])
+    inputs = jnp.stack([first, (first + step) % states[None]], axis=-1)
+    return jnp.stack([ops, inputs], axis=-1).reshape(-1)
+
+
+@functools.cache
+def _changes(num_cells: int, num_ops: int) -> tuple[np.ndarray, int]:
+    """All single changes `[M, (gene, 1 if an input, choice)]`; operations first.
+
+    Returns them with the number of those that change an operation.
+    """
+    rows = [
+        (2 * (8 * cell + edge), 0, choice)
+        for cell in range(num_cells)
+        for edge in range(8)
+        for choice in range(1, num_ops)
+    ]
+    num_op_changes = len(rows)
+    # Step i has i states besides its own two inputs.
+    rows += [
+        (2 * (8 * cell + edge) + 1, 1, choice)
+        for cell in range(num_cells)
+        for edge in range(8)
+        for choice in range(_STEP[edge])
+    ]
+    return np.array(rows, np.int32), num_op_changes
+
+
+def _change(arch: Array, change: Array, num_ops: int) -> Array:
+    """Applies one row of `_changes`."""
+    gene, is_input, choice = change
+    # The other input of the step: the two genes lie two apart.
+    edge = gene // 2
+    other = arch[2 * (edge ^ 1) + 1]
+    low, high = jnp.minimum(arch[gene], other), jnp.maximum(arch[gene], other)
+    # `choice` counts the states that are neither of the two inputs.
+    state = choice + (choice >= low)
+    state += state >= high
+    value = jnp.where(is_input == 1, state, (arch[gene] + choice) % num_ops)
+    return jnp.where(jnp.arange(len(arch)) == gene, value, arch)
+
+
+def mutate(key: Key, arch: Array, *, num_ops: int = NONE) -> Array:
+    """Changes one operation or one input, with probability 1/2 each.
+
+    The two mutations of Real et al. (2019); which one of them is uniform.
+    """
+    changes, num_op_changes = _changes(len(arch) // CELL_GENES, num_ops)
+    key_kind, key_op, key_input = jax.random.split(key, 3)
+    row = jnp.where(
+        jax.random.bernoulli(key_kind),
+        jax.random.randint(key_op, (), 0, num_op_changes),
+        jax.random.randint(key_input, (), num_op_changes, len(changes)),
+    )
+    return _change(arch, jnp.asarray(changes)[row], num_ops)
+
+
+def neighbors(arch: Array, *, num_ops: int = NONE) -> tuple[Array, Array]:
+    """All changes of one operation (48 a cell) or one input (12 a cell).
+
+    Returns:
+      archs int32 `[M, G]` and a mask of ones `[M]`; M is 120, or 60 for a shared cell.
+    """
+    changes, _ = _changes(len(arch) // CELL_GENES, num_ops)
+    archs = jax.vmap(functools.partial(_change, num_ops=num_ops), in_axes=(None, 0))(
+        arch, jnp.asarray(changes)
+    )
+    return archs, jnp.ones(len(changes), bool)
+
+
+def is_valid(arch: Array, *, num_ops: int = NONE) -> Array:
+    """Known operations; two different inputs of each step, both earlier states."""
+    cells = _cells(arch)
+    ops, inputs = cells[..., 0], cells[..., 1]
+    states = jnp.arange(NUM_STEPS)[None, :, None] + 2
+    ops_fit = (ops >= 0) & (ops < num_ops)
+    inputs_fit = (inputs >= 0) & (inputs < states)
+    differ = inputs[..., 0] != inputs[..., 1]
+    return jnp.all(ops_fit & inputs_fit) & jnp.all(differ)
+
+
+def fingerprint(arch: Array) -> Array:
+    """uint32 `[2]`, equal if and only if both cells are isomorphic (to chance 2^-64).
+
+    Neither the order of a step's two inputs nor the numbers of the steps matter: a sum
+    over edges forgets the first, a sum over all 24 numberings the second.
+    """
+    cells = _cells(arch).reshape(-1, 8, 2)
+    numberings = jnp.asarray(_RELABELLINGS)
+    states = jnp.concatenate(
+        [jnp.tile(jnp.arange(2), (len(_RELABELLINGS), 1)), numberings + 2], axis=1
+    )
+    targets = numberings[:, _STEP]
+    lanes = []
+    for lane in fingerprints.LANES:
+        total = jnp.uint32(0)
+        for cell in cells:
+            sources = states[:, cell[:, 1]]
+            edges = (targets * 8 + sources) * 8 + cell[None, :, 0]
+            numbering = jnp.sum(fingerprints.start(edges, lane), axis=1)
+            colour = jnp.sum(fingerprints.mix(numbering))
+            total = fingerprints.mix(total * jnp.uint32(lane[2]) + colour)
+        lanes.append(total)
+    return jnp.stack(lanes)
+
+
+def to_graph(arch: Array) -> Graph:
+    """The 15-node graph of the thesis (figure 1.3) of each cell.
+
+    Nodes: c_{k-2}, c_{k-1}, then for each step its second operation, its first
+    operation and their sum, and the output, which reads the four sums.
+
+    Returns:
+      adjacency int32 `[2, 15, 15]`, ops `[2, 15]` (ids as in `GRAPH_OP_NAMES`),
+      num_nodes `[2]`; without the leading axis for a shared cell.
+    """
+    return _per_cell(_graph_15, arch)
+
+
+def to_compact_graph(arch: Array) -> Graph:
+    """arch2vec's 11-node graph of each cell (Yan et al., 2020), ids `COMPACT_OP_NAMES`.
+
+    Nodes: c_{k-2}, c_{k-1}, the eight operations step by step, the output. An operation
+    that reads step i has edges from both operations of step i; the output reads all
+    eight.
+    """
+    return _per_cell(_graph_11, arch)
+
+
+def _per_cell(build: Any, arch: Array) -> Graph:
+    cells = _cells(arch).reshape(-1, 8, 2)
+    return build(cells[0]) if len(cells) == 1 else jax.vmap(build)(cells)
+
+
+def _graph_15(edges: Array) -> Graph:
+    nodes = jnp.asarray(_OP_NODE.reshape(-1))
+    adjacency = np.zeros((15, 15), np.int32)
+    adjacency[_OP_NODE, _STATE_NODE[2:, None]] = 1
+    adjacency[_STATE_NODE[2:], 14] = 1
+    sources = jnp.asarray(_STATE_NODE)[edges[:, 1]]
+    ids = jnp.where(edges[:, 0] == NONE, _GRAPH_NONE, edges[:, 0] + 2)
+    ops = np.full(15, _SUM, np.int32)
+    ops[:2], ops[14] = (0, 1), _OUTPUT
+    return Graph(
+        jnp.asarray(adjacency).at[sources, nodes].set(1),
+        jnp.asarray(ops).at[nodes].set(ids),
+        jnp.int32(15),
+    )
+
+
+def _graph_11(edges: Array) -> Graph:
+    step_of_node = jnp.asarray(np.array([-1, -1, *_STEP, -1]))
+    node = jnp.arange(11)
+    read = edges[:, 1]
+    # Column of operation e: the input node itself or both operations of a step.
+    reads = (node[:, None] == read[None]) & (read < 2)[None]
+    reads |= step_of_node[:, None] == jnp.where(read < 2, -2, read - 2)[None]
+    columns = [jnp.zeros((11, 2), bool), reads, (step_of_node >= 0)[:, None]]
+    ids = jnp.where(edges[:, 0] == NONE, 2, edges[:, 0] + 3)
+    ends = jnp.array([0, 1, 10], jnp.int32)
+    return Graph(
+        jnp.concatenate(columns, axis=1).astype(jnp.int32),
+        jnp.concatenate([ends[:2], ids, ends[2:]]),
+        jnp.int32(11),
+    )
+
+
+def format_arch(arch: Any) -> str:
+    """The text of a `Genotype` of the DARTS code."""
+    names = (*OP_NAMES, "none")
+    cells = np.asarray(arch).reshape(-1, 8, 2).tolist()
+    normal, reduce = (
+        ", ".join(f"({names[op]!r}, {state})" for op, state in cell)
+        for cell in (cells[0], cells[-1])
+    )
+    return (
+        f"Genotype(normal=[{normal}], normal_concat=range(2, 6), "
+        f"reduce=[{reduce}], reduce_concat=range(2, 6))"
+    )
+
+
+_PAIR = r"\(\s*['\"]\w+['\"]\s*,\s*\d{1,3}\s*\)"
+_LIST = rf"\[\s*({_PAIR}(?:\s*,\s*{_PAIR}){{7}})\s*,?\s*\]"
+_CONCAT = r"(?:range\(\s*2\s*,\s*6\s*\)|\[\s*2\s*,\s*3\s*,\s*4\s*,\s*5\s*\])"
+_GENOTYPE = re.compile(
+    rf"Genotype\(\s*normal\s*=\s*{_LIST}\s*,\s*normal_concat\s*=\s*{_CONCAT}\s*,"
+    rf"\s*reduce\s*=\s*{_LIST}\s*,\s*reduce_concat\s*=\s*{_CONCAT}\s*,?\s*\)"
+)
+
+
+def parse_arch(text: str, *, shared: bool = False, none: bool = False) -> np.ndarray:
+    """Gene vector int32 `[32]`, or `[16]` if `shared`, of a `Genotype` text.
+
+    `range(2, 6)` and `[2, 3, 4, 5]` are both read; nothing is evaluated.
+
+    Raises:
+      UnknownArchitecture: the text is malformed, an operation is unknown, a step reads
+        one state twice or a later one, or the two cells of a shared one differ.
+    """
+    match = _GENOTYPE.fullmatch(text.strip())
+    if match is None:
+        raise errors.UnknownArchitecture(
+            f"cannot read {text!r} as a DARTS genotype; write it as 'Genotype(normal="
+            "[(operation, state), ... 8 of them], normal_concat=range(2, 6), "
+            "reduce=[...], reduce_concat=range(2, 6))'"
+        )
+    names = (*OP_NAMES, "none") if none else OP_NAMES
+    pairs = [
+        pair for cell in match.groups() for pair in re.findall(r"(\w+)\W+(\d+)", cell)
+    ]
+    for name, _ in pairs:
+        if name not in names:
+            raise errors.UnknownArchitecture(
+                f"unknown operation {name!r}{errors.suggest(name, names)} in {text!r}"
+            )
+    genes = np.array([(names.index(name), int(state)) for name, state in pairs])
+    inputs = genes[:, 1].reshape(2, NUM_STEPS, 2)
+    if np.any(inputs[..., 0] == inputs[..., 1]):
+        raise errors.UnknownArchitecture(f"a step reads one state twice in {text!r}")
+    if np.any(inputs >= np.arange(2, 6)[None, :, None]):
+        raise errors.UnknownArchitecture(f"a step reads a later state in {text!r}")
+    if shared and not np.array_equal(genes[:8], genes[8:]):
+        raise errors.UnknownArchitecture(
+            "the shared-cell space needs equal normal and reduction cells; use the "
+            f"space 'darts' for {text!r}"
+        )
+    return genes[: 8 if shared else 16].reshape(-1).astype(np.int32)
+
+
+@functools.cache
+def make(*, shared: bool = False, none: bool = False) -> SearchSpace:
+    """The space of normal and reduction cells.
+
+    Args:
+      shared: one cell serves as both (chapter 4 of the thesis); 16 genes.
+      none: also offer the operation `none`.
+    """
+    num_ops, num_cells = len(OP_NAMES) + none, 1 if shared else 2
+    pairs = math.prod(math.comb(step + 2, 2) for step in range(NUM_STEPS))
+    edges = [((0, num_ops - 1), (0, step + 1)) for step in _STEP.tolist()]
+    ranges = tuple(limits for edge in edges for limits in edge) * num_cells
+    extra = ("none",) if none else ()
+    return SearchSpace(
+        name="darts_shared" if shared else "darts",
+        num_genes=num_cells * CELL_GENES,
+        op_names=OP_NAMES + extra,
+        size=(pairs * num_ops**8) ** num_cells,
+        sample=functools.partial(sample, num_cells=num_cells, num_ops=num_ops),
+        mutate=functools.partial(mutate, num_ops=num_ops),
+        neighbors=functools.partial(neighbors, num_ops=num_ops),
+        is_valid=functools.partial(is_valid, num_ops=num_ops),
+        to_graph=to_graph,
+        fingerprint=fingerprint,
+        format_arch=format_arch,
+        parse_arch=functools.partial(parse_arch, shared=shared, none=none),
+        graph_op_names=GRAPH_OP_NAMES + extra,
+        gene_ranges=ranges,
+    )
