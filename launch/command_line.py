@@ -21,7 +21,7 @@ from typing import Any
 from absl import app, flags
 from ml_collections import ConfigDict, config_flags
 
-from nasjax.core import errors
+from nasjax.jobs import errors
 
 FLAGS = flags.FLAGS
 # Flags defined here belong to the script that calls `run`: its --help shows them.

@@ -249,7 +249,7 @@ class Machine:
 
     def _store(self, items: list[Any]) -> None:
         target = self._stack[-1]
-        if type(target) is not dict or len(items) % 2:
+        if not isinstance(target, dict) or len(items) % 2:
             raise DataError(f"{self.name}: refused items of {type(target).__name__}")
         pairs = list(zip(items[::2], items[1::2], strict=True))
         target.update(self.on_items(target, pairs))

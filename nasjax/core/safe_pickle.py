@@ -136,6 +136,11 @@ class Stub:
         self.state = state
 
 
+def is_stand_in(value: Any) -> bool:
+    """Whether a value is a function or type of the allow-list, or a dtype."""
+    return isinstance(value, Guarded | type | _Dtype)
+
+
 def stub(name: str) -> type[Stub]:
     """A subclass of `Stub` of that name, to tell the objects of a file apart."""
     return type(name, (Stub,), {"__slots__": ()})

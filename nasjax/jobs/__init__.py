@@ -1,1 +1,5 @@
 """One file a launch script: plain arguments in, `result.json` out."""
+
+from nasjax.core import errors
+
+__all__ = ["errors"]

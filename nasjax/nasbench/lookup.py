@@ -1,7 +1,6 @@
 """From an architecture to its row of a table, as arrays that jit takes as arguments."""
 
 import functools
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +10,9 @@ from flax import struct
 from nasjax import spaces
 from nasjax.core.types import Array
 from nasjax.spaces import nasbench201
+
+_CHUNK = 1 << 14
+"""Rows of one compiled call."""
 
 
 class GeneIndex(struct.PyTreeNode):
@@ -105,11 +107,27 @@ class FingerprintIndex(struct.PyTreeNode):
 Index = GeneIndex | FingerprintIndex
 
 
-def build(space: str, archs: np.ndarray, fingerprints: Any = None) -> Index:
-    """The index of a table: by genes for NAS-Bench-201, else by fingerprints."""
+def build(space: str, archs: np.ndarray, prints: np.ndarray | None = None) -> Index:
+    """The index of a table: by genes for NAS-Bench-201, else by fingerprints.
+
+    Args:
+      space: registry name of the space.
+      archs: int8 `[N, G]`.
+      prints: uint32 `[N, 2]`, computed where None is given.
+    """
     if space == "nasbench201":
         return GeneIndex.build(archs)
-    if fingerprints is None:
-        fingerprint = jax.jit(jax.vmap(spaces.make(space).fingerprint))
-        fingerprints = np.asarray(fingerprint(jnp.asarray(archs, jnp.int32)))
-    return FingerprintIndex.build(np.asarray(fingerprints), space)
+    prints = fingerprints(space, archs) if prints is None else prints
+    return FingerprintIndex.build(prints, space)
+
+
+def fingerprints(space: str, archs: np.ndarray) -> np.ndarray:
+    """uint32 `[N, 2]`: fingerprints of `archs` `[N, G]`."""
+    function = jax.jit(jax.vmap(spaces.make(space).fingerprint))
+    padded = np.zeros((_CHUNK, archs.shape[1]), np.int32)
+    prints = np.empty((len(archs), 2), np.uint32)
+    for start in range(0, len(archs), _CHUNK):
+        chunk = archs[start : start + _CHUNK]
+        padded[: len(chunk)] = chunk
+        prints[start : start + len(chunk)] = function(padded)[: len(chunk)]
+    return prints

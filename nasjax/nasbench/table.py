@@ -129,7 +129,7 @@ class TabularBenchmark(struct.PyTreeNode):
 
     def find(self, arch: Array) -> Array:
         """int32 `[]`, the row of an architecture, -1 where the table lacks it."""
-        return self.index.find(arch)
+        return self.index.find(jnp.asarray(arch, jnp.int32))
 
     def optimum(self, split: str = "valid", epoch: Any = LAST) -> Optimum:
         """The architecture with the best mean score; the first of several.

@@ -11,8 +11,11 @@ import dataclasses
 import json
 import math
 import os
+import pathlib
+import shutil
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -24,7 +27,6 @@ from nasjax.nasbench.table import TabularBenchmark
 from nasjax.spaces import fingerprints
 
 FORM = "nasjax table 1"
-_HEADER_BYTES = 1 << 16
 _FINGERPRINTS = [list(lane) for lane in fingerprints.LANES]
 
 
@@ -96,57 +98,75 @@ def write_sidecar(path: str | os.PathLike[str], description: Mapping[str, Any]) 
 
 
 class RowWriter:
-    """Writes rows of arrays straight into a file; made by `streaming`."""
+    """Collects a table row by row in a folder; made by `streaming`."""
 
-    def __init__(self, file: BinaryIO, entries: Mapping[str, dict], start: int):
-        self._file, self._places = file, {}
-        for key, entry in entries.items():
-            first, end = entry["data_offsets"]
-            self._places[key] = start + first, (end - first) // entry["shape"][0]
+    def __init__(self, folder: pathlib.Path):
+        self._folder = folder
+        self._files: dict[str, tuple[IO[bytes], np.dtype, tuple[int, ...]]] = {}
+        self.num_rows = 0
 
-    def write(self, key: str, row: int, values: np.ndarray) -> None:
-        """Sets row `row` of the array `key`."""
-        data = np.ascontiguousarray(values).tobytes()
-        start, row_bytes = self._places[key]
-        if len(data) != row_bytes:
-            raise ValueError(f"{key}: a row of {len(data)} bytes, not {row_bytes}")
-        self._file.seek(start + row * row_bytes)
-        self._file.write(data)
+    def append(self, row: Mapping[str, np.ndarray]) -> None:
+        """Adds a row to every array; the first one decides on keys and shapes."""
+        if not self._files:
+            for number, (key, values) in enumerate(row.items()):
+                new = (self._folder / str(number)).open("wb+")
+                self._files[key] = new, values.dtype, values.shape
+        for key, (file, dtype, shape) in self._files.items():
+            values = row[key]
+            if (values.dtype, values.shape) != (dtype, shape):
+                raise ValueError(f"{key}: a row of {values.dtype}{values.shape}")
+            file.write(np.ascontiguousarray(values).tobytes())
+        self.num_rows += 1
+
+    def join(self, path: pathlib.Path, description: Mapping[str, Any]) -> None:
+        """Writes the one file that holds all arrays."""
+        header: dict[str, Any] = {
+            "__metadata__": {"nasjax": json.dumps(description, sort_keys=True)}
+        }
+        end = 0
+        # Wide types first: then every array is aligned.
+        keys = sorted(self._files, key=lambda key: -self._files[key][1].itemsize)
+        for key in keys:
+            _, dtype, shape = self._files[key]
+            start, end = end, end + self.num_rows * math.prod(shape) * dtype.itemsize
+            header[key] = {
+                "dtype": f"{dtype.kind.upper()}{8 * dtype.itemsize}",
+                "shape": [self.num_rows, *shape],
+                "data_offsets": [start, end],
+            }
+        text = json.dumps(header).encode()
+        text += b" " * (-len(text) % 8)
+        with path.open("wb") as whole:
+            whole.write(len(text).to_bytes(8, "little") + text)
+            for key in keys:
+                file = self._files[key][0]
+                file.seek(0)
+                shutil.copyfileobj(file, whole, 1 << 20)
+
+    def close(self) -> None:
+        """Closes the files of the folder."""
+        for file, _, _ in self._files.values():
+            file.close()
 
 
 @contextlib.contextmanager
 def streaming(
-    path: str | os.PathLike[str],
-    shapes: Mapping[str, tuple[np.dtype, tuple[int, ...]]],
-    description: Mapping[str, Any],
+    path: str | os.PathLike[str], description: dict[str, Any]
 ) -> Iterator[RowWriter]:
-    """Writes a table row by row, without holding it in memory; whole or not at all.
+    """Writes a table row by row without holding it in memory; whole or not at all.
 
     Args:
-      path: the file; the sidecar is written with it.
-      shapes: type and `[N, ...]` shape of every array. Rows that are never written
-        are zeros, so the caller writes each.
-      description: from `describe`; may be changed until the block ends.
+      path: the file; the sidecar is written with it. Its folder must have room for
+        two copies of it.
+      description: from `describe`; read at the end, so that the block may change it.
     """
-    entries: dict[str, dict] = {}
-    end = 0
-    # Wide types first: then every array is aligned.
-    for key in sorted(shapes, key=lambda k: (-shapes[k][0].itemsize, k)):
-        dtype, shape = shapes[key]
-        start, end = end, end + math.prod(shape) * dtype.itemsize
-        kind = f"{dtype.kind.upper()}{8 * dtype.itemsize}"
-        entries[key] = dict(dtype=kind, shape=list(shape), data_offsets=[start, end])
-    with atomic_file.replacing(path) as temporary:
-        with temporary.open("wb", buffering=0) as file:
-            file.truncate(8 + _HEADER_BYTES + end)
-            yield RowWriter(file, entries, 8 + _HEADER_BYTES)
-            metadata = {"nasjax": json.dumps(description, sort_keys=True)}
-            header = json.dumps({"__metadata__": metadata, **entries}).encode()
-            if len(header) > _HEADER_BYTES:
-                raise ValueError(f"a description of {len(header)} bytes is too long")
-            file.seek(0)
-            file.write(_HEADER_BYTES.to_bytes(8, "little"))
-            file.write(header.ljust(_HEADER_BYTES))
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as rows:
+        with contextlib.closing(RowWriter(pathlib.Path(rows))) as writer:
+            yield writer
+            with atomic_file.replacing(path) as temporary:
+                writer.join(temporary, description)
     write_sidecar(path, description)
 
 

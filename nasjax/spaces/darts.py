@@ -24,6 +24,7 @@ from nasjax.core.types import Array, Graph, Key, SearchSpace
 from nasjax.spaces import fingerprints
 from nasjax.spaces.darts_costs import Costs as Costs
 from nasjax.spaces.darts_costs import costs as costs
+from nasjax.spaces.draws import below
 
 OP_NAMES = (
     "max_pool_3x3",
@@ -59,13 +60,12 @@ def _cells(arch: Array) -> Array:
 
 def sample(key: Key, *, num_cells: int = 2, num_ops: int = NONE) -> Array:
     """Uniform operations; two different inputs of each step, uniform."""
-    key_op, key_first, key_second = jax.random.split(key, 3)
-    ops = jax.random.randint(key_op, (num_cells, NUM_STEPS, 2), 0, num_ops)
-    states = jnp.arange(NUM_STEPS) + 2
-    shape = (num_cells, NUM_STEPS)
-    first = jax.random.randint(key_first, shape, 0, states[None])
-    step = jax.random.randint(key_second, shape, 1, states[None])
-    inputs = jnp.stack([first, (first + step) % states[None]], axis=-1)
+    uniform = jax.random.uniform(key, (4, num_cells, NUM_STEPS))
+    states = np.arange(NUM_STEPS)[None] + 2
+    ops = jnp.moveaxis(below(uniform[:2], num_ops), 0, -1)
+    first = below(uniform[2], states)
+    second = (first + 1 + below(uniform[3], states - 1)) % states
+    inputs = jnp.stack([first, second], axis=-1)
     return jnp.stack([ops, inputs], axis=-1).reshape(-1)
 
 
@@ -112,12 +112,9 @@ def mutate(key: Key, arch: Array, *, num_ops: int = NONE) -> Array:
     The two mutations of Real et al. (2019); which one of them is uniform.
     """
     changes, num_op_changes = _changes(len(arch) // CELL_GENES, num_ops)
-    key_kind, key_op, key_input = jax.random.split(key, 3)
-    row = jnp.where(
-        jax.random.bernoulli(key_kind),
-        jax.random.randint(key_op, (), 0, num_op_changes),
-        jax.random.randint(key_input, (), num_op_changes, len(changes)),
-    )
+    kind, which = jax.random.uniform(key, (2,))
+    of_input = num_op_changes + below(which, len(changes) - num_op_changes)
+    row = jnp.where(kind < 0.5, below(which, num_op_changes), of_input)
     return _change(arch, jnp.asarray(changes)[row], num_ops)
 
 

@@ -135,6 +135,6 @@ def _tables(
     if np.any(base + 8 * edges.max(axis=(1, 2)).sum(axis=0) > np.iinfo(np.int32).max):
         raise errors.ConfigError(
             f"a DARTS network with channels={channels}, num_layers={num_layers}, "
-            f"image_size={image_size} may need more than 2^31 operations; make it smaller"
+            f"image_size={image_size} may count past 2^31; make it smaller"
         )
     return base.astype(np.int32), edges.astype(np.int32)

@@ -20,6 +20,7 @@ import numpy as np
 
 from nasjax.core.types import Array, Graph, Key, SearchSpace
 from nasjax.spaces import nasbench101_notation as notation
+from nasjax.spaces.draws import below, first_valid
 from nasjax.spaces.fingerprints import LANES, mix, start
 from nasjax.spaces.nasbench101_notation import (
     EDGES,
@@ -251,37 +252,31 @@ def from_graph(graph: Graph) -> Array:
     return jnp.concatenate([gene.astype(jnp.int32) for gene in genes])
 
 
-def _first_valid(candidates: Array, valid: Array, fallback: Array) -> Array:
-    return jnp.where(jnp.any(valid), candidates[jnp.argmax(valid)], fallback)
-
-
 def sample(key: Key) -> Array:
     """Seven vertices, every edge with probability 1/2, operations uniform, until valid.
 
     The published rejection sampler with at most 12 draws, .73 of which are valid; a
     fixed cell (input, conv3x3, output) stands in where none is.
     """
-    key_bits, key_ops = jax.random.split(key)
-    count = (_CANDIDATES,)
-    bits = jax.random.bernoulli(key_bits, 0.5, (*count, NUM_BITS)).astype(jnp.int32)
-    ops = jax.random.randint(key_ops, (*count, OP_SPOTS), 0, NUM_OPS)
-    n = jnp.full((*count, 1), MAX_VERTICES, jnp.int32)
+    uniform = jax.random.uniform(key, (_CANDIDATES, NUM_BITS + OP_SPOTS))
+    bits = below(uniform[:, :NUM_BITS], 2)
+    ops = below(uniform[:, NUM_BITS:], NUM_OPS)
+    n = jnp.full((_CANDIDATES, 1), MAX_VERTICES, jnp.int32)
     candidates = jnp.concatenate([bits, ops, n], axis=1)
     fallback = jnp.asarray(notation.SMALL_CELL)
-    return _first_valid(candidates, jax.vmap(is_valid)(candidates), fallback)
+    return first_valid(candidates, jax.vmap(is_valid)(candidates), fallback)
 
 
-def _widen(key: Key, arch: Array) -> Array:
-    """The same cell on seven vertices; the new ones have no edges, random operations."""
+def _widen(arch: Array, blank: Array) -> Array:
+    """The same cell on seven vertices; new ones: no edges, operations `blank`."""
     output = arch[-1] - 1
     adjacency = to_graph(arch).adjacency
     into_output = adjacency[:, output]
     vertex = jnp.arange(MAX_VERTICES)
     inside = jnp.where((vertex == output)[None, :], 0, adjacency)
-    adjacency = jnp.where(
-        (vertex == MAX_VERTICES - 1)[None, :], into_output[:, None], inside
-    )
-    ops, blank = arch[NUM_BITS:-1], jax.random.randint(key, (OP_SPOTS,), 0, NUM_OPS)
+    is_last = (vertex == MAX_VERTICES - 1)[None, :]
+    adjacency = jnp.where(is_last, into_output[:, None], inside)
+    ops = arch[NUM_BITS:-1]
     ops = jnp.where(ops < 0, blank, ops)
     n = jnp.full(1, MAX_VERTICES, jnp.int32)
     return jnp.concatenate([adjacency[_SOURCES, _TARGETS], ops, n])
@@ -295,23 +290,22 @@ def mutate(key: Key, arch: Array) -> Array:
     vertices is first written on seven, so that it can grow. The parent itself comes
     back where none of 16 draws is valid.
     """
-    key_widen, key_flip, key_where, key_op = jax.random.split(key, 4)
-    wide = _widen(key_widen, arch)
-    count = (_CHILDREN,)
-    flips = jax.random.bernoulli(key_flip, 1 / NUM_BITS, (*count, NUM_BITS))
-    moved = jax.random.bernoulli(key_where, 1 / OP_SPOTS, (*count, OP_SPOTS))
-    step = jax.random.randint(key_op, (*count, OP_SPOTS), 1, NUM_OPS)
+    uniform = jax.random.uniform(key, (_CHILDREN + 1, NUM_BITS + 2 * OP_SPOTS))
+    wide = _widen(arch, below(uniform[-1, :OP_SPOTS], NUM_OPS))
+    flip, where, step = jnp.split(uniform[:-1], [NUM_BITS, NUM_BITS + OP_SPOTS], axis=1)
+    flips, moved = flip < 1 / NUM_BITS, where < 1 / OP_SPOTS
     bits, ops = wide[None, :NUM_BITS], wide[None, NUM_BITS:-1]
+    other = (ops + 1 + below(step, NUM_OPS - 1)) % NUM_OPS
     children = jnp.concatenate(
         [
             jnp.where(flips, 1 - bits, bits),
-            jnp.where(moved, (ops + step) % NUM_OPS, ops),
-            jnp.full((*count, 1), MAX_VERTICES, jnp.int32),
+            jnp.where(moved, other, ops),
+            jnp.full((_CHILDREN, 1), MAX_VERTICES, jnp.int32),
         ],
         axis=1,
     )
     changed = jnp.any(flips, axis=1) | jnp.any(moved, axis=1)
-    return _first_valid(children, changed & jax.vmap(is_valid)(children), arch)
+    return first_valid(children, changed & jax.vmap(is_valid)(children), arch)
 
 
 def neighbors(arch: Array) -> tuple[Array, Array]:

@@ -114,7 +114,8 @@ def parse_arch(text: str) -> np.ndarray:
     for name in names[1:-1]:
         if name not in OP_NAMES:
             raise errors.UnknownArchitecture(
-                f"unknown operation {name!r}{errors.suggest(name, OP_NAMES)} in {text!r}"
+                f"unknown operation {name!r}{errors.suggest(name, OP_NAMES)} "
+                f"in {text!r}"
             )
     matrix = np.array([int(bit) for bit in bits]).reshape(n, n)
     genes = encode(matrix, [OP_NAMES.index(name) for name in names[1:-1]])

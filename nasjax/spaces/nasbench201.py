@@ -267,7 +267,8 @@ def parse_arch(text: str) -> np.ndarray:
     for name in match.groups():
         if name not in OP_NAMES:
             raise errors.UnknownArchitecture(
-                f"unknown operation {name!r}{errors.suggest(name, OP_NAMES)} in {text!r}"
+                f"unknown operation {name!r}{errors.suggest(name, OP_NAMES)} "
+                f"in {text!r}"
             )
     return np.array([OP_NAMES.index(name) for name in match.groups()], np.int32)
 

@@ -12,6 +12,7 @@ for everything that can be read.
 """
 
 import functools
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +23,7 @@ from nasjax.core.types import Array, Graph, Key, SearchSpace
 from nasjax.spaces import fingerprints
 from nasjax.spaces import nasbench_nlp_changes as changes
 from nasjax.spaces import nasbench_nlp_recipes as recipes
+from nasjax.spaces.draws import below, first_valid
 from nasjax.spaces.nasbench_nlp_changes import Change, Recipe
 from nasjax.spaces.nasbench_nlp_recipes import (
     BLEND,
@@ -45,7 +47,7 @@ _MIN_INPUTS = np.array(recipes.MIN_INPUTS)
 _MAX_INPUTS = np.array(recipes.MAX_INPUTS)
 # The published generator draws linear three times as often as the others, and two
 # inputs of a linear node four times as often as three.
-_OP_LOGITS = np.log(np.array([3.0, 1.0, 1.0, 1.0]))
+_OP_LOGITS = np.log(np.array([3.0, 1.0, 1.0, 1.0], np.float32))
 _MAIN_OPS = np.array([LINEAR, BLEND, PROD, SUM])
 _THREE_INPUTS = 0.2
 _ROUNDS = 8
@@ -152,26 +154,51 @@ def prune(arch: Array) -> Array:
     )
 
 
+class _Noise(NamedTuple):
+    """Uniform numbers of one draw, from which everything else follows."""
+
+    num_hidden: Array
+    state: Array
+    activation: Array
+    third: Array
+    op: Array
+    inputs: Array
+
+
+def _noise(key: Key, num_nodes: int) -> _Noise:
+    num_ops = len(_MAIN_OPS)
+    block = jax.random.uniform(key, (num_nodes + 1, 3 + num_ops + MAX_NODES))
+    rows = block[:num_nodes]
+    return _Noise(
+        num_hidden=block[-1, 0],
+        state=rows[:, 0],
+        activation=rows[:, 1],
+        third=rows[:, 2],
+        op=rows[:, 3 : 3 + num_ops],
+        inputs=rows[:, 3 + num_ops :],
+    )
+
+
 def _draw_node(
-    key: Key, i: Array, num_hidden: Array, ops: Array
+    noise: _Noise, i: Array, num_hidden: Array, ops: Array
 ) -> tuple[Array, Array]:
     """Operation and inputs `[3]` of node i that does not have to be an activation."""
-    key_op, key_count, key_inputs = jax.random.split(key, 3)
     vertex = jnp.arange(MAX_NODES)
     is_state = (vertex >= 1) & (vertex <= num_hidden)
     is_node = (vertex >= NUM_BASE) & (vertex < NUM_BASE + i)
     vertex_ops = jnp.concatenate([jnp.full(NUM_BASE, -1, jnp.int32), ops])
-    is_activation = is_node & (vertex_ops < SUM)
     for_others = is_state | is_node
-    for_linear = is_state | is_activation | (vertex == 0)
+    for_linear = is_state | (is_node & (vertex_ops < SUM)) | (vertex == 0)
     takes = jnp.asarray(_MIN_INPUTS[_MAIN_OPS])
     possible = (jnp.sum(for_others) >= takes) | (_MAIN_OPS == LINEAR)
-    logits = jnp.where(possible, jnp.asarray(_OP_LOGITS, jnp.float32), -jnp.inf)
-    op = jnp.asarray(_MAIN_OPS)[jax.random.categorical(key_op, logits)]
-    third = jax.random.bernoulli(key_count, _THREE_INPUTS)
-    count = jnp.where(op == LINEAR, 2 + third, jnp.asarray(_MIN_INPUTS)[op])
+    # The largest of log p + Gumbel noise is a draw from p.
+    gumbel = -jnp.log(-jnp.log(noise.op[i]))
+    scores = jnp.where(possible, jnp.asarray(_OP_LOGITS) + gumbel, -jnp.inf)
+    op = jnp.asarray(_MAIN_OPS)[jnp.argmax(scores)]
+    more = (noise.third[i] < _THREE_INPUTS).astype(jnp.int32)
+    count = jnp.where(op == LINEAR, 2 + more, jnp.asarray(_MIN_INPUTS)[op])
     candidates = jnp.where(op == LINEAR, for_linear, for_others)
-    score = jnp.where(candidates, jax.random.uniform(key_inputs, (MAX_NODES,)), -1.0)
+    score = jnp.where(candidates, noise.inputs[i], -1.0)
     best, chosen = jax.lax.top_k(score, MAX_INPUT)
     given = (jnp.arange(MAX_INPUT) < count) & (best >= 0)
     return op, jnp.where(given, chosen, -1)
@@ -179,13 +206,13 @@ def _draw_node(
 
 def _draw(key: Key, num_nodes: int) -> tuple[Array, Array]:
     """One draw of the published generator and whether its rules keep it."""
-    key_hidden, key_states, key_act, key_nodes = jax.random.split(key, 4)
-    num_hidden = jax.random.randint(key_hidden, (), 1, MAX_HIDDEN + 1)
-    activations = jax.random.randint(key_act, (num_nodes,), 0, SUM)
+    noise = _noise(key, num_nodes)
+    num_hidden = 1 + below(noise.num_hidden, MAX_HIDDEN)
+    activations = below(noise.activation, SUM)
 
     def add(i: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
         ops, inputs = carry
-        op, chosen = _draw_node(jax.random.fold_in(key_nodes, i), i, num_hidden, ops)
+        op, chosen = _draw_node(noise, i, num_hidden, ops)
         # A linear node is followed by an activation of it.
         forced = (i > 0) & (ops[i - 1] == LINEAR)
         previous = jnp.array([0, -1, -1]) + jnp.array([1, 0, 0]) * (NUM_BASE + i - 1)
@@ -199,15 +226,10 @@ def _draw(key: Key, num_nodes: int) -> tuple[Array, Array]:
     # The rule that no hidden state reads a previous one itself, as a condition.
     reads = inputs[:num_nodes]
     direct = jnp.any((reads >= 1) & (reads < NUM_BASE), axis=1)
-    score = jax.random.uniform(key_states, (num_nodes,)) - direct
-    best, states = jax.lax.top_k(score, MAX_HIDDEN)
+    best, states = jax.lax.top_k(noise.state - direct, MAX_HIDDEN)
     named = jnp.arange(MAX_HIDDEN) < num_hidden
     recipe = Recipe(ops, inputs, jnp.where(named, states + NUM_BASE, -1))
     return prune(pack(recipe)), jnp.all((best >= 0) | ~named)
-
-
-def _first_valid(candidates: Array, valid: Array, fallback: Array) -> Array:
-    return jnp.where(jnp.any(valid), candidates[jnp.argmax(valid)], fallback)
 
 
 def sample(key: Key, *, max_nodes: int = MAX_NODES) -> Array:
@@ -222,7 +244,7 @@ def sample(key: Key, *, max_nodes: int = MAX_NODES) -> Array:
     keys = jax.random.split(key, _CANDIDATES)
     candidates, kept = jax.vmap(lambda k: _draw(k, max_nodes - NUM_BASE))(keys)
     valid = jax.vmap(functools.partial(is_valid, max_nodes=max_nodes))(candidates)
-    return _first_valid(candidates, kept & valid, jnp.asarray(recipes.SIMPLE_CELL))
+    return first_valid(candidates, kept & valid, jnp.asarray(recipes.SIMPLE_CELL))
 
 
 def mutate(key: Key, arch: Array, *, max_nodes: int = MAX_NODES) -> Array:
@@ -233,26 +255,25 @@ def mutate(key: Key, arch: Array, *, max_nodes: int = MAX_NODES) -> Array:
     parent itself comes back where none of 32 draws is valid.
     """
     recipe = unpack(arch)
-    key_kind, key_node, key_slot, key_choice, key_vertex = jax.random.split(key, 5)
-    shape = (_CHANGES,)
-    node = jax.random.randint(key_node, shape, 0, num_steps(arch))
+    uniform = jax.random.uniform(key, (5, _CHANGES))
+    kind = below(uniform[0], changes.NUM_KINDS)
+    node = below(uniform[1], num_steps(arch))
     count = jnp.maximum(jnp.sum(recipe.inputs >= 0, axis=1)[node], 1)
-    kind = jax.random.randint(key_kind, shape, 0, changes.NUM_KINDS)
     num_hidden = jnp.sum(recipe.hidden >= 0)
-    slots = jnp.where(kind == changes.HIDDEN, num_hidden, count)
+    slot = below(uniform[2], jnp.where(kind == changes.HIDDEN, num_hidden, count))
     # A linear node of two inputs gains the third.
     gains = (kind == changes.WIDTH) & (count < MAX_INPUT)
-    slot = jnp.where(gains, 2, jax.random.randint(key_slot, shape, 0, slots))
-    inserts = kind == changes.INSERT
-    first, end = jnp.where(inserts, 0, 1), jnp.where(inserts, changes.NUM_INSERTED, 3)
-    choice = jax.random.randint(key_choice, shape, first, end)
-    vertex = jax.random.randint(key_vertex, shape, 0, NUM_BASE + node)
+    slot = jnp.where(gains, MAX_INPUT - 1, slot)
+    of_insert = below(uniform[3], changes.NUM_INSERTED)
+    of_operation = 1 + below(uniform[3], 2)
+    choice = jnp.where(kind == changes.INSERT, of_insert, of_operation)
+    vertex = below(uniform[4], NUM_BASE + node)
     children = jax.vmap(_changed, in_axes=(None, 0))(
         arch, Change(kind, node, slot, choice, vertex)
     )
     valid = jax.vmap(functools.partial(is_valid, max_nodes=max_nodes))(children)
     new = jnp.any(children != arch[None], axis=1)
-    return _first_valid(children, valid & new, arch)
+    return first_valid(children, valid & new, arch)
 
 
 def _changed(arch: Array, change: Change) -> Array:
@@ -264,7 +285,7 @@ def neighbors(arch: Array, *, max_nodes: int = MAX_NODES) -> tuple[Array, Array]
 
     Returns:
       archs int32 `[M, 63]` and mask bool `[M]`: valid and another cell than `arch`. M
-      is 396 for 12 vertices and 1,080 for 19, most of them masked.
+      is 392 for 12 vertices and 945 for 19, most of them masked.
     """
     table = Change(*map(jnp.asarray, changes.table(max_nodes - NUM_BASE)))
     archs = jax.vmap(_changed, in_axes=(None, 0))(arch, table)
@@ -279,36 +300,35 @@ def fingerprint(arch: Array) -> Array:
     The order of inputs counts in a blend only; x, previous and new hidden states keep
     their names. Neighbourhood refinement over in- and out-edges.
     """
-    ops, inputs, hidden = unpack(arch)
+    recipe = unpack(arch)
+    return jnp.stack([_fingerprint_lane(recipe, lane) for lane in fingerprints.LANES])
+
+
+def _fingerprint_lane(recipe: Recipe, lane: tuple[int, int, int]) -> Array:
+    ops, inputs, hidden = recipe
     vertex = jnp.arange(MAX_NODES)
     kinds = jnp.concatenate([jnp.arange(NUM_BASE), NUM_BASE + 1 + ops])
-    states = jnp.sum(
-        jnp.where(vertex[:, None] == hidden[None], np.arange(1, MAX_HIDDEN + 1), 0), 1
-    )
+    is_state = vertex[:, None] == hidden[None]
+    states = jnp.sum(jnp.where(is_state, np.arange(1, MAX_HIDDEN + 1)[None], 0), axis=1)
     role = jnp.where((ops == BLEND)[:, None], jnp.arange(1, MAX_INPUT + 1)[None], 0)
+    tag = fingerprints.start(role, lane)
     # [node, slot, vertex]: which input is which vertex.
     reads = inputs[:, :, None] == vertex[None, None]
-    lanes = []
-    for lane in fingerprints.LANES:
-        _, inward, outward = (jnp.uint32(constant) for constant in lane)
-        tag = fingerprints.start(role, lane)
+    inward, outward = jnp.uint32(lane[1]), jnp.uint32(lane[2])
 
-        def refine(_: int, colours: Array) -> Array:
-            message = fingerprints.mix(colours[inputs] + tag)  # noqa: B023
-            message = jnp.where(inputs >= 0, message, 0)
-            ahead = jnp.concatenate(
-                [jnp.zeros(NUM_BASE, jnp.uint32), message.sum(1, dtype=jnp.uint32)]
-            )
-            reader = fingerprints.mix(colours[NUM_BASE:, None] + tag)  # noqa: B023
-            back = jnp.where(reads, reader[:, :, None], 0).sum((0, 1), dtype=jnp.uint32)
-            return fingerprints.mix(colours + inward * ahead + outward * back)  # noqa: B023
+    def refine(_: int, colours: Array) -> Array:
+        message = fingerprints.mix(colours[inputs] + tag)
+        message = jnp.where(inputs >= 0, message, 0).sum(axis=1, dtype=jnp.uint32)
+        message = jnp.concatenate([jnp.zeros(NUM_BASE, jnp.uint32), message])
+        reader = fingerprints.mix(colours[NUM_BASE:, None] + tag)[:, :, None]
+        back = jnp.where(reads, reader, 0).sum(axis=(0, 1), dtype=jnp.uint32)
+        return fingerprints.mix(colours + inward * message + outward * back)
 
-        colours = fingerprints.start(kinds + 16 * states, lane)
-        colours = jax.lax.fori_loop(0, _ROUNDS, refine, colours)
-        real = jnp.concatenate([jnp.ones(NUM_BASE, bool), ops >= 0])
-        total = jnp.where(real, fingerprints.mix(colours), 0).sum(dtype=jnp.uint32)
-        lanes.append(fingerprints.mix(total))
-    return jnp.stack(lanes)
+    colours = fingerprints.start(kinds + 16 * states, lane)
+    colours = jax.lax.fori_loop(0, _ROUNDS, refine, colours)
+    real = jnp.concatenate([jnp.ones(NUM_BASE, bool), ops >= 0])
+    total = jnp.where(real, fingerprints.mix(colours), 0).sum(dtype=jnp.uint32)
+    return fingerprints.mix(total)
 
 
 def to_graph(arch: Array) -> Graph:
@@ -337,7 +357,8 @@ def make(*, max_nodes: int = 12) -> SearchSpace:
     smallest = NUM_BASE + MAX_HIDDEN
     if not smallest <= max_nodes <= MAX_NODES:
         raise errors.ConfigError(
-            f"max_nodes of nasbench_nlp must be {smallest} to {MAX_NODES}, not {max_nodes}"
+            f"max_nodes of nasbench_nlp must be {smallest} to {MAX_NODES}, "
+            f"not {max_nodes}"
         )
     nodes = [
         limits

@@ -1,0 +1,105 @@
+"""Multi-level architecture encoding: from alpha and beta to mixing weights.
+
+Alpha weighs the operations of an edge (eq. 2.1), beta the edges into a node (eq. 2.2).
+Both are normalised by a softmax; binary masks multiply the normalised weights (eq. 2.3
+with elementwise multiplication), so that a mask of ones changes nothing and a zero
+removes its operation or edge altogether. Masking the raw alpha instead would remove
+nothing, since the softmax of zero is not zero.
+
+Sizes: A sets of architecture parameters, E edges, O operations.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nasjax.core import errors
+from nasjax.supernet import layout
+
+Array = jax.Array
+Arch = dict[str, Array]
+
+INITIAL_SCALE = 1e-3
+MULTIPLY, RENORMALIZE = "multiply", "renormalize"
+MODES = (MULTIPLY, RENORMALIZE)
+
+
+def init_arch(key: Array, net: layout.Supernet, dtype: Any = jnp.float32) -> Arch:
+    """Draws alpha `[A, E, O]` and beta `[A, E]` from 1e-3 N(0, 1)."""
+    key_alpha, key_beta = jax.random.split(key)
+    shape = (len(net.arch_names), len(net.edges))
+    alpha = jax.random.normal(key_alpha, (*shape, len(net.operations)), dtype)
+    beta = jax.random.normal(key_beta, shape, dtype)
+    return {"alpha": INITIAL_SCALE * alpha, "beta": INITIAL_SCALE * beta}
+
+
+def operation_weights(
+    alpha: Array, mask: Array | None = None, mode: str = MULTIPLY
+) -> Array:
+    """Softmax over the operations of each edge, masked; `[..., E, O]`."""
+    return _masked(
+        jax.nn.softmax(alpha, axis=-1), mask, mode, lambda x: x.sum(-1, keepdims=True)
+    )
+
+
+def edge_weights(
+    beta: Array,
+    net: layout.Supernet,
+    mask: Array | None = None,
+    mode: str = MULTIPLY,
+) -> Array:
+    """Softmax over the edges into each node, masked; `[..., E]`."""
+    same_target = jnp.asarray(_same_target(net), beta.dtype)
+    peak = jnp.where(same_target > 0, beta[..., None, :], -jnp.inf).max(-1)
+    # The peak only guards against overflow, so it carries no gradient.
+    shifted = jnp.exp(beta - jax.lax.stop_gradient(peak))
+    others = jnp.exp(beta[..., None, :] - jax.lax.stop_gradient(peak)[..., None])
+    weights = shifted / (jnp.where(same_target > 0, others, 0.0)).sum(-1)
+    return _masked(weights, mask, mode, lambda x: x @ same_target)
+
+
+def coefficients(
+    arch: Arch,
+    net: layout.Supernet,
+    masks: Arch | None = None,
+    mode: str = MULTIPLY,
+) -> Array:
+    """Edge weight times operation weight: what every operation's output is scaled by.
+
+    Args:
+      arch: `{"alpha": [A, E, O], "beta": [A, E]}`.
+      net: description of the network.
+      masks: binary masks shaped like `arch`, or None for all ones.
+      mode: "multiply" masks the normalised weights; "renormalize" then divides them by
+        their sum, which equals setting the masked logits to minus infinity.
+
+    Returns:
+      `[A, E, O]`.
+
+    Raises:
+      ConfigError: unknown mode.
+    """
+    if mode not in MODES:
+        raise errors.unknown_name("masking.mode", mode, MODES)
+    masks = masks or {}
+    operations = operation_weights(arch["alpha"], masks.get("alpha"), mode)
+    edges = edge_weights(arch["beta"], net, masks.get("beta"), mode)
+    return edges[..., None] * operations
+
+
+def _same_target(net: layout.Supernet) -> np.ndarray:
+    targets = np.array([target for _, target in net.edges])
+    return targets[:, None] == targets
+
+
+def _masked(weights: Array, mask: Array | None, mode: str, group_sum) -> Array:  # type: ignore[no-untyped-def]
+    if mask is None:
+        return weights
+    masked = weights * mask
+    if mode == MULTIPLY:
+        return masked
+    total = group_sum(masked)
+    alive = total > 0
+    return jnp.where(alive, masked / jnp.where(alive, total, 1.0), 0.0)

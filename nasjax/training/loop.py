@@ -1,0 +1,142 @@
+"""The resumable loop of one training stage: steps, epochs, rows, checkpoints.
+
+A stage is a function from state and step to state. Everything it needs to continue
+(counters of the running epoch included) is in the state, and its batches are functions
+of the step, so a run that was killed and restarted computes the same bits.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from nasjax.core import checkpoint, errors, metric_log, progress, signals
+
+Array = jax.Array
+
+
+class Totals(struct.PyTreeNode):
+    """Sums over the images of the running epoch.
+
+    Attributes:
+      loss: `[]`, summed batch means, in nats.
+      correct: int32 `[]`.
+      images: int32 `[]`.
+      steps: int32 `[]`.
+    """
+
+    loss: Array
+    correct: Array
+    images: Array
+    steps: Array
+
+    @classmethod
+    def zero(cls) -> "Totals":
+        return cls(jnp.float32(0), jnp.int32(0), jnp.int32(0), jnp.int32(0))
+
+    def add(self, loss: Array, correct: Array, images: int) -> "Totals":
+        """Counts one batch."""
+        return self.replace(
+            loss=self.loss + loss,
+            correct=self.correct + correct.astype(jnp.int32),
+            images=self.images + images,
+            steps=self.steps + 1,
+        )
+
+    def row(self) -> dict[str, float]:
+        """Mean loss and accuracy of the epoch."""
+        return {
+            "train_loss": float(self.loss) / int(self.steps),
+            "train_accuracy": int(self.correct) / int(self.images),
+        }
+
+
+class Stopped(SystemExit):
+    """The run was asked to stop and has saved its state; not an error."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """One phase of training.
+
+    Attributes:
+      name: of its rows and checkpoints.
+      num_epochs: how long it lasts.
+      steps_per_epoch: calls of `step` an epoch.
+      step: `(state, index) -> state`, index counted from 0 over the whole stage.
+      end_epoch: `(state, epoch) -> (state, row)`; the row's numbers are logged, and
+        its `train_loss` must be finite.
+      remedy: what to change when the loss is not finite.
+    """
+
+    name: str
+    num_epochs: int
+    steps_per_epoch: int
+    step: Callable[[Any, int], Any]
+    end_epoch: Callable[[Any, int], tuple[Any, dict[str, float]]]
+    remedy: str = "lower the learning rate"
+
+    @property
+    def num_steps(self) -> int:
+        return self.num_epochs * self.steps_per_epoch
+
+
+def run_stage(
+    state: Any,
+    stage: Stage,
+    *,
+    start: int,
+    offset: int,
+    checkpoints: checkpoint.Checkpoints,
+    log: metric_log.MetricLog,
+    stop: signals.StopSignal,
+) -> Any:
+    """Runs a stage from step `start` to its end.
+
+    Args:
+      state: the state after `start` steps.
+      stage: what to run.
+      start: steps of this stage that are already done.
+      offset: steps of all earlier stages, added to the step of logged rows.
+      checkpoints: where the state is saved at the end of every epoch.
+      log: where rows go.
+      stop: checked before every step.
+
+    Returns:
+      The state after the last step.
+
+    Raises:
+      Stopped: `stop` was requested; the state is saved.
+      DivergedError: the training loss of an epoch is not finite.
+    """
+    bar = progress.progress(stage.num_steps, description=stage.name, done=start)
+    for index in range(start, stage.num_steps):
+        if stop.requested:
+            checkpoints.save(index, state)
+            bar.close()
+            progress.echo(
+                f"stopped in {stage.name} at step {index}; the same command continues"
+            )
+            raise Stopped(128 + int(stop.received or 0))
+        state = stage.step(state, index)
+        bar.update(1)
+        if (index + 1) % stage.steps_per_epoch:
+            continue
+        epoch = (index + 1) // stage.steps_per_epoch
+        state, row = stage.end_epoch(state, epoch)
+        if not math.isfinite(row["train_loss"]):
+            bar.close()
+            raise errors.DivergedError(
+                f"{stage.name}: the training loss is {row['train_loss']} in epoch "
+                f"{epoch}; the checkpoint of the epoch before is kept: {stage.remedy}, "
+                "and use a new workdir"
+            )
+        log.write(offset + index + 1, {"epoch": epoch, **row}, stage=stage.name)
+        bar.set(**row)
+        checkpoints.save(index + 1, state)
+    bar.close()
+    return state
