@@ -201,14 +201,9 @@ def load(
             raise errors.DataError(f"{path}: {key!r} is missing; convert it again")
         return views[key]
 
-    archs = view("archs")
-    known = description["fingerprints"] == _FINGERPRINTS and "fingerprints" in views
-    index = lookup.build(
-        description["space"], archs, view("fingerprints") if known else None
-    )
     return TabularBenchmark(
-        index=index,
-        archs=jnp.asarray(archs),
+        index=read_index(path),
+        archs=jnp.asarray(view("archs")),
         curves={
             metric: Runs.build(view(key))
             for metric, key in part.curves.items()
@@ -223,6 +218,20 @@ def load(
         seeds=tuple(part.seeds),
         notes=tuple(part.notes.items()),
     )
+
+
+def read_index(path: str | os.PathLike[str]) -> lookup.Index:
+    """What finds the rows of a table file.
+
+    Raises:
+      DataError: the file is missing, damaged or no table.
+    """
+    description, views = read_description(path), arrays.memory_map(path)
+    if "archs" not in views:
+        raise errors.DataError(f"{path}: 'archs' is missing; convert it again")
+    known = description["fingerprints"] == _FINGERPRINTS
+    prints = views.get("fingerprints") if known else None
+    return lookup.build(description["space"], views["archs"], prints)
 
 
 def read_description(path: str | os.PathLike[str]) -> dict[str, Any]:

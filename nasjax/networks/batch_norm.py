@@ -1,6 +1,7 @@
 """Batch normalisation as a scale and a shift, with its statistics an explicit pytree.
 
-    BN(x) = x * scale + shift,  scale = gamma / sqrt(var + eps),  shift = beta - mean * scale
+    BN(x) = x * scale + shift
+    scale = gamma / sqrt(var + eps),  shift = beta - mean * scale
 
 Handing out scale and shift instead of the normalised map lets a weighted sum of
 normalised maps be one pass over memory: the weights multiply scale and shift.

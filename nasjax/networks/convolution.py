@@ -1,4 +1,4 @@
-"""Pointwise and small dense convolutions, and the factorized reduction built of them."""
+"""Pointwise and 3x3 convolutions, and the factorized reduction."""
 
 import jax
 import jax.numpy as jnp

@@ -1,6 +1,6 @@
 """Depthwise convolution of one or several kernels a feature map.
 
-    y[g, e, c, h, w, n] = sum_ij K[g, e, c, i, j] x[g, c, s h + d i - p, s w + d j - p, n]
+    y[g,e,c,h,w,n] = sum_ij K[g,e,c,i,j] x[g, c, s h + d i - p, s w + d j - p, n]
 
 with stride s, dilation d and the symmetric zero padding p = d (k - 1) / 2 of PyTorch
 (at stride 2 this is not XLA's "SAME"). Three formulations: XLA's convolution; a product
@@ -59,7 +59,7 @@ def _convolution(x: Array, kernel: Array, stride: int, dilation: int) -> Array:
 
 @functools.cache
 def _taps(height: int, width: int, k: int, stride: int, dilation: int) -> np.ndarray:
-    """0/1 matrix `[k*k, H'*W' * H*W]`: which input pixel each tap of an output reads."""
+    """0/1 matrix `[k*k, H'*W' * H*W]`: the input pixel each tap of an output reads."""
     pad = dilation * (k - 1) // 2
     out_h, out_w = height // stride, width // stride
 
@@ -103,7 +103,7 @@ def _shifted(x: Array, kernel: Array, stride: int, dilation: int) -> Array:
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def _shifted_input(g: Array, kernel: Array, stride: int, dilation: int) -> Array:
-    """Transpose of `_shifted` in `x`: `g` `[G, E, C, H', W', N]` to `[G, C, H, W, N]`."""
+    """Transpose of `_shifted` in `x`: from `[G, E, C, H', W', N]` to `x`'s shape."""
     groups, e, c, out_h, out_w, n = g.shape
     if stride > 1:  # zeros between the rows and columns that were read
         spread = [(0, 0, 0)] * 3 + [(0, stride - 1, stride - 1)] * 2 + [(0, 0, 0)]

@@ -17,7 +17,7 @@ Array = jax.Array
 
 
 def max_pool(x: Array, *, stride: int = 1) -> Array:
-    """3x3 maximum of `x` `[..., H, W, N]`; returns `[..., H / stride, W / stride, N]`."""
+    """3x3 maximum of `x` `[..., H, W, N]`: `[..., H / stride, W / stride, N]`."""
     if formulation.current() == formulation.LAX:
         return _window(x, stride, -jnp.inf, lax.max)
     winner = lax.stop_gradient(_first_maximum(x, stride))
@@ -108,7 +108,7 @@ def _sum_window(x: Array, stride: int) -> Array:
     height, width = x.shape[-3], x.shape[-2]
     padded = _pad(x, 0.0)
     columns = [slice(j, j + width - stride + 1, stride) for j in range(3)]
-    sums = sum(padded[..., columns[j], :] for j in range(3))
+    sums = functools.reduce(jnp.add, (padded[..., c, :] for c in columns))
     rows = [slice(i, i + height - stride + 1, stride) for i in range(3)]
     return functools.reduce(jnp.add, (sums[..., rows[i], :, :] for i in range(3)))
 

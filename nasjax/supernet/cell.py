@@ -87,7 +87,9 @@ def apply(
         )
         group_statistics.append(updated)
         partial = formulation.materialize(_mix(terms, group_mixing[step]))
-        for target, contribution in zip(group.targets, jnp.unstack(partial)):
+        for target, contribution in zip(
+            group.targets, jnp.unstack(partial), strict=True
+        ):
             old = nodes[target]
             nodes[target] = contribution if old is None else old + contribution
         sources.append(formulation.materialize(nodes[step]))
@@ -108,7 +110,7 @@ def _split_edges(tree: Any, net: layout.Supernet) -> list[Any]:
         parts = lax.split(x, sizes) if x.shape[0] == sum(sizes) else [x]
         return [
             part.reshape(len(group.sources), -1, *part.shape[1:])
-            for group, part in zip(net.groups, parts)
+            for group, part in zip(net.groups, parts, strict=False)
         ]
 
     leaves, structure = jax.tree.flatten(tree)

@@ -120,9 +120,9 @@ def table(net: layout.Supernet, masks: masking.Masks) -> dict[str, dict[str, int
 
 def summary(counts: Any) -> str:
     """One line for people."""
-    dense_params = counts["params"]["dense"]
-    kept = counts["params"]["effective"]
+    params = counts["params"]
+    saved = 100 * (1 - params["effective"] / params["dense"])
     return (
-        f"parameters {dense_params:,} dense, {counts['params']['structural']:,} "
-        f"structural, {kept:,} effective ({100 * (1 - kept / dense_params):.1f} % fewer)"
+        f"parameters {params['dense']:,} dense, {params['structural']:,} structural, "
+        f"{params['effective']:,} effective ({saved:.1f} % fewer)"
     )

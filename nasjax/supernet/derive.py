@@ -129,7 +129,7 @@ def genotype(
 
 
 def edge_importance(net: layout.Supernet, arch: mixing.Arch) -> dict[str, dict]:
-    """Softmax of beta on every edge before masking: `{set: {"source>target": weight}}`."""
+    """Softmax of beta on every edge before masking, by set and "source>target"."""
     weights = np.asarray(mixing.edge_weights(arch["beta"], net))
     return {
         name: {f"{s}>{t}": float(weights[a, e]) for e, (s, t) in enumerate(net.edges)}

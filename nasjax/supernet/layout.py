@@ -277,7 +277,7 @@ def _stem_shapes(net: Supernet) -> Tree:
     if net.stem == "cifar":
         width = net.stem_multiplier * c
         return {"conv1": (3, 3, channels, width), "bn1": _bn_shape(width)}
-    shapes = {
+    shapes: Tree = {
         "conv1": (3, 3, channels, c // 2),
         "bn1": _bn_shape(c // 2),
         "conv2": (3, 3, c // 2, c),
@@ -310,7 +310,8 @@ def _operation_shapes(net: Supernet, cell: Cell) -> Tree:
     shapes: Tree = {}
     for name in net.operations:
         if name in ops.CONVOLUTIONS:
-            conv, entry = ops.CONVOLUTIONS[name], {}
+            conv = ops.CONVOLUTIONS[name]
+            entry: Tree = {}
             k = conv.kernel_size
             for stage in range(1, conv.stages + 1):
                 entry[f"depthwise{stage}"] = (num_edges, c, k, k)

@@ -84,6 +84,16 @@ def masked_params(params: Tree, weights: Weights) -> Tree:
     return jax.tree_util.tree_map_with_path(apply, params)
 
 
+def zeroed(params: Tree, weights: Weights) -> Tree:
+    """Weights whose masked entries are positive zeros, whatever they were."""
+
+    def apply(path: tuple[Any, ...], w: Array) -> Array:
+        mask = weights.get(jax.tree_util.keystr(path, simple=True, separator="/"))
+        return w if mask is None else jnp.where(mask > 0, w, 0.0)
+
+    return jax.tree_util.tree_map_with_path(apply, params)
+
+
 def effective(
     scores: Masks,
     params: Tree,
@@ -111,18 +121,24 @@ def shuffled(key: Array, masks: Masks) -> Masks:
     return jax.tree.unflatten(structure, moved)
 
 
+class Rates(NamedTuple):
+    """Learning rates of the scores of operations and edges, and of weights."""
+
+    arch: float
+    weights: float
+
+
 def rates(
     *, weight_travel: float, arch_travel: float, steps_before_decay: int
-) -> Masks:
-    """Learning rates of the three kinds of scores.
+) -> Rates:
+    """Learning rates that let scores travel a given distance.
 
     Adam moves a score by at most its learning rate a step, so `rate * steps` is how
     far a score can travel before the decay; fixing this distance instead of the rate
     keeps short runs able to prune. The thesis' rates, 1e-4 (weights) and 1e-5
     (operations, edges) over 10 epochs of 391 steps, are distances of .39 and .039.
     """
-    arch_rate = arch_travel / steps_before_decay
-    return Masks(arch_rate, arch_rate, weight_travel / steps_before_decay)  # type: ignore[arg-type]
+    return Rates(arch_travel / steps_before_decay, weight_travel / steps_before_decay)
 
 
 def can_prune(travel: float, *, threshold: float = THRESHOLD) -> bool:

@@ -51,6 +51,25 @@ def init_statistics(net: layout.Supernet, dtype: Any = jnp.float32) -> Tree:
     )
 
 
+def with_affine(params: Tree, net: layout.Supernet) -> Tree:
+    """Adds the BN scales (one) and biases (zero) that an affine `net` has in addition.
+
+    The network's output does not change.
+    """
+    flat = jax.tree_util.tree_flatten_with_path(params)[0]
+    existing = {jax.tree_util.keystr(path): value for path, value in flat}
+
+    def fill(path: tuple[Any, ...], shape: tuple[int, ...]) -> Array:
+        old = existing.get(jax.tree_util.keystr(path))
+        if old is not None:
+            return old
+        make = jnp.ones if path[-1].key == "scale" else jnp.zeros
+        return make(shape, params["classifier"]["kernel"].dtype)
+
+    shapes = layout.parameter_shapes(net)
+    return jax.tree_util.tree_map_with_path(fill, shapes, is_leaf=_is_shape)
+
+
 def _is_shape(x: Any) -> bool:
     return isinstance(x, tuple)
 

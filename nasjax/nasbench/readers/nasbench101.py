@@ -120,7 +120,7 @@ class _Cells:
 
     def __init__(self) -> None:
         self.rows: dict[str, int] = {}
-        self.archs: list[np.ndarray] = []
+        self.archs = np.zeros((1024, notation.NUM_GENES), np.int8)
         self.parameters: list[int] = []
         # budget, repeat, (half-way, end), (seconds, train, valid, test)
         self._shape = len(EPOCHS), REPEATS, 2, 1 + len(SPLITS)
@@ -135,13 +135,14 @@ class _Cells:
         row = len(self.rows)
         if row == _MAX_CELLS:
             raise ValueError("more cells than the space has")
-        self.archs.append(notation.parse_arch(f"{operations}|{adjacency}"))
-        self.rows[module_hash] = row
-        self.parameters.append(0)
         if row == len(self.values):
             more = np.full((row, *self._shape), np.nan, np.float32)
             self.values = np.concatenate([self.values, more])
             self.count = np.concatenate([self.count, np.zeros_like(self.count)])
+            self.archs = np.concatenate([self.archs, np.zeros_like(self.archs)])
+        self.archs[row] = notation.parse_arch(f"{operations}|{adjacency}")
+        self.rows[module_hash] = row
+        self.parameters.append(0)
         return row
 
     def add(self, record: bytes) -> None:
@@ -168,16 +169,17 @@ def convert(
     Raises:
       DataError: the file is damaged or not of the official form.
     """
-    cells, place = _Cells(), 0
-    megabytes = -(-path.stat().st_size // 10**6)
-    with progress(megabytes, description="reading", unit="MB") as bar:
+    cells, place, size, shown = _Cells(), 0, 0, 0
+    total = path.stat().st_size // 10**6
+    with progress(total, description="reading", unit="MB") as bar:
         for records in tfrecord.read(path):
             for number, record in enumerate(records):
                 _add(cells, record, f"{path}, record {place + number}")
             place += len(records)
-            done = sum(map(len, records)) + 16 * len(records)
-            bar.update(done // 10**6)
+            size += sum(map(len, records)) + tfrecord.FRAME_BYTES * len(records)
             bar.set(cells=len(cells.rows))
+            bar.update(size // 10**6 - shown)
+            shown = size // 10**6
     if not cells.rows:
         raise DataError(f"{path}: holds no record; download it again")
     _save(cells, output, source)
@@ -204,13 +206,11 @@ def _save(
     """Sorts the cells by fingerprint and writes them."""
     size = len(cells.rows)
     used = [b for b in range(len(EPOCHS)) if cells.count[:size, b].any()]
-    archs = np.array(cells.archs, np.int8)
+    archs = cells.archs[:size]
     prints = lookup.fingerprints("nasbench101", archs)
     order = np.lexsort((prints[:, 1], prints[:, 0]))
     if (np.diff(prints[order], axis=0) == 0).all(axis=1).any():
         raise DataError(f"{source.get('file')}: two module hashes for one cell")
-    # [N, repeat, budget, half-way or end, quantity]
-    values = cells.values[order].swapaxes(1, 2)[:, :, used]
     names = ("seconds", *(f"{split}_accuracy" for split in SPLITS))
     tree: dict[str, Any] = {
         "archs": archs[order],
@@ -221,8 +221,9 @@ def _save(
         "parameters": np.array(cells.parameters, np.int32)[order],
     }
     for quantity, name in enumerate(names):
-        tree[name] = values[:, :, :, 1, quantity]
-        tree[f"halfway_{name}"] = values[:, :, :, 0, quantity]
+        for half, prefix in ((0, "halfway_"), (1, "")):
+            values = cells.values[:size, used, :, half, quantity][order]
+            tree[prefix + name] = np.ascontiguousarray(values.swapaxes(1, 2))
     del cells.values
     part = Part(
         data_set="cifar10",

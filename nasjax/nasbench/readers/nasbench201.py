@@ -27,7 +27,8 @@ _SPLITS["ImageNet16-120"] = _SPLITS["cifar100"]
 # Slots of the published seeds; what else occurs takes a free one.
 _SEEDS = {200: (777, 888, 999), 12: (111, 777)}
 _NUM_SEEDS = 3
-_FACTS = ("parameters", "flops", "latency")
+_FACTS = {"parameters": np.int32, "flops": np.int32, "latency": np.float32}
+_ABSENT: dict[type, float] = {np.int32: -1, np.float32: np.nan}
 
 
 class Run(NamedTuple):
@@ -174,11 +175,12 @@ class TableBuilder:
                 if target is not None:
                     target[slot] = values if target.shape[1] > 1 else values[-1:]
         rows[f"{prefix}/seconds"] = seconds
-        for fact in _FACTS:
+        for fact, dtype in _FACTS.items():
             # The median: a few runs carry the numbers of another architecture.
             numbers = [run.facts[fact] for run in runs.values()]
-            number = np.nanmedian(numbers) if np.isfinite(numbers).any() else np.nan
-            rows[f"{prefix}/{fact}"] = np.array(number, np.float32)
+            known = bool(np.isfinite(numbers).any())
+            number = np.nanmedian(numbers) if known else _ABSENT[dtype]
+            rows[f"{prefix}/{fact}"] = np.array(number, dtype)
         return rows
 
     def _slot(self, schedule: int, data_set: str, seed: int, name: str) -> int:

@@ -16,6 +16,8 @@ from nasjax.nasbench.readers import crc32c
 
 _BLOCK = 1 << 23
 _HEAD, _FOOT = 12, 4
+FRAME_BYTES = _HEAD + _FOOT
+"""What a record takes beside its data."""
 _LENGTH = struct.Struct("<Q").unpack_from
 
 

@@ -1,0 +1,490 @@
+"""HM-NAS from images to a fine-tuned, pruned network (chapter 2, algorithm 1).
+
+`train` runs supernet training, hierarchical masking and fine-tuning in one working
+directory, resuming whatever an earlier process finished there. `evaluate` measures the
+saved network again, and its physically slimmed form. `control` repeats the last stage
+with masks of the same sparsity at random places.
+"""
+
+import json
+import pathlib
+import time
+from typing import Any, NamedTuple
+
+import jax
+from absl import logging
+
+from nasjax import data
+from nasjax.core import (
+    checkpoint,
+    compilation,
+    errors,
+    metric_log,
+    progress,
+    result,
+    signals,
+    workdir,
+)
+from nasjax.report import cells, curves
+from nasjax.supernet import (
+    counting,
+    derive,
+    finetune_stage,
+    layout,
+    masking,
+    masking_stage,
+    mixing,
+    model,
+    settings,
+    stage,
+    training_stage,
+)
+from nasjax.training import loop
+
+MODEL_FILE = "model.safetensors"
+RESULT_FILE = "result.json"
+CONTROL_FILE = "control.json"
+EVALUATION_FILE = "evaluation.json"
+THESIS_ERROR = {"supernet": 4.2, "masked": 5.14, "finetuned": 2.41}
+"""Test error in percent on CIFAR-10, table 2.3."""
+
+# Uses of the seed: each gets its own stream.
+_INIT, _GATES, _CLASSIFIER, _CONTROL = range(4)
+_DATA_SEEDS = {"supernet": 1, "masking": 3, "finetune": 4}
+
+
+class Experiment(NamedTuple):
+    """A configuration made concrete: data, network and settings of all stages."""
+
+    config: dict[str, Any]
+    folder: pathlib.Path
+    dataset: data.Dataset
+    net: layout.Supernet
+    training: settings.Training
+    masking: settings.Masking
+    finetuning: settings.Finetuning
+
+    def key(self, use: int) -> jax.Array:
+        return jax.random.fold_in(jax.random.key(self.config["seed"]), use)
+
+    def images(self, name: str, dataset: data.Dataset) -> stage.Images:
+        """The splits of the stage called `name`."""
+        train, valid = dataset.train, None
+        if name == training_stage.NAME:
+            fraction = self.training.train_fraction
+            train, valid = dataset.split_train(fraction, self.config["seed"])
+        return stage.Images(
+            train=train,
+            valid=valid,
+            test=dataset.test,
+            batch_size=self.config["batch_size"],
+            seed=10 * self.config["seed"] + _DATA_SEEDS[name],
+            cutout=name == finetune_stage.NAME and self.finetuning.cutout,
+        )
+
+    def finetuning_dataset(self) -> data.Dataset:
+        """The data set, or the one with more classes that fine-tuning asks for."""
+        if not self.finetuning.num_classes:
+            return self.dataset
+        options = {**self.config["data"], "num_classes": self.finetuning.num_classes}
+        return data.load(**options)
+
+
+class Masked(NamedTuple):
+    """The outcome of hierarchical masking."""
+
+    masks: masking.Masks
+    params: dict[str, Any]
+    statistics: dict[str, Any]
+    mixing: jax.Array
+
+
+def run(config: dict[str, Any], folder: str, mode: str = "train") -> dict[str, Any]:
+    """Runs one mode and returns what it wrote as JSON.
+
+    Args:
+      config: sections data, supernet, training, masking and finetuning, and the keys
+        seed and batch_size, as in `configs/`.
+      folder: working directory.
+      mode: "train", "evaluate" or "control".
+
+    Raises:
+      NasjaxError: bad configuration, data or working directory, or a diverged loss.
+      loop.Stopped: the process was asked to stop; its state is saved.
+    """
+    compilation.enable_cache()
+    if mode not in MODES:
+        raise errors.unknown_name("mode", mode, MODES)
+    if not folder:
+        raise errors.ConfigError("no working directory: pass --workdir=FOLDER")
+    return MODES[mode](_experiment(config, pathlib.Path(folder)))
+
+
+def _experiment(config: dict[str, Any], folder: pathlib.Path) -> Experiment:
+    for section in ("data", "supernet", "training", "masking", "finetuning"):
+        if section not in config:
+            raise errors.ConfigError(f"the configuration has no section {section!r}")
+    training = settings.read(settings.Training, "training", config["training"])
+    mask = settings.read(settings.Masking, "masking", config["masking"])
+    finetuning = settings.read(settings.Finetuning, "finetuning", config["finetuning"])
+    dataset = data.load(**config["data"])
+    facts = {"num_classes": dataset.num_classes, "image_shape": dataset.image_shape}
+    net = settings.read(layout.Supernet, "supernet", {**config["supernet"], **facts})
+    return Experiment(config, folder, dataset, net, training, mask, finetuning)
+
+
+# --- training ----------------------------------------------------------------------
+
+
+def train(experiment: Experiment) -> dict[str, Any]:
+    """All three stages; see `run`."""
+    began = time.time()
+    workdir.claim(experiment.folder, experiment.config, ignore=("data.dir",))
+    _warn_if_nothing_can_be_pruned(experiment.masking)
+    runner = _Runner(experiment)
+    try:
+        supernet = _train_supernet(experiment, runner)
+        masked = _mask(experiment, runner, supernet)
+        tuned, net = _finetune(experiment, runner, masked)
+    finally:
+        runner.close()
+    outcome = _summarise(experiment, supernet, masked, tuned, net)
+    outcome["seconds"] = time.time() - began
+    result.write(experiment.folder / RESULT_FILE, outcome)
+    _draw(experiment.folder, outcome["genotype"])
+    _print_table(outcome, experiment.folder)
+    return outcome
+
+
+class _Runner:
+    """Runs stages one after another, each from its newest checkpoint."""
+
+    def __init__(self, experiment: Experiment, suffix: str = "") -> None:
+        self._folder = experiment.folder / f"checkpoints{suffix}"
+        logs = experiment.folder / "control" if suffix else experiment.folder
+        self._log_folder = logs
+        self._log: metric_log.MetricLog | None = None
+        self._offset = 0
+        self._resumed = False
+        self._stop = signals.StopSignal()
+        self._stop.__enter__()
+
+    def run(self, name: str, initial: Any, make: Any) -> Any:
+        """Final state of the stage that `make(start, state)` describes."""
+        checkpoints = checkpoint.Checkpoints(self._folder / name)
+        restored = checkpoints.restore(initial)
+        start, state = restored or (0, initial)
+        described: loop.Stage = make(start, state)
+        if start < described.num_steps:
+            if self._log is None:
+                resuming = self._resumed or restored is not None
+                self._log = metric_log.MetricLog(
+                    self._log_folder,
+                    resume_step=self._offset + start if resuming else None,
+                )
+            state = loop.run_stage(
+                state,
+                described,
+                start=start,
+                offset=self._offset,
+                checkpoints=checkpoints,
+                log=self._log,
+                stop=self._stop,
+            )
+        checkpoints.close()
+        self._offset += described.num_steps
+        self._resumed = True
+        return state
+
+    def close(self) -> None:
+        self._stop.__exit__(None, None, None)
+        if self._log is not None:
+            self._log.close()
+
+
+def _train_supernet(experiment: Experiment, runner: _Runner) -> training_stage.State:
+    images = experiment.images(training_stage.NAME, experiment.dataset)
+    net, s = experiment.net, experiment.training
+    return runner.run(
+        training_stage.NAME,
+        training_stage.init(experiment.key(_INIT), net, s),
+        lambda start, state: training_stage.make_stage(
+            experiment.key(_GATES),
+            net,
+            s,
+            images,
+            start=start,
+            start_arch=int(state.arch_updates),
+        ),
+    )
+
+
+def _mask(
+    experiment: Experiment, runner: _Runner, supernet: training_stage.State
+) -> Masked:
+    images = experiment.images(masking_stage.NAME, experiment.dataset)
+    net, s = experiment.net, experiment.masking
+    state = runner.run(
+        masking_stage.NAME,
+        masking_stage.init(supernet, s),
+        lambda start, _: masking_stage.make_stage(net, s, images, start=start),
+    )
+    masks = masking.binary(state.scores, s.threshold)
+    return _apply_masks(experiment, state, masks)
+
+
+def _apply_masks(
+    experiment: Experiment, state: masking_stage.State, masks: masking.Masks
+) -> Masked:
+    """The searched network, its BN statistics estimated afresh."""
+    net, s = experiment.net, experiment.masking
+    images = experiment.images(masking_stage.NAME, experiment.dataset)
+    levels = {"alpha": masks.alpha, "beta": masks.beta}
+    coefficients = mixing.coefficients(state.arch, net, levels, s.mode)
+    params = masking.zeroed(state.params, masks.weights)
+    dead = derive.dead_nodes(net, masks)
+    if dead:
+        logging.warning(
+            "masking left %s without any input; they output zeros. Lower "
+            "masking.arch_travel to keep them",
+            ", ".join(dead),
+        )
+    statistics = stage.recalibrate(
+        params, state.statistics, coefficients, images, s.recalibration_batches, net=net
+    )
+    return Masked(masks, params, statistics, coefficients)
+
+
+def _finetune(
+    experiment: Experiment, runner: _Runner, masked: Masked
+) -> tuple[finetune_stage.State, layout.Supernet]:
+    dataset, s = experiment.finetuning_dataset(), experiment.finetuning
+    images = experiment.images(finetune_stage.NAME, dataset)
+    net = finetune_stage.description(experiment.net, s)
+    state = runner.run(
+        finetune_stage.NAME,
+        finetune_stage.init(
+            experiment.key(_CLASSIFIER),
+            net,
+            masked.params,
+            masked.statistics,
+            masked.mixing,
+            masked.masks.weights,
+            s,
+        ),
+        lambda start, _: finetune_stage.make_stage(net, s, images, start=start),
+    )
+    return state, net
+
+
+def _warn_if_nothing_can_be_pruned(s: settings.Masking) -> None:
+    for name in ("weight_travel", "arch_travel"):
+        travel = getattr(s, name)
+        tail = 0.1 * travel * max(s.epochs - s.decay_epoch, 0) / s.decay_epoch
+        if not masking.can_prune(travel + tail, threshold=s.threshold):
+            logging.warning(
+                "masking.%s=%g is less than the way from the initial score to the "
+                "threshold (%g): nothing of this kind can be pruned",
+                name,
+                travel,
+                masking.INITIAL_SCORE - s.threshold,
+            )
+
+
+# --- results -----------------------------------------------------------------------
+
+
+def _summarise(
+    experiment: Experiment,
+    supernet: training_stage.State,
+    masked: Masked,
+    tuned: finetune_stage.State,
+    net: layout.Supernet,
+) -> dict[str, Any]:
+    """`result.json` without its seconds; saves the model too."""
+    images = experiment.images(masking_stage.NAME, experiment.dataset)
+    plain = mixing.coefficients(supernet.arch, experiment.net)
+    scores = {
+        "supernet": stage.test_scores(
+            supernet.params, supernet.statistics, plain, images, net=experiment.net
+        ),
+        "masked": stage.test_scores(
+            masked.params, masked.statistics, masked.mixing, images, net=experiment.net
+        ),
+        "finetuned": _finetuned_scores(experiment, tuned, net),
+    }
+    final_masks = masked.masks._replace(weights=tuned.masks)
+    counts = {
+        "supernet": counting.dense(experiment.net),
+        "masked": counting.effective(experiment.net, masked.masks),
+        "finetuned": counting.effective(net, final_masks),
+    }
+    stages = {n: scores[n] | counts[n]._asdict() for n in scores}
+    genotype = derive.genotype(experiment.net, supernet.arch, masked.masks)
+    outcome = {
+        "tables": {"2.3": _table_2_3(stages, experiment.config)},
+        "stages": stages,
+        **counting.table(net, final_masks),
+        **derive.alive_summary(net, masked.masks),
+        "genotype": genotype,
+        "edge_importance": derive.edge_importance(experiment.net, supernet.arch),
+        "config": experiment.config,
+        "versions": result.versions(),
+    }
+    facts = {"genotype": genotype, **stages["finetuned"]}
+    model.save(
+        experiment.folder / MODEL_FILE,
+        model.Model(
+            net, tuned.params, tuned.statistics, tuned.mixing, final_masks, facts
+        ),
+    )
+    return outcome
+
+
+def _finetuned_scores(
+    experiment: Experiment, tuned: finetune_stage.State, net: layout.Supernet
+) -> dict[str, float]:
+    images = experiment.images(finetune_stage.NAME, experiment.finetuning_dataset())
+    return stage.test_scores(
+        tuned.params, tuned.statistics, tuned.mixing, images, net=net
+    )
+
+
+def _table_2_3(stages: dict[str, Any], config: dict[str, Any]) -> list[dict[str, Any]]:
+    dense = stages["supernet"]["params"]
+    return [
+        {
+            "settings": {"stage": name, "data": config["data"]["name"]},
+            "value": 100 * (1 - row["test_accuracy"]),
+            "std": None,
+            "num_seeds": 1,
+            "thesis": THESIS_ERROR[name]
+            if config["data"]["name"] == "cifar10"
+            else None,
+            "params": row["params"],
+            "params_reduction": 100 * (1 - row["params"] / dense),
+        }
+        for name, row in stages.items()
+    ]
+
+
+def _draw(folder: pathlib.Path, genotype: dict[str, Any]) -> None:
+    cells.draw_genotype(genotype, folder / "figures")
+    with open(folder / metric_log.METRICS_FILE, encoding="utf-8") as file:
+        rows = [json.loads(line) for line in file]
+    curves.draw_curves(rows, folder / "figures" / "curves")
+
+
+def _print_table(outcome: dict[str, Any], folder: pathlib.Path) -> None:
+    progress.echo(f"{'stage':<12}{'test acc.':>10}{'parameters':>13}{'MACs':>14}")
+    for name, row in outcome["stages"].items():
+        progress.echo(
+            f"{name:<12}{100 * row['test_accuracy']:>9.2f}%"
+            f"{row['params']:>13,}{row['macs']:>14,}"
+        )
+    progress.echo(counting.summary(outcome))
+    progress.echo(
+        f"{100 * outcome['operations_alive']:.1f} % of the operations and "
+        f"{100 * outcome['edges_alive']:.1f} % of the edges are left; "
+        f"{outcome['seconds']:.0f} s; results and figures in {folder}"
+    )
+
+
+# --- evaluation and control --------------------------------------------------------
+
+
+def evaluate(experiment: Experiment) -> dict[str, Any]:
+    """Test scores of the saved network and of its slimmed form."""
+    path = experiment.folder / MODEL_FILE
+    if not path.exists():
+        raise errors.WorkdirError(
+            f"{path} is missing: train first, with the same --config and --workdir"
+        )
+    saved = model.load(path)
+    images = experiment.images(finetune_stage.NAME, experiment.finetuning_dataset())
+    if saved.net.image_shape != experiment.dataset.image_shape:
+        raise errors.ConfigError(
+            f"{path} takes images of {saved.net.image_shape}, but the data set "
+            f"{experiment.dataset.name!r} has {experiment.dataset.image_shape}"
+        )
+    scores = stage.test_scores(
+        saved.params, saved.statistics, saved.mixing, images, net=saved.net
+    )
+    from nasjax.supernet import slim
+    small = slim.slim(
+        saved.params, saved.statistics, saved.mixing, saved.masks, net=saved.net
+    )
+    outcome = {
+        **scores,
+        "equal_to_training": scores["test_accuracy"] == saved.facts["test_accuracy"]
+        and scores["test_loss"] == saved.facts["test_loss"],
+        "slim": slim.test_scores(small, images) | {"params": slim.count(small)},
+        "params": counting.table(saved.net, saved.masks)["params"],
+    }
+    result.write(experiment.folder / EVALUATION_FILE, outcome)
+    progress.echo(
+        f"test accuracy {100 * scores['test_accuracy']:.2f} %, "
+        + ("as" if outcome["equal_to_training"] else "NOT as")
+        + " at the end of training"
+    )
+    progress.echo(
+        f"slimmed: {100 * outcome['slim']['test_accuracy']:.2f} % with "
+        f"{outcome['slim']['params']:,} of {outcome['params']['dense']:,} parameters"
+    )
+    return outcome
+
+
+def control(experiment: Experiment) -> dict[str, Any]:
+    """Fine-tunes the supernet under random masks of the learned masks' sparsity."""
+    began = time.time()
+    if not (experiment.folder / RESULT_FILE).exists():
+        raise errors.WorkdirError(
+            f"{experiment.folder / RESULT_FILE} is missing: the control needs a "
+            "finished run; train first, with the same --config and --workdir"
+        )
+    workdir.claim(experiment.folder, experiment.config, ignore=("data.dir",))
+    searched = result.read(experiment.folder / RESULT_FILE)
+    state = _finished_masking(experiment)
+    learned = masking.binary(state.scores, experiment.masking.threshold)
+    masks = masking.shuffled(experiment.key(_CONTROL), learned)
+    masked = _apply_masks(experiment, state, masks)
+    runner = _Runner(experiment, suffix="_control")
+    try:
+        tuned, net = _finetune(experiment, runner, masked)
+    finally:
+        runner.close()
+    images = experiment.images(masking_stage.NAME, experiment.dataset)
+    outcome: dict[str, Any] = {
+        "masked": stage.test_scores(
+            masked.params, masked.statistics, masked.mixing, images, net=experiment.net
+        ),
+        "finetuned": _finetuned_scores(experiment, tuned, net),
+        **counting.table(net, masks._replace(weights=tuned.masks)),
+        "seconds": time.time() - began,
+    }
+    result.write(experiment.folder / CONTROL_FILE, outcome)
+    progress.echo(f"{'':<12}{'learned masks':>15}{'random masks':>15}")
+    for name in ("masked", "finetuned"):
+        learned_accuracy = searched["stages"][name]["test_accuracy"]
+        random_accuracy = outcome[name]["test_accuracy"]
+        progress.echo(
+            f"{name:<12}{100 * learned_accuracy:>14.2f}%{100 * random_accuracy:>14.2f}%"
+        )
+    return outcome
+
+
+def _finished_masking(experiment: Experiment) -> masking_stage.State:
+    s = experiment.training
+    supernet = training_stage.init(experiment.key(_INIT), experiment.net, s)
+    template = masking_stage.init(supernet, experiment.masking)
+    folder = experiment.folder / "checkpoints" / masking_stage.NAME
+    restored = checkpoint.Checkpoints(folder).restore(template)
+    if restored is None:
+        raise errors.WorkdirError(
+            f"{folder} holds no checkpoint: train first, with the same --config and "
+            "--workdir"
+        )
+    return restored[1]
+
+
+MODES = {"train": train, "evaluate": evaluate, "control": control}

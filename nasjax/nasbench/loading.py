@@ -1,0 +1,73 @@
+"""`load`: a benchmark from its file or by its name."""
+
+import functools
+import inspect
+import os
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+from nasjax.core import arrays, errors
+from nasjax.nasbench import table_file
+
+DATA_VARIABLE = "NASJAX_DATA"
+"""Environment variable: the folder of the files of named benchmarks."""
+
+FORMS: dict[str, Callable[..., Any]] = {table_file.FORM: table_file.load}
+"""Loader of each kind of file, by the `form` in its metadata."""
+
+NAMES: dict[str, Callable[..., Any]] = {}
+"""Benchmarks that need no file: functions of the options."""
+
+FILES = ("nasbench101", "nasbench201", "nasbench_nlp")
+"""Names that stand for `NAME.safetensors` in the data folder."""
+
+
+def load(name_or_file: str | os.PathLike[str], **options: Any) -> Any:
+    """Loads a benchmark: contract 3's pure functions over arrays.
+
+    Args:
+      name_or_file: a file that was converted, or a name: of a benchmark that needs no
+        file, or of one whose file is in the data folder (`NASJAX_DATA`, by default
+        `~/.cache/nasjax`).
+      **options: of the kind of file; `data_set`, `schedule` and `metrics` of tables.
+
+    Raises:
+      DataError: the file is missing, damaged or of another kind.
+      ConfigError: the name is unknown, or an option does not fit.
+    """
+    name = os.fspath(name_or_file)
+    if name in NAMES:
+        return _call(NAMES[name], options)
+    path = pathlib.Path(name)
+    if name in FILES and not path.exists():
+        path = data_folder() / f"{name}.safetensors"
+        if not path.exists():
+            raise errors.DataError(
+                f"{path}: no such file; make it from the official one: "
+                f"python launch/nasbench_x11.py --mode=convert --input=FILE "
+                f"--output={path}"
+            )
+    if not path.exists() and path.suffix != ".safetensors":
+        raise errors.unknown_name("benchmark or file", name, [*NAMES, *FILES])
+    form = arrays.load_metadata(path).get("form", "")
+    if form not in FORMS:
+        raise errors.DataError(
+            f"{path}: no benchmark of a known kind; convert the official file with "
+            "launch/nasbench_x11.py --mode=convert"
+        )
+    return _call(functools.partial(FORMS[form], path), options)
+
+
+def _call(loader: Callable[..., Any], options: dict[str, Any]) -> Any:
+    known = inspect.signature(loader).parameters
+    for option in options:
+        if option not in known:
+            raise errors.unknown_name("option of the benchmark", option, known)
+    return loader(**options)
+
+
+def data_folder() -> pathlib.Path:
+    """The folder of the files of named benchmarks."""
+    folder = os.environ.get(DATA_VARIABLE) or "~/.cache/nasjax"
+    return pathlib.Path(folder).expanduser()

@@ -1,0 +1,77 @@
+"""Readers of the official benchmark files, by form."""
+
+import os
+import pathlib
+from collections.abc import Callable
+from typing import NamedTuple
+
+from nasjax.core.errors import DataError
+from nasjax.nasbench.readers import (
+    checksums,
+    nasbench101,
+    nasbench201_pth,
+    nasbench_nlp,
+    nats,
+)
+
+
+class Reader(NamedTuple):
+    """One official form.
+
+    Attributes:
+      files: what such files are called, for people.
+      fits: whether a path is one, from its name alone.
+      convert: `(path, output, source)` writes the table file.
+    """
+
+    files: str
+    fits: Callable[[pathlib.Path], bool]
+    convert: Callable[[pathlib.Path, str | os.PathLike[str], dict], None]
+
+
+READERS: dict[str, Reader] = {
+    "nasbench101": Reader(
+        "nasbench_only108.tfrecord, nasbench_full.tfrecord",
+        nasbench101.is_nasbench101,
+        nasbench101.convert,
+    ),
+    "nats": Reader(
+        "NATS-tss-v1_0-3ffb9-simple (folder or .tar)", nats.is_nats, nats.convert
+    ),
+    "nasbench201": Reader(
+        "NAS-Bench-201-v1_1-096897.pth",
+        nasbench201_pth.is_pth,
+        nasbench201_pth.convert,
+    ),
+    "nasbench_nlp": Reader(
+        "logs.zip of NAS-Bench-NLP", nasbench_nlp.is_nlp, nasbench_nlp.convert
+    ),
+}
+
+
+def convert(path: str | os.PathLike[str], output: str | os.PathLike[str]) -> None:
+    """Converts an official file or folder into a table file, once and for all.
+
+    Args:
+      path: the official file.
+      output: the table file, `.safetensors`; its sidecar is `OUTPUT.json`.
+
+    Raises:
+      DataError: no reader takes it, its checksum differs, or it is damaged, unsafe or
+        not of the official form.
+    """
+    path, output = pathlib.Path(path), pathlib.Path(output)
+    if not path.exists():
+        raise DataError(f"{path}: no such file or folder")
+    if path.name.endswith(".pickle.pbz2"):
+        raise DataError(
+            f"{path}: one pickle of more than 12 GB in memory; download the -simple "
+            "folder of NATS-tss instead, which has one file for each architecture"
+        )
+    for reader in READERS.values():
+        if reader.fits(path):
+            source = {"file": path.name, "checksum": checksums.verify(path)}
+            reader.convert(path, output, source)
+            return
+    forms = "; ".join(reader.files for reader in READERS.values())
+    raise DataError(f"{path}: not a file of a known form; known are: {forms}")

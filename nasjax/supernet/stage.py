@@ -1,0 +1,133 @@
+"""What the three stages of HM-NAS share: their images, scores and gradient step.
+
+Each stage turns its state into effective weights and mixing coefficients, asks
+`objective.gradients` for the one compiled derivative, and sends the result back through
+its own small map: a softmax, a straight-through mask, a fixed mask. On CPU the pieces
+are compiled one by one, so the large one is shared by all stages; on accelerators each
+stage's step is fused into one program.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from nasjax.data import Batch, Split
+from nasjax.networks import batch_norm, formulation
+from nasjax.supernet import layout, objective
+
+Array = jax.Array
+Tree = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Images:
+    """The splits of one stage and how batches are drawn from them.
+
+    Attributes:
+      train: what the loss is minimised on.
+      valid: what alpha and beta are trained on (supernet training only).
+      test: what rows and summaries report.
+      batch_size: images a step.
+      seed: position in the data is a function of (seed, step).
+      cutout: whether the data set's cutout is on.
+    """
+
+    train: Split
+    test: Split
+    batch_size: int
+    seed: int
+    valid: Split | None = None
+    cutout: bool = False
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return self.train.steps_per_epoch(self.batch_size)
+
+    def batches(self, start: int) -> Iterator[Batch]:
+        return self.train.train_batches(
+            batch_size=self.batch_size,
+            seed=self.seed,
+            start_step=start,
+            cutout=self.cutout,
+        )
+
+    def valid_batches(self, start: int) -> Iterator[Batch]:
+        assert self.valid is not None
+        return self.valid.train_batches(
+            batch_size=self.batch_size, seed=self.seed + 1, start_step=start
+        )
+
+
+def test_scores(
+    params: Tree,
+    statistics: Tree,
+    coefficients: Array,
+    images: Images,
+    *,
+    net: layout.Supernet,
+) -> dict[str, float]:
+    """Accuracy in [0, 1] and mean loss in nats on the test split."""
+    total_loss = total_correct = 0.0
+    for batch in images.test.eval_batches(batch_size=images.batch_size):
+        loss, correct = objective.evaluate(
+            params, coefficients, statistics, *batch, net=net
+        )
+        total_loss += float(loss)
+        total_correct += float(correct)
+    count = len(images.test)
+    return {"test_accuracy": total_correct / count, "test_loss": total_loss / count}
+
+
+def recalibrate(
+    params: Tree,
+    statistics: Tree,
+    coefficients: Array,
+    images: Images,
+    num_batches: int,
+    *,
+    net: layout.Supernet,
+) -> Tree:
+    """BN statistics of this network: mean of the moments of `num_batches` batches.
+
+    The running moments that masking leaves behind belong to a network whose masks were
+    still changing.
+    """
+    if num_batches == 0:
+        return statistics
+    total = zero = jax.tree.map(jnp.zeros_like, statistics)
+    batches = dataclasses.replace(images, cutout=False).batches(0)
+    for _ in range(num_batches):
+        batch = next(batches)
+        # From zero running moments one update leaves MOMENTUM times the batch's.
+        new = objective.gradients(
+            params, coefficients, zero, batch.images, batch.labels, net=net
+        ).statistics
+        total = jax.tree.map(jnp.add, total, new)
+    scale = 1.0 / (batch_norm.MOMENTUM * num_batches)
+    return jax.tree.map(lambda x: x * scale, total)
+
+
+def _compiled(function: Callable) -> Callable:
+    """Compiles a whole step on accelerators; on CPU its parts are compiled already."""
+    if formulation.current() == formulation.CPU:
+        return function
+    return jax.jit(function, donate_argnums=0)
+
+
+def gradient_step(
+    prepare: Callable, finish: Callable, net: layout.Supernet
+) -> Callable:
+    """prepare(state) -> (params, mixing); gradients; finish(state, gradients, N)."""
+    prepare, finish = jax.jit(prepare), jax.jit(finish, static_argnums=2)
+
+    def step(state: Any, images: Array, labels: Array) -> Any:
+        params, coefficients = prepare(state)
+        gradients = objective.gradients(
+            params, coefficients, state.statistics, images, labels, net=net
+        )
+        return finish(state, gradients, len(labels))
+
+    return _compiled(step)

@@ -1,0 +1,218 @@
+"""Supernet training: weights and mixing weights, bilevel (algorithm 1, lines 3-8)."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+
+from nasjax.data import Batch
+from nasjax.networks import operations as ops
+from nasjax.supernet import bilevel, layout, mixing, network, objective, settings, stage
+from nasjax.training import optimisers
+from nasjax.training.loop import Stage, Totals
+
+Array = jax.Array
+Tree = dict[str, Any]
+NAME = "supernet"
+
+
+class State(struct.PyTreeNode):
+    """State of supernet training.
+
+    Attributes:
+      params: weights w.
+      statistics: BN running moments.
+      arch: alpha and beta.
+      weight_opt: SGD state.
+      arch_opt: Adam state.
+      arch_updates: int32 `[]`, architecture updates so far, which is also how many
+        batches of the architecture's part have been used.
+      totals: sums of the running epoch.
+    """
+
+    params: Tree
+    statistics: Tree
+    arch: mixing.Arch
+    weight_opt: Any
+    arch_opt: Any
+    arch_updates: Array
+    totals: Totals
+
+
+def init(key: Array, net: layout.Supernet, s: settings.Training) -> State:
+    """Random weights, nearly uniform mixing weights, fresh optimisers."""
+    key_weights, key_arch = jax.random.split(key)
+    params, arch = (
+        network.init_params(key_weights, net),
+        mixing.init_arch(key_arch, net),
+    )
+    return State(
+        params=params,
+        statistics=network.init_statistics(net),
+        arch=arch,
+        weight_opt=_weight_optimiser(s, 1).init(params),
+        arch_opt=_arch_optimiser(s).init(arch),
+        arch_updates=jnp.int32(0),
+        totals=Totals.zero(),
+    )
+
+
+def _weight_optimiser(
+    s: settings.Training, num_steps: int
+) -> optax.GradientTransformation:
+    return optimisers.sgd(
+        optimisers.cosine(s.learning_rate, num_steps),
+        momentum=s.momentum,
+        weight_decay=s.weight_decay,
+        clip=s.clip,
+    )
+
+
+def _arch_optimiser(s: settings.Training) -> optax.GradientTransformation:
+    return optimisers.adam(
+        s.arch_learning_rate, beta1=s.arch_beta1, weight_decay=s.arch_weight_decay
+    )
+
+
+def make_stage(
+    key: Array,
+    net: layout.Supernet,
+    s: settings.Training,
+    images: stage.Images,
+    *,
+    start: int,
+    start_arch: int,
+) -> Stage:
+    """Bilevel training of weights and mixing weights.
+
+    Args:
+      key: decides at which steps the architecture is updated.
+      net: description of the network.
+      s: settings.
+      images: splits; `valid` trains the architecture.
+      start: index of the first step that will be run.
+      start_arch: architecture updates before it.
+    """
+    weight_steps = images.steps_per_epoch
+    assert images.valid is not None
+    arch_steps = images.valid.steps_per_epoch(images.batch_size)
+    by_epoch = s.interleave == "epoch"
+    per_epoch = weight_steps + (arch_steps if by_epoch else 0)
+    total = s.epochs * weight_steps
+    done_epochs, within = divmod(start, per_epoch)
+    done = done_epochs * weight_steps + min(within, weight_steps)
+    batches, valid_batches = images.batches(done), images.valid_batches(start_arch)
+    weight_step = _weight_step(net, s, total)
+    arch_step = _arch_step(net, s, total)
+    last_batch: list[Batch] = []
+
+    def maybe_update_arch(state: State, index: int, done: int) -> State:
+        p = bilevel.update_probability(
+            done,
+            warmup=s.warmup_epochs * weight_steps,
+            total=total,
+            decay=s.sigma,
+            zero_after=s.zero_after,
+        )
+        if not bilevel.update_now(key, index, p):
+            return state
+        return arch_step(state, done, last_batch[0], next(valid_batches))
+
+    def step(state: State, index: int) -> State:
+        epoch, within = divmod(index, per_epoch)
+        done = epoch * weight_steps + min(within, weight_steps)
+        if within < weight_steps:
+            last_batch[:] = [next(batches)]
+            if not by_epoch:
+                state = maybe_update_arch(state, index, done)
+            return weight_step(state, last_batch[0].images, last_batch[0].labels)
+        if not last_batch:  # resumed between the two halves of an epoch
+            last_batch[:] = [next(images.batches(done - 1))]
+        return maybe_update_arch(state, index, done)
+
+    def end_epoch(state: State, epoch: int) -> tuple[State, dict]:
+        coefficients = mixing.coefficients(state.arch, net)
+        row = state.totals.row() | {"arch_updates": int(state.arch_updates)}
+        row |= _skip_weight(state.arch, net)
+        row |= stage.test_scores(
+            state.params, state.statistics, coefficients, images, net=net
+        )
+        return state.replace(totals=Totals.zero()), row
+
+    return Stage(
+        NAME, s.epochs, per_epoch, step, end_epoch, "lower training.learning_rate"
+    )
+
+
+def _skip_weight(arch: mixing.Arch, net: layout.Supernet) -> dict[str, float]:
+    """Mean softmax weight of the identity: its growth is the classic collapse."""
+    if ops.SKIP not in net.operations:
+        return {}
+    weights = mixing.operation_weights(arch["alpha"])
+    return {"skip_weight": float(weights[..., net.operations.index(ops.SKIP)].mean())}
+
+
+def _weight_step(
+    net: layout.Supernet, s: settings.Training, num_steps: int
+) -> Callable:
+    optimiser = _weight_optimiser(s, num_steps)
+
+    def prepare(state: State) -> tuple[Tree, Array]:
+        return state.params, mixing.coefficients(state.arch, net)
+
+    def finish(state: State, g: objective.Gradients, count: int) -> State:
+        updates, opt = optimiser.update(g.params, state.weight_opt, state.params)
+        return state.replace(
+            params=optax.apply_updates(state.params, updates),
+            statistics=g.statistics,
+            weight_opt=opt,
+            totals=state.totals.add(g.loss, g.correct, count),
+        )
+
+    return stage.gradient_step(prepare, finish, net)
+
+
+def _arch_step(net: layout.Supernet, s: settings.Training, num_steps: int) -> Callable:
+    """(state, weight steps so far, train batch, valid batch) -> state."""
+    optimiser = _arch_optimiser(s)
+    schedule = optimisers.cosine(s.learning_rate, num_steps)
+
+    @jax.jit
+    def prepare(arch: mixing.Arch) -> Array:
+        return mixing.coefficients(arch, net)
+
+    @jax.jit
+    def finish(state: State, d_mixing: Array) -> State:
+        _, pull_back = jax.vjp(lambda arch: mixing.coefficients(arch, net), state.arch)
+        updates, opt = optimiser.update(
+            pull_back(d_mixing)[0], state.arch_opt, state.arch
+        )
+        return state.replace(
+            arch=optax.apply_updates(state.arch, updates),
+            arch_opt=opt,
+            arch_updates=state.arch_updates + 1,
+        )
+
+    second = bilevel.exact if s.order == bilevel.EXACT else bilevel.finite_differences
+
+    def step(state: State, done: int, train: Batch, valid: Batch) -> State:
+        common = (state.params, prepare(state.arch), state.statistics)
+        target = (valid.images, valid.labels)
+        if s.order == bilevel.FIRST:
+            return finish(state, bilevel.first_order(*common, target, net=net))
+        d_mixing = second(
+            *common,
+            optimisers.momentum_buffer(state.weight_opt),
+            jnp.float32(schedule(done)),
+            (train.images, train.labels),
+            target,
+            net=net,
+            mu=s.momentum,
+            decay=s.weight_decay,
+        )
+        return finish(state, d_mixing)
+
+    return step
