@@ -78,7 +78,9 @@ def cell(golden, prefix, net, *, section="weights"):
             )
             for j, i in net.edges
         ]
-        for tree, trees in zip((params, statistics), zip(*units, strict=True)):
+        for tree, trees in zip(
+            (params, statistics), zip(*units, strict=True), strict=True
+        ):
             present = [t for t in trees if t]
             if present:
                 tree["operations"][operation] = _stack(present)

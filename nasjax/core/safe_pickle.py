@@ -322,21 +322,33 @@ def _ordered_dict(items: Any = ()) -> dict:
     return dict(items)
 
 
+def _set(items: Any = ()) -> set:
+    """`set` of a list, as protocols 0 to 3 write it."""
+    return set(items)
+
+
+def _frozenset(items: Any = ()) -> frozenset:
+    """`frozenset` of a list, as protocols 0 to 3 write it."""
+    return frozenset(items)
+
+
 _PLAIN: dict[tuple[str, str], Callable] = {
     ("collections", "OrderedDict"): _ordered_dict,
     ("_codecs", "encode"): _Metered(_encode),
-    ("builtins", "bytes"): _no_bytes,
-    ("__builtin__", "bytes"): _no_bytes,
     ("numpy", "dtype"): _Dtype,
     ("numpy", "ndarray"): _ArrayType(),
 }
+for _builtins in ("builtins", "__builtin__"):
+    _PLAIN[_builtins, "bytes"] = _no_bytes
+    _PLAIN[_builtins, "set"] = _set
+    _PLAIN[_builtins, "frozenset"] = _frozenset
 for _core in ("numpy.core", "numpy._core"):
     _PLAIN[f"{_core}.multiarray", "_reconstruct"] = _Metered(_reconstruct)
     _PLAIN[f"{_core}.multiarray", "scalar"] = _Metered(_scalar)
     _PLAIN[f"{_core}.numeric", "_frombuffer"] = _Metered(_frombuffer)
 
 NUMPY: AllowList = MappingProxyType(_PLAIN)
-"""Allow-list for numpy arrays and scalars, bytes and ordered dictionaries."""
+"""Allow-list for numpy arrays and scalars, bytes, sets and ordered dictionaries."""
 
 
 def _name(source: Source) -> str:

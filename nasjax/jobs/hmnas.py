@@ -22,7 +22,6 @@ from nasjax.core import (
     metric_log,
     progress,
     result,
-    signals,
     workdir,
 )
 from nasjax.report import cells, curves
@@ -39,7 +38,7 @@ from nasjax.supernet import (
     stage,
     training_stage,
 )
-from nasjax.training import loop
+from nasjax.training.runner import CHECKPOINTS, StageRunner
 
 MODEL_FILE = "model.safetensors"
 RESULT_FILE = "result.json"
@@ -110,7 +109,7 @@ def run(config: dict[str, Any], folder: str, mode: str = "train") -> dict[str, A
 
     Raises:
       NasjaxError: bad configuration, data or working directory, or a diverged loss.
-      loop.Stopped: the process was asked to stop; its state is saved.
+      training.loop.Stopped: the process was asked to stop; its state is saved.
     """
     compilation.enable_cache()
     if mode not in MODES:
@@ -141,13 +140,10 @@ def train(experiment: Experiment) -> dict[str, Any]:
     began = time.time()
     workdir.claim(experiment.folder, experiment.config, ignore=("data.dir",))
     _warn_if_nothing_can_be_pruned(experiment.masking)
-    runner = _Runner(experiment)
-    try:
+    with StageRunner(experiment.folder) as runner:
         supernet = _train_supernet(experiment, runner)
         masked = _mask(experiment, runner, supernet)
         tuned, net = _finetune(experiment, runner, masked)
-    finally:
-        runner.close()
     outcome = _summarise(experiment, supernet, masked, tuned, net)
     outcome["seconds"] = time.time() - began
     result.write(experiment.folder / RESULT_FILE, outcome)
@@ -156,53 +152,9 @@ def train(experiment: Experiment) -> dict[str, Any]:
     return outcome
 
 
-class _Runner:
-    """Runs stages one after another, each from its newest checkpoint."""
-
-    def __init__(self, experiment: Experiment, suffix: str = "") -> None:
-        self._folder = experiment.folder / f"checkpoints{suffix}"
-        logs = experiment.folder / "control" if suffix else experiment.folder
-        self._log_folder = logs
-        self._log: metric_log.MetricLog | None = None
-        self._offset = 0
-        self._resumed = False
-        self._stop = signals.StopSignal()
-        self._stop.__enter__()
-
-    def run(self, name: str, initial: Any, make: Any) -> Any:
-        """Final state of the stage that `make(start, state)` describes."""
-        checkpoints = checkpoint.Checkpoints(self._folder / name)
-        restored = checkpoints.restore(initial)
-        start, state = restored or (0, initial)
-        described: loop.Stage = make(start, state)
-        if start < described.num_steps:
-            if self._log is None:
-                resuming = self._resumed or restored is not None
-                self._log = metric_log.MetricLog(
-                    self._log_folder,
-                    resume_step=self._offset + start if resuming else None,
-                )
-            state = loop.run_stage(
-                state,
-                described,
-                start=start,
-                offset=self._offset,
-                checkpoints=checkpoints,
-                log=self._log,
-                stop=self._stop,
-            )
-        checkpoints.close()
-        self._offset += described.num_steps
-        self._resumed = True
-        return state
-
-    def close(self) -> None:
-        self._stop.__exit__(None, None, None)
-        if self._log is not None:
-            self._log.close()
-
-
-def _train_supernet(experiment: Experiment, runner: _Runner) -> training_stage.State:
+def _train_supernet(
+    experiment: Experiment, runner: StageRunner
+) -> training_stage.State:
     images = experiment.images(training_stage.NAME, experiment.dataset)
     net, s = experiment.net, experiment.training
     return runner.run(
@@ -220,7 +172,7 @@ def _train_supernet(experiment: Experiment, runner: _Runner) -> training_stage.S
 
 
 def _mask(
-    experiment: Experiment, runner: _Runner, supernet: training_stage.State
+    experiment: Experiment, runner: StageRunner, supernet: training_stage.State
 ) -> Masked:
     images = experiment.images(masking_stage.NAME, experiment.dataset)
     net, s = experiment.net, experiment.masking
@@ -256,7 +208,7 @@ def _apply_masks(
 
 
 def _finetune(
-    experiment: Experiment, runner: _Runner, masked: Masked
+    experiment: Experiment, runner: StageRunner, masked: Masked
 ) -> tuple[finetune_stage.State, layout.Supernet]:
     dataset, s = experiment.finetuning_dataset(), experiment.finetuning
     images = experiment.images(finetune_stage.NAME, dataset)
@@ -411,6 +363,7 @@ def evaluate(experiment: Experiment) -> dict[str, Any]:
         saved.params, saved.statistics, saved.mixing, images, net=saved.net
     )
     from nasjax.supernet import slim
+
     small = slim.slim(
         saved.params, saved.statistics, saved.mixing, saved.masks, net=saved.net
     )
@@ -448,11 +401,8 @@ def control(experiment: Experiment) -> dict[str, Any]:
     learned = masking.binary(state.scores, experiment.masking.threshold)
     masks = masking.shuffled(experiment.key(_CONTROL), learned)
     masked = _apply_masks(experiment, state, masks)
-    runner = _Runner(experiment, suffix="_control")
-    try:
+    with StageRunner(experiment.folder / "control") as runner:
         tuned, net = _finetune(experiment, runner, masked)
-    finally:
-        runner.close()
     images = experiment.images(masking_stage.NAME, experiment.dataset)
     outcome: dict[str, Any] = {
         "masked": stage.test_scores(
@@ -477,7 +427,7 @@ def _finished_masking(experiment: Experiment) -> masking_stage.State:
     s = experiment.training
     supernet = training_stage.init(experiment.key(_INIT), experiment.net, s)
     template = masking_stage.init(supernet, experiment.masking)
-    folder = experiment.folder / "checkpoints" / masking_stage.NAME
+    folder = experiment.folder / CHECKPOINTS / masking_stage.NAME
     restored = checkpoint.Checkpoints(folder).restore(template)
     if restored is None:
         raise errors.WorkdirError(

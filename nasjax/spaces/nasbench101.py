@@ -127,7 +127,7 @@ def prune(arch: Array) -> Array:
     pruned = _prune(arch)
     keep = jnp.stack(pruned.keep) & pruned.connected
     place = jnp.where(keep, jnp.cumsum(keep) - 1, MAX_VERTICES)
-    moves = (place[:, None] == jnp.arange(MAX_VERTICES)).astype(jnp.int32)
+    moves = (place[:, None] == jnp.arange(MAX_VERTICES)[None]).astype(jnp.int32)
     adjacency = moves.T @ to_graph(arch).adjacency.astype(jnp.int32) @ moves
     n = jnp.maximum(jnp.sum(keep), 2).astype(jnp.int32)
     ops = moves[1:-1, 1:-1].T @ (arch[NUM_BITS:-1] + 1) - 1

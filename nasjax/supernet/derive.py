@@ -1,7 +1,8 @@
 """What is left of the supernet after masking: live operations and the genotype.
 
 An operation lives if its mask, its edge's mask and its edge's source live; a node
-without a live incoming operation is dead, and so is everything it feeds alone.
+without a live incoming operation is dead, and so is everything it feeds alone, in its
+own cell and in later ones.
 """
 
 import dataclasses
@@ -23,7 +24,8 @@ class CellLiveness:
     Attributes:
       operations: bool `[E, O]`.
       nodes: bool `[num_steps]`, intermediate nodes with a live input.
-      inputs: the two preprocessed inputs with a live outgoing operation.
+      inputs: the two preprocessed inputs that are fed and have a live outgoing
+        operation.
       used: whether anything reads the cell's output.
     """
 
@@ -42,7 +44,11 @@ def liveness(
       net: description of the network.
       masks: binary masks; their `weights` play no role here.
     """
-    cells = [_forward(net, k, masks) for k in range(net.num_cells)]
+    cells: list[CellLiveness] = []
+    fed = [True, True]  # the stem stands for cells -2 and -1
+    for k in range(net.num_cells):
+        cells.append(_forward(net, k, masks, (fed[k], fed[k + 1])))
+        fed.append(bool(cells[k].nodes.any()))
     used = [False] * net.num_cells
     used[-1] = True
     for k in reversed(range(net.num_cells)):
@@ -60,7 +66,12 @@ def liveness(
     return tuple(cells)
 
 
-def _forward(net: layout.Supernet, k: int, masks: masking.Masks | None) -> CellLiveness:
+def _forward(
+    net: layout.Supernet,
+    k: int,
+    masks: masking.Masks | None,
+    fed: tuple[bool, bool],
+) -> CellLiveness:
     live = np.ones((len(net.edges), len(net.operations)), bool)
     if masks is not None:
         a = net.arch_index(k)
@@ -68,7 +79,7 @@ def _forward(net: layout.Supernet, k: int, masks: masking.Masks | None) -> CellL
         live &= (np.asarray(masks.beta[a]) > 0)[:, None]
     live[:, [name == ops.NONE for name in net.operations]] = False
     reached = np.zeros(layout.NUM_INPUTS + net.num_steps, bool)
-    reached[: layout.NUM_INPUTS] = True
+    reached[: layout.NUM_INPUTS] = fed
     for e in sorted(range(len(net.edges)), key=lambda e: net.edges[e][1]):
         source, target = net.edges[e]
         live[e] &= reached[source]

@@ -51,13 +51,12 @@ def edge_weights(
     mode: str = MULTIPLY,
 ) -> Array:
     """Softmax over the edges into each node, masked; `[..., E]`."""
-    same_target = jnp.asarray(_same_target(net), beta.dtype)
-    peak = jnp.where(same_target > 0, beta[..., None, :], -jnp.inf).max(-1)
-    # The peak only guards against overflow, so it carries no gradient.
-    shifted = jnp.exp(beta - jax.lax.stop_gradient(peak))
-    others = jnp.exp(beta[..., None, :] - jax.lax.stop_gradient(peak)[..., None])
-    weights = shifted / (jnp.where(same_target > 0, others, 0.0)).sum(-1)
-    return _masked(weights, mask, mode, lambda x: x @ same_target)
+    same_target = _same_target(net)
+    # Row e holds the edges into the target of edge e, the others at minus infinity.
+    into_target = jnp.where(same_target, beta[..., None, :], -jnp.inf)
+    weights = jnp.diagonal(jax.nn.softmax(into_target), axis1=-2, axis2=-1)
+    groups = jnp.asarray(same_target, beta.dtype)
+    return _masked(weights, mask, mode, lambda x: x @ groups)
 
 
 def coefficients(

@@ -86,6 +86,8 @@ plain = st.recursive(
         st.lists(inner)
         | st.dictionaries(st.text() | st.integers(), inner)
         | st.tuples(inner, inner)
+        | st.sets(st.integers())
+        | st.frozensets(st.text())
     ),
     max_leaves=20,
 )

@@ -222,7 +222,7 @@ def _save(
     }
     for quantity, name in enumerate(names):
         for half, prefix in ((0, "halfway_"), (1, "")):
-            values = cells.values[:size, used, :, half, quantity][order]
+            values = cells.values[:size, :, :, half, quantity][order][:, used]
             tree[prefix + name] = np.ascontiguousarray(values.swapaxes(1, 2))
     del cells.values
     part = Part(

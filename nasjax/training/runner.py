@@ -1,0 +1,73 @@
+"""Runs the stages of a job one after another, each from its newest checkpoint."""
+
+import os
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+from nasjax.core import checkpoint, metric_log, signals
+from nasjax.training import loop
+
+CHECKPOINTS = "checkpoints"
+
+
+class StageRunner:
+    """Checkpoints, rows and the stop signal of a run, around its stages.
+
+    `folder/checkpoints/STAGE` holds the states; rows go to `folder`. A run that was
+    killed goes through the same calls again: finished stages are read back, the
+    unfinished one continues, and rows after its checkpoint are written anew.
+
+    Use as a context manager: SIGTERM and SIGINT then stop the run at the next step,
+    after saving it.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self._folder = pathlib.Path(folder)
+        self._log: metric_log.MetricLog | None = None
+        self._offset = 0
+        self._stop = signals.StopSignal()
+
+    def __enter__(self) -> "StageRunner":
+        self._stop.__enter__()
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self._stop.__exit__(*exception)
+        if self._log is not None:
+            self._log.close()
+
+    def run(
+        self, name: str, initial: Any, make_stage: Callable[[int, Any], loop.Stage]
+    ) -> Any:
+        """Returns the final state of a stage.
+
+        Args:
+          name: of the stage.
+          initial: its state before the first step, also the template of checkpoints.
+          make_stage: `(start, state) -> Stage`, where `state` has done `start` steps.
+
+        Raises:
+          loop.Stopped: the process was asked to stop; the state is saved.
+          DivergedError: the training loss is not finite.
+        """
+        checkpoints = checkpoint.Checkpoints(self._folder / CHECKPOINTS / name)
+        start, state = checkpoints.restore(initial) or (0, initial)
+        stage = make_stage(start, state)
+        if start < stage.num_steps:
+            done = self._offset + start
+            if self._log is None:
+                resume_step = done if done > 0 else None
+                self._log = metric_log.MetricLog(self._folder, resume_step=resume_step)
+            state = loop.run_stage(
+                state,
+                stage,
+                start=start,
+                offset=self._offset,
+                checkpoints=checkpoints,
+                log=self._log,
+                stop=self._stop,
+            )
+        checkpoints.close()
+        self._offset += stage.num_steps
+        return state

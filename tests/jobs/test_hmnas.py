@@ -1,0 +1,287 @@
+"""HM-NAS as a job: results, resume, evaluation, control, other classes, bad input."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import hmnas_run
+import jax
+import numpy as np
+import pytest
+import shared
+
+from nasjax.core import checkpoint, errors, result
+from nasjax.jobs import hmnas
+from nasjax.supernet import layout, model
+from nasjax.training import loop
+
+SCRIPT = """
+import json, sys
+from nasjax.jobs import hmnas
+hmnas.run(json.loads(sys.argv[1]), sys.argv[2], "train")
+"""
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """One uninterrupted run: its folder and what it returned."""
+    folder = tmp_path_factory.mktemp("hmnas") / "run"
+    return folder, hmnas.run(hmnas_run.config(), str(folder), "train")
+
+
+def rows(folder):
+    with open(folder / "metrics.jsonl", encoding="utf-8") as file:
+        return [
+            {k: v for k, v in json.loads(line).items() if k != "time"} for line in file
+        ]
+
+
+def start(folder, config):
+    return subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, json.dumps(config), str(folder)],
+        cwd=shared.ROOT,
+        env=os.environ | {"PYTHONPATH": str(shared.ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def wait_for_rows(process, folder, count):
+    """Waits until the run has logged `count` rows."""
+    file = folder / "metrics.jsonl"
+    for _ in range(6000):
+        if file.exists() and file.read_text().count("\n") >= count:
+            return
+        if process.poll() is not None:
+            raise AssertionError(f"ended early:\n{process.communicate()[0]}")
+        time.sleep(0.02)
+    raise AssertionError("no rows in two minutes")
+
+
+def test_result_has_the_tables_that_the_job_reproduces(finished):
+    folder, outcome = finished
+    stored = result.read(folder / "result.json")
+    assert stored == result.to_json(outcome)
+    assert set(stored["stages"]) == {"supernet", "masked", "finetuned"}
+    for row in stored["stages"].values():
+        assert 0 <= row["test_accuracy"] <= 1
+    params = stored["params"]
+    assert params["effective"] <= params["structural"] <= params["dense"]
+    assert stored["stages"]["masked"]["params"] == params["effective"]
+    assert stored["stages"]["supernet"]["params"] == params["dense"]
+    assert stored["macs"]["effective"] < stored["macs"]["dense"]
+    assert [r["settings"]["stage"] for r in stored["tables"]["2.3"]] == [
+        "supernet",
+        "masked",
+        "finetuned",
+    ]
+    assert stored["genotype"]["format"] == "nasjax.genotype/1"
+    assert set(stored["edge_importance"]) == {"normal", "reduce"}
+    assert stored["config"] == hmnas_run.config()
+    for name in ("cell_normal.svg", "cell_reduce.png", "curves.svg"):
+        assert (folder / "figures" / name).stat().st_size > 1000
+
+
+def test_fine_tuning_keeps_masked_weights_bit_zero(finished):
+    folder, _ = finished
+    saved = model.load(folder / "model.safetensors")
+    flat = jax.tree_util.tree_flatten_with_path(saved.params)[0]
+    named = {jax.tree_util.keystr(p, simple=True, separator="/"): w for p, w in flat}
+    masked_entries = 0
+    for path, mask in saved.masks.weights.items():
+        entries = named[path][mask == 0]
+        masked_entries += entries.size
+        assert not entries.view(np.uint32).any(), path
+        assert named[path][mask == 1].all(), path
+    assert masked_entries > 100
+
+
+def test_a_second_run_of_the_same_workdir_returns_the_same_result(finished):
+    folder, outcome = finished
+    again = hmnas.run(hmnas_run.config(), str(folder), "train")
+    assert hmnas_run.without_times(result.to_json(again)) == hmnas_run.without_times(
+        result.to_json(outcome)
+    )
+
+
+def test_evaluation_of_the_saved_model_is_bit_equal(finished):
+    folder, outcome = finished
+    evaluation = hmnas.run(hmnas_run.config(), str(folder), "evaluate")
+    assert evaluation["equal_to_training"]
+    for name in ("test_accuracy", "test_loss"):
+        assert evaluation[name] == outcome["stages"]["finetuned"][name]
+    slim = evaluation["slim"]
+    np.testing.assert_allclose(slim["test_loss"], evaluation["test_loss"], rtol=1e-4)
+    assert slim["params"] < evaluation["params"]["dense"]
+
+
+def test_control_has_the_same_sparsity_and_other_masks(finished):
+    folder, outcome = finished
+    control = hmnas.run(hmnas_run.config(), str(folder), "control")
+    assert result.read(folder / "control.json") == result.to_json(control)
+    assert control["masked"] != {
+        k: outcome["stages"]["masked"][k] for k in ("test_accuracy", "test_loss")
+    }
+    assert control["params"]["dense"] == outcome["params"]["dense"]
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_the_run_ends_with_identical_results(finished, tmp_path):
+    folder, outcome = finished
+    kills = (1, 4, 6)  # in supernet training, in masking, in fine-tuning
+    for count in kills:
+        process = start(tmp_path / "run", hmnas_run.config())
+        wait_for_rows(process, tmp_path / "run", count)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    process = start(tmp_path / "run", hmnas_run.config())
+    output = process.communicate()[0]
+    assert process.returncode == 0, output
+    resumed = result.read(tmp_path / "run" / "result.json")
+    expected = result.to_json(outcome)
+    assert hmnas_run.without_times(resumed) == hmnas_run.without_times(expected)
+    assert rows(tmp_path / "run") == rows(folder)
+    assert (tmp_path / "run" / "model.safetensors").read_bytes() == (
+        folder / "model.safetensors"
+    ).read_bytes()
+
+
+def test_sigterm_saves_inside_an_epoch_and_the_run_continues(
+    finished, tmp_path, monkeypatch
+):
+    folder, outcome = finished
+    original = loop.Stage.__init__
+    seen = []
+
+    def counting_init(self, *args, **kwargs):
+        original(self, *args, **kwargs)
+        step = self.step
+
+        def interrupted(state, index):
+            seen.append(index)
+            if len(seen) == 6:  # not the last step of an epoch
+                os.kill(os.getpid(), signal.SIGTERM)
+            return step(state, index)
+
+        object.__setattr__(self, "step", interrupted)
+
+    monkeypatch.setattr(loop.Stage, "__init__", counting_init)
+    run = str(tmp_path / "run")
+    with pytest.raises(loop.Stopped) as stopped:
+        hmnas.run(hmnas_run.config(), run, "train")
+    assert stopped.value.code == 128 + signal.SIGTERM
+    steps_per_epoch = 4
+    saved = checkpoint.Checkpoints(pathlib.Path(run) / "checkpoints" / "supernet")
+    assert saved.latest() % steps_per_epoch
+    monkeypatch.undo()
+    continued = hmnas.run(hmnas_run.config(), run, "train")
+    assert hmnas_run.without_times(result.to_json(continued)) == (
+        hmnas_run.without_times(result.to_json(outcome))
+    )
+    assert rows(pathlib.Path(run)) == rows(folder)
+
+
+def test_fine_tuning_on_more_classes_gets_a_new_dense_classifier(tmp_path):
+    config = hmnas_run.config(
+        data={"num_classes": 3},
+        training={"epochs": 1, "warmup_epochs": 0},
+        masking={"epochs": 1},
+        finetuning={"epochs": 1, "num_classes": 7, "affine": True},
+    )
+    outcome = hmnas.run(config, str(tmp_path / "run"), "train")
+    saved = model.load(tmp_path / "run" / "model.safetensors")
+    assert saved.net.num_classes == 7
+    assert saved.params["classifier"]["kernel"].shape[1] == 7
+    assert "classifier/kernel" not in saved.masks.weights
+    assert outcome["params"]["dense"] > outcome["stages"]["supernet"]["params"]
+    evaluation = hmnas.run(config, str(tmp_path / "run"), "evaluate")
+    assert evaluation["equal_to_training"]
+
+
+@pytest.mark.parametrize("order", ["exact", "finite_differences"])
+def test_second_order_runs_and_by_epoch_interleaving_too(order, tmp_path):
+    config = hmnas_run.config(
+        training={"epochs": 2, "order": order, "interleave": "epoch"},
+        masking={"epochs": 1},
+        finetuning={"epochs": 1},
+    )
+    hmnas.run(config, str(tmp_path / "run"), "train")
+    supernet = [r for r in rows(tmp_path / "run") if r["stage"] == "supernet"]
+    assert supernet[0]["arch_updates"] == 0
+    assert supernet[-1]["arch_updates"] > 0
+
+
+def test_a_loss_that_diverges_names_the_remedy_and_keeps_the_workdir(tmp_path):
+    config = hmnas_run.config(training={"learning_rate": 1e30, "clip": 0.0})
+    with pytest.raises(errors.DivergedError, match="training.learning_rate"):
+        hmnas.run(config, str(tmp_path / "run"), "train")
+    assert (tmp_path / "run" / "config.json").exists()
+
+
+def test_a_workdir_of_another_configuration_is_left_alone(finished):
+    folder, _ = finished
+    before = (folder / "result.json").read_bytes()
+    with pytest.raises(errors.WorkdirError, match="batch_size"):
+        hmnas.run(hmnas_run.config(batch_size=8), str(folder), "train")
+    assert (folder / "result.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("sections", "message"),
+    [
+        ({"training": {"epohcs": 1}}, "epochs"),
+        ({"training": {"order": "second"}}, "training.order"),
+        ({"training": {"train_fraction": 1.5}}, "train_fraction"),
+        ({"supernet": {"reductions": [0, 1, 1]}}, "reductions"),
+        ({"supernet": {"operations": ["sep_conv_4x4"]}}, "sep_conv_"),
+        ({"supernet": {"stem_stride": 16}}, "do not survive"),
+        ({"data": {"name": "digit"}}, "digits"),
+        ({"data": {"name": "cifar10"}}, "data"),
+        ({"masking": {"mode": "add"}}, "multiply"),
+        ({"batch_size": 512}, "batch"),
+    ],
+)
+def test_bad_settings_are_one_line_that_names_the_key(sections, message, tmp_path):
+    if sections.get("data", {}).get("name") == "cifar10":
+        config = hmnas_run.config() | {"data": {"name": "cifar10", "dir": ""}}
+    else:
+        config = hmnas_run.config(**sections)
+    with pytest.raises(errors.NasjaxError, match=message) as error:
+        hmnas.run(config, str(tmp_path / "run"), "train")
+    assert "\n" not in str(error.value)
+
+
+def test_evaluation_without_a_run_says_what_to_do(tmp_path):
+    with pytest.raises(errors.WorkdirError, match="train first"):
+        hmnas.run(hmnas_run.config(), str(tmp_path / "none"), "evaluate")
+
+
+def test_nothing_can_be_pruned_is_said(tmp_path, caplog):
+    config = hmnas_run.config(
+        training={"epochs": 1},
+        masking={"epochs": 1, "weight_travel": 1e-3},
+        finetuning={"epochs": 1},
+    )
+    hmnas.run(config, str(tmp_path / "run"), "train")
+    assert "masking.weight_travel" in caplog.text
+
+
+def test_model_file_of_another_format_is_refused(tmp_path):
+    from nasjax.core import arrays
+
+    arrays.save(tmp_path / "x.safetensors", {"a": np.zeros(2)}, metadata={"format": "?"})
+    with pytest.raises(errors.DataError, match="not a saved HM-NAS network"):
+        model.load(tmp_path / "x.safetensors")
+
+
+def test_saved_description_is_the_same_network(finished):
+    folder, _ = finished
+    saved = model.load(folder / "model.safetensors")
+    assert isinstance(saved.net, layout.Supernet)
+    assert saved.net.operations == tuple(hmnas_run.CONFIG["supernet"]["operations"])
+    hash(saved.net)
