@@ -7,6 +7,7 @@ keep every object of the file alive, can be thinned out. Only plain data are bui
 what the stand-ins of the allow-list return.
 """
 
+import re
 import struct
 from collections.abc import Callable
 from typing import Any, BinaryIO
@@ -17,6 +18,8 @@ from nasjax.core.errors import DataError
 Pairs = list[tuple[Any, Any]]
 
 _CHUNK = 1 << 20
+_PAIR = re.compile(rb"(?s)([Kh].|M..|j.{4})G(.{8})")
+_PAIRS = re.compile(rb"(?s:(?:[Kh].|M..|j.{4})G.{8})++")
 _DOUBLE = struct.Struct(">d").unpack_from
 
 
@@ -157,6 +160,20 @@ class Machine:
 
     def _float(self) -> None:
         self._stack.append(_DOUBLE(self.read(8))[0])
+        run = _PAIRS.match(self._buffer, self._at)
+        if run:
+            self._at = run.end()
+            self._pairs(_PAIR.findall(run[0]))
+
+    def _pairs(self, pairs: list[tuple[bytes, bytes]]) -> None:
+        """Pushes (number or memo entry, float) pairs, the bulk of a table of curves."""
+        for key, value in pairs:
+            index = int.from_bytes(key[1:], "little")
+            if key[0] in b"KM":
+                self._stack.append(index)
+            else:
+                self._get(index)
+            self._stack.append(_DOUBLE(value)[0])
 
     def _line_int(self) -> None:
         line = self._line().strip().rstrip(b"L")

@@ -35,6 +35,7 @@ from nasjax.supernet import (
     mixing,
     model,
     settings,
+    slim,
     stage,
     training_stage,
 )
@@ -362,8 +363,6 @@ def evaluate(experiment: Experiment) -> dict[str, Any]:
     scores = stage.test_scores(
         saved.params, saved.statistics, saved.mixing, images, net=saved.net
     )
-    from nasjax.supernet import slim
-
     small = slim.slim(
         saved.params, saved.statistics, saved.mixing, saved.masks, net=saved.net
     )
@@ -371,7 +370,7 @@ def evaluate(experiment: Experiment) -> dict[str, Any]:
         **scores,
         "equal_to_training": scores["test_accuracy"] == saved.facts["test_accuracy"]
         and scores["test_loss"] == saved.facts["test_loss"],
-        "slim": slim.test_scores(small, images) | {"params": slim.count(small)},
+        "slim": _slim_scores(small, images) | {"params": slim.count(small)},
         "params": counting.table(saved.net, saved.masks)["params"],
     }
     result.write(experiment.folder / EVALUATION_FILE, outcome)
@@ -385,6 +384,13 @@ def evaluate(experiment: Experiment) -> dict[str, Any]:
         f"{outcome['slim']['params']:,} of {outcome['params']['dense']:,} parameters"
     )
     return outcome
+
+
+def _slim_scores(small: slim.SlimNetwork, images: stage.Images) -> dict[str, float]:
+    def evaluate(batch: data.Batch) -> tuple[jax.Array, jax.Array]:
+        return slim.evaluate(small.params, *batch, description=small.description)
+
+    return stage.scores(evaluate, images)
 
 
 def control(experiment: Experiment) -> dict[str, Any]:

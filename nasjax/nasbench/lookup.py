@@ -9,6 +9,7 @@ from flax import struct
 
 from nasjax import spaces
 from nasjax.core.types import Array
+from nasjax.nasbench.runs import to_device
 from nasjax.spaces import nasbench201
 
 _CHUNK = 1 << 14
@@ -30,7 +31,7 @@ class GeneIndex(struct.PyTreeNode):
         places = nasbench201.NUM_OPS ** np.arange(nasbench201.NUM_GENES)[::-1]
         rows = np.full(nasbench201.SIZE, -1, np.int32)
         rows[archs.astype(np.int64) @ places] = np.arange(len(archs))
-        return cls(jnp.asarray(rows))
+        return cls(to_device(rows))
 
     def find(self, arch: Array) -> Array:
         """int32 `[]`, the row of `arch` `[6]`, or -1."""
@@ -75,13 +76,15 @@ class FingerprintIndex(struct.PyTreeNode):
         edges = np.arange(1 << bits, dtype=np.uint64) << np.uint64(64 - bits)
         starts = np.searchsorted(keys, edges, sorter=order)
         reach = int(np.diff(starts, append=size).max())
-        lanes = np.pad(fingerprints[order], ((0, reach), (0, 0)))
-        rows = np.pad(order, (0, reach), constant_values=-1)
+        lanes = np.zeros((2, size + reach), np.uint32)
+        lanes[:, :size] = fingerprints[order].T
+        rows = np.full(size + reach, -1, np.int32)
+        rows[:size] = order
         return cls(
-            first=jnp.asarray(lanes[:, 0], jnp.uint32),
-            second=jnp.asarray(lanes[:, 1], jnp.uint32),
-            rows=jnp.asarray(rows, jnp.int32),
-            starts=jnp.asarray(starts, jnp.int32),
+            first=to_device(lanes[0]),
+            second=to_device(lanes[1]),
+            rows=to_device(rows),
+            starts=to_device(starts.astype(np.int32)),
             reach=reach,
             space=space,
         )

@@ -2,11 +2,17 @@
 
 import functools
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
 from nasjax.core.types import Array
+
+
+def to_device(values: np.ndarray) -> Array:
+    """The values on the device; when it returns, the file can be unmapped."""
+    return jax.device_put(values).block_until_ready()
 
 
 class Runs(struct.PyTreeNode):
@@ -24,10 +30,14 @@ class Runs(struct.PyTreeNode):
     @classmethod
     def build(cls, values: np.ndarray) -> "Runs":
         """Runs of `values` `[N, S, T]` with at most 8 seeds."""
-        recorded = ~np.isnan(values).all(axis=2)
-        places = np.arange(values.shape[1])
-        present = (recorded << places).sum(axis=1, dtype=np.uint8)
-        return cls(jnp.asarray(values), jnp.asarray(present))
+        recorded = ~np.isnan(values[:, :, -1])
+        # A training that diverged is there, too: it has values before.
+        doubtful = np.flatnonzero(~recorded.all(axis=1))
+        recorded[doubtful] = ~np.isnan(values[doubtful]).all(axis=2)
+        present = np.zeros(len(values), np.uint8)
+        for s in range(values.shape[1]):
+            present |= recorded[:, s].astype(np.uint8) << s
+        return cls(to_device(values), to_device(present))
 
     @property
     def num_seeds(self) -> int:

@@ -17,12 +17,11 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, Any
 
-import jax.numpy as jnp
 import numpy as np
 
 from nasjax.core import arrays, atomic_file, errors, result
 from nasjax.nasbench import lookup
-from nasjax.nasbench.runs import Runs
+from nasjax.nasbench.runs import Runs, to_device
 from nasjax.nasbench.table import TabularBenchmark
 from nasjax.spaces import fingerprints
 
@@ -194,23 +193,24 @@ def load(
     for metric in metrics or ():
         if metric not in part.curves:
             raise errors.unknown_name(f"metric of {path}", metric, part.curves)
-    views = arrays.memory_map(path)
 
     def view(key: str) -> np.ndarray:
+        # Mapped anew, so that the pages of what has been copied are given back.
+        views = arrays.memory_map(path)
         if key not in views:
             raise errors.DataError(f"{path}: {key!r} is missing; convert it again")
         return views[key]
 
     return TabularBenchmark(
         index=read_index(path),
-        archs=jnp.asarray(view("archs")),
+        archs=to_device(view("archs")),
         curves={
             metric: Runs.build(view(key))
             for metric, key in part.curves.items()
             if metrics is None or metric in metrics
         },
         seconds=Runs.build(view(part.seconds)) if part.seconds else None,
-        facts={name: jnp.asarray(view(key)) for name, key in part.facts.items()},
+        facts={name: to_device(view(key)) for name, key in part.facts.items()},
         space=description["space"],
         data_set=part.data_set,
         epochs=tuple(part.epochs),

@@ -21,7 +21,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from nasjax.core import errors
 from nasjax.supernet import layout, objective
@@ -186,7 +185,8 @@ def _unrolled(
 @jax.jit
 def _perturbed(params: Tree, direction: Tree) -> tuple[Tree, Tree, Array]:
     """The original weights (not w') moved by plus and minus eps v."""
-    eps = RADIUS / jnp.maximum(optax.global_norm(direction), 1e-12)
+    squares = sum(jnp.vdot(v, v) for v in jax.tree.leaves(direction))
+    eps = RADIUS / jnp.maximum(jnp.sqrt(squares), 1e-12)
     plus = jax.tree.map(lambda w, v: w + eps * v, params, direction)
     minus = jax.tree.map(lambda w, v: w - eps * v, params, direction)
     return plus, minus, eps

@@ -70,11 +70,20 @@ def test_scores(
     net: layout.Supernet,
 ) -> dict[str, float]:
     """Accuracy in [0, 1] and mean loss in nats on the test split."""
+
+    def evaluate(batch: Batch) -> tuple[Array, Array]:
+        return objective.evaluate(params, coefficients, statistics, *batch, net=net)
+
+    return scores(evaluate, images)
+
+
+def scores(
+    evaluate: Callable[[Batch], tuple[Array, Array]], images: Images
+) -> dict[str, float]:
+    """The same of any network: `evaluate` returns summed loss and correct images."""
     total_loss = total_correct = 0.0
     for batch in images.test.eval_batches(batch_size=images.batch_size):
-        loss, correct = objective.evaluate(
-            params, coefficients, statistics, *batch, net=net
-        )
+        loss, correct = evaluate(batch)
         total_loss += float(loss)
         total_correct += float(correct)
     count = len(images.test)

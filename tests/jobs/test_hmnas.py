@@ -274,7 +274,9 @@ def test_nothing_can_be_pruned_is_said(tmp_path, caplog):
 def test_model_file_of_another_format_is_refused(tmp_path):
     from nasjax.core import arrays
 
-    arrays.save(tmp_path / "x.safetensors", {"a": np.zeros(2)}, metadata={"format": "?"})
+    arrays.save(
+        tmp_path / "x.safetensors", {"a": np.zeros(2)}, metadata={"format": "?"}
+    )
     with pytest.raises(errors.DataError, match="not a saved HM-NAS network"):
         model.load(tmp_path / "x.safetensors")
 

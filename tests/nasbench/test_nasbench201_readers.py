@@ -14,7 +14,7 @@ import pytest
 import shared
 
 from nasjax import nasbench
-from nasjax.core import arrays
+from nasjax.core import arrays, pickle_stream
 from nasjax.core.errors import DataError
 from nasjax.nasbench.readers import nats
 from nasjax.spaces import nasbench201
@@ -321,8 +321,9 @@ def test_torch_containers_of_other_kinds_are_refused(tmp_path, results):
         nasbench.convert(official, tmp_path / "out.safetensors")
 
 
-def test_the_memory_of_a_torch_file_does_not_grow(tmp_path):
+def test_the_memory_of_a_torch_file_does_not_grow(tmp_path, monkeypatch):
     """Three times the architectures take (almost) no more memory."""
+    monkeypatch.setattr(pickle_stream, "_CHUNK", 1 << 14)
     peaks = []
     for count in (5, 15):
         many = official_files.nasbench201_results(range(count))

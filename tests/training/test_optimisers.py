@@ -1,0 +1,125 @@
+"""Optimisers step by step against PyTorch's update rules in plain numpy."""
+
+import jax
+import numpy as np
+import optax
+import pytest
+
+from nasjax.training import optimisers
+
+STEPS = 5
+
+
+@pytest.fixture(autouse=True)
+def float64():
+    with jax.enable_x64(True):
+        yield
+
+
+def problem():
+    rng = np.random.default_rng(0)
+    params = {"w": rng.normal(size=(3, 2)), "b": rng.normal(size=3)}
+    gradients = [
+        {name: 4 * rng.normal(size=x.shape) for name, x in params.items()}
+        for _ in range(STEPS)
+    ]
+    return params, gradients
+
+
+def run(optimiser, params, gradients):
+    state, path = optimiser.init(params), []
+    for gradient in gradients:
+        updates, state = optimiser.update(gradient, state, params)
+        params = optax.apply_updates(params, updates)
+        path.append(params)
+    return path, state
+
+
+def plain_sgd(params, gradients, *, rates, momentum, weight_decay, clip, nesterov):
+    """torch.nn.utils.clip_grad_norm_, then torch.optim.SGD."""
+    buffers, path = None, []
+    for rate, gradient in zip(rates, gradients, strict=True):
+        norm = np.sqrt(sum((g**2).sum() for g in gradient.values()))
+        factor = min(1.0, clip / norm) if clip else 1.0
+        decayed = {n: factor * gradient[n] + weight_decay * params[n] for n in params}
+        if buffers is None:
+            buffers = decayed
+        else:
+            buffers = {n: momentum * buffers[n] + decayed[n] for n in params}
+        step = buffers
+        if nesterov:
+            step = {n: decayed[n] + momentum * buffers[n] for n in params}
+        params = {n: params[n] - rate * step[n] for n in params}
+        path.append(params)
+    return path, buffers
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+@pytest.mark.parametrize("clip", [0.0, 5.0, 1e3])
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+def test_sgd(weight_decay, clip, nesterov):
+    params, gradients = problem()
+    settings = {
+        "momentum": 0.9,
+        "weight_decay": weight_decay,
+        "clip": clip,
+        "nesterov": nesterov,
+    }
+    schedule = optimisers.cosine(0.1, STEPS)
+    rates = [0.05 * (1 + np.cos(np.pi * step / STEPS)) for step in range(STEPS)]
+    ours, state = run(optimisers.sgd(schedule, **settings), params, gradients)
+    plain, buffers = plain_sgd(params, gradients, rates=rates, **settings)
+    check(ours, plain)
+    check([optimisers.momentum_buffer(state)], [buffers])
+
+
+def test_clipping_acts_before_weight_decay():
+    params, gradients = problem()
+    norms = [np.sqrt(sum((g**2).sum() for g in step.values())) for step in gradients]
+    assert min(norms) > 5  # the cases above differ
+    clipped, _ = run(optimisers.sgd(0.1, clip=5.0), params, gradients)
+    free, _ = run(optimisers.sgd(0.1), params, gradients)
+    assert not np.allclose(clipped[0]["w"], free[0]["w"])
+
+
+@pytest.mark.parametrize("weight_decay", [0.0, 1e-3, 0.5])
+@pytest.mark.parametrize("betas", [(0.5, 0.999), (0.9, 0.999)])
+def test_adam(betas, weight_decay):
+    """torch.optim.Adam: weight decay is added to the gradient, not to the step."""
+    params, gradients = problem()
+    optimiser = optimisers.adam(
+        3e-2, beta1=betas[0], beta2=betas[1], weight_decay=weight_decay
+    )
+    ours, _ = run(optimiser, params, gradients)
+    plain, state = [], {n: (0.0, 0.0) for n in params}
+    for t, gradient in enumerate(gradients, 1):
+        new = {}
+        for n, w in params.items():
+            g = gradient[n] + weight_decay * w
+            m = betas[0] * state[n][0] + (1 - betas[0]) * g
+            v = betas[1] * state[n][1] + (1 - betas[1]) * g**2
+            state[n] = m, v
+            corrected = np.sqrt(v / (1 - betas[1] ** t)) + 1e-8
+            new[n] = w - 3e-2 * m / (1 - betas[0] ** t) / corrected
+        params = new
+        plain.append(new)
+    check(ours, plain)
+
+
+def test_schedules():
+    cosine = optimisers.cosine(0.4, 100)
+    np.testing.assert_allclose(
+        [cosine(s) for s in (0, 50, 100, 150)], [0.4, 0.2, 0, 0], atol=1e-9
+    )
+    steps = optimisers.piecewise(1e-2, 30)
+    np.testing.assert_allclose(
+        [steps(s) for s in (0, 29, 30, 59)], [1e-2, 1e-2, 1e-3, 1e-3]
+    )
+    assert float(optimisers.cosine(0.4, 0)(0)) == pytest.approx(0.4)
+
+
+def check(ours, plain):
+    assert len(ours) == len(plain)
+    for a, b in zip(ours, plain, strict=True):
+        for name in b:
+            np.testing.assert_allclose(a[name], b[name], rtol=1e-9, atol=1e-12)
