@@ -24,6 +24,7 @@ def get_config(preset: str = "full") -> ml_collections.ConfigDict:
             "reductions": (1, 2),
             "stem": "cifar",
             "stem_stride": 1,
+            "stem_multiplier": 3,
             "sharing": "type",
             "operations": (
                 "sep_conv_3x3",
@@ -40,12 +41,18 @@ def get_config(preset: str = "full") -> ml_collections.ConfigDict:
         {
             "epochs": 12,
             "warmup_epochs": 1,
+            "train_fraction": 0.8,
             "learning_rate": 0.1,
+            "momentum": 0.9,
             "weight_decay": 3e-4,
+            "clip": 5.0,
             "arch_learning_rate": 3e-3,
+            "arch_weight_decay": 1e-3,
+            "arch_beta1": 0.5,
             "order": "first",
             "interleave": "step",
             "sigma": "cosine",
+            "zero_after": 1.0,
         }
     )
     config.masking = ml_collections.ConfigDict(
@@ -65,7 +72,9 @@ def get_config(preset: str = "full") -> ml_collections.ConfigDict:
             "learning_rate": 0.025,
             "schedule": "cosine",
             "decay_epoch": 4,
+            "momentum": 0.9,
             "weight_decay": 3e-4,
+            "clip": 5.0,
             "cutout": True,
             "affine": False,
             "num_classes": 0,

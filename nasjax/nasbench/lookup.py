@@ -1,6 +1,7 @@
 """From an architecture to its row of a table, as arrays that jit takes as arguments."""
 
 import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -126,11 +127,16 @@ def build(space: str, archs: np.ndarray, prints: np.ndarray | None = None) -> In
 
 def fingerprints(space: str, archs: np.ndarray) -> np.ndarray:
     """uint32 `[N, 2]`: fingerprints of `archs` `[N, G]`."""
-    function = jax.jit(jax.vmap(spaces.make(space).fingerprint))
-    padded = np.zeros((_CHUNK, archs.shape[1]), np.int32)
-    prints = np.empty((len(archs), 2), np.uint32)
+    return apply(spaces.make(space).fingerprint, archs)
+
+
+def apply(function: Callable[[Array], Array], archs: np.ndarray) -> np.ndarray:
+    """`function` of each of `archs` `[N, G]`, in compiled batches of one size."""
+    compiled = jax.jit(jax.vmap(function))
+    results = []
     for start in range(0, len(archs), _CHUNK):
-        chunk = archs[start : start + _CHUNK]
-        padded[: len(chunk)] = chunk
-        prints[start : start + len(chunk)] = function(padded)[: len(chunk)]
-    return prints
+        chunk = np.zeros((_CHUNK, archs.shape[1]), np.int32)
+        part = archs[start : start + _CHUNK]
+        chunk[: len(part)] = part
+        results.append(np.asarray(compiled(chunk))[: len(part)])
+    return np.concatenate(results)

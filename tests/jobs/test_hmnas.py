@@ -135,12 +135,11 @@ def test_killed_at_any_moment_the_run_ends_with_identical_results(finished, tmp_
     folder, outcome = finished
     kills = (1, 4, 6)  # in supernet training, in masking, in fine-tuning
     for count in kills:
-        process = start(tmp_path / "run", hmnas_run.config())
-        wait_for_rows(process, tmp_path / "run", count)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    process = start(tmp_path / "run", hmnas_run.config())
-    output = process.communicate()[0]
+        with start(tmp_path / "run", hmnas_run.config()) as process:
+            wait_for_rows(process, tmp_path / "run", count)
+            process.send_signal(signal.SIGKILL)
+    with start(tmp_path / "run", hmnas_run.config()) as process:
+        output = process.communicate()[0]
     assert process.returncode == 0, output
     resumed = result.read(tmp_path / "run" / "result.json")
     expected = result.to_json(outcome)
@@ -287,3 +286,27 @@ def test_saved_description_is_the_same_network(finished):
     assert isinstance(saved.net, layout.Supernet)
     assert saved.net.operations == tuple(hmnas_run.CONFIG["supernet"]["operations"])
     hash(saved.net)
+
+
+def test_imagenet_folders_from_two_classes_to_three(tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    rng = np.random.default_rng(0)
+    for part, count in (("train", 20), ("val", 4)):
+        for c in range(3):
+            folder = tmp_path / "images" / part / f"n0000000{c}"
+            folder.mkdir(parents=True)
+            for i in range(count):
+                pixels = rng.integers(0, 80, (12, 16, 3)) + 80 * c
+                image.fromarray(pixels.astype(np.uint8)).save(folder / f"{i}.JPEG")
+    data = {"name": "imagenet", "dir": str(tmp_path / "images"), "num_classes": 2}
+    config = hmnas_run.config(
+        batch_size=8,
+        supernet={"stem": "imagenet4", "reductions": []},
+        training={"epochs": 1, "warmup_epochs": 0},
+        masking={"epochs": 1},
+        finetuning={"epochs": 1, "num_classes": 3, "schedule": "step"},
+    ) | {"data": data | {"image_size": 16, "seed": 0, "num_workers": 0}}
+    outcome = hmnas.run(config, str(tmp_path / "run"), "train")
+    saved = model.load(tmp_path / "run" / "model.safetensors")
+    assert saved.net.num_classes == 3
+    assert 0 < outcome["params"]["effective"] <= outcome["params"]["dense"]

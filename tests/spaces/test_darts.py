@@ -159,10 +159,11 @@ def test_compact_graph_is_the_one_of_the_golden_file():
 
 def test_graphs_have_a_cell_axis_only_for_two_cells():
     arch = jnp.asarray(space.parse_arch(DARTS_V2))
-    both, one = space.to_graph(arch), space.to_graph(arch[:16])
+    both, one, compact = jax.jit(
+        lambda a: (space.to_graph(a), space.to_graph(a[:16]), space.to_compact_graph(a))
+    )(arch)
     assert both.adjacency.shape == (2, 15, 15) and one.adjacency.shape == (15, 15)
     np.testing.assert_array_equal(both.ops[0], one.ops)
-    compact = space.to_compact_graph(arch)
     assert compact.adjacency.shape == (2, 11, 11)
 
 

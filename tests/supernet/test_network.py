@@ -25,15 +25,18 @@ DARTS = layout.Supernet(
     reductions=(1, 2),
 )
 SMALL = layout.Supernet(
-    num_cells=2,
+    num_cells=1,
     channels=2,
     num_classes=3,
-    image_shape=(20, 16, 1),
+    image_shape=(80, 64, 1),
     operations=ops.OPERATIONS,
     num_steps=2,
     reductions=(0,),
+    stem="imagenet8",
+    sharing="all",
 )
-"""A reduction cell on large maps, and the factorized reduction that follows it."""
+"""One cell with everything in it: both inputs of different size, strided edges on maps
+of 10x8 pixels and others on 5x4, which have different formulations."""
 
 
 def cross_entropy(logits, labels):
@@ -292,7 +295,7 @@ def test_none_contributes_nothing(evaluate):
 
 @pytest.mark.parametrize("name", ops.CONVOLUTIONS)
 def test_a_dead_operation_is_not_read(evaluate, name):
-    """On one edge of every cell; the same edge matters when it is alive."""
+    """On one edge; it matters while it is alive."""
     images, _, mixing = inputs(SMALL)
     edge = SMALL.edges.index((1, 2))
 
@@ -322,15 +325,11 @@ def test_scales_of_one_and_biases_of_zero_change_nothing(evaluate):
     net = dataclasses.replace(SMALL, affine=True)
     images, _, mixing = inputs(SMALL)
 
-    def fill(shapes, params):
+    def fill(shapes, params, name=""):
         if is_shape(shapes):
-            return params
-        if params is None:
-            return {
-                leaf: np.full(shape, leaf == "scale", np.float32)
-                for leaf, shape in shapes.items()
-            }
-        return {name: fill(shapes[name], params.get(name)) for name in shapes}
+            missing = np.full(shapes, name == "scale", np.float32)
+            return missing if params is None else params
+        return {key: fill(shapes[key], (params or {}).get(key), key) for key in shapes}
 
     params = fill(layout.parameter_shapes(net), evaluate.params)
     assert jax.tree.map(np.shape, params) == layout.parameter_shapes(net)
@@ -433,23 +432,25 @@ def test_initial_kernels_fill_the_range_that_fan_in_allows():
 
 
 def test_initial_values_depend_on_key_and_path_only():
-    params = network.init_params(jax.random.key(0), SMALL)
-    other = network.init_params(jax.random.key(1), SMALL)
-    fewer = dataclasses.replace(SMALL, operations=("sep_conv_5x5",))
-    same = network.init_params(jax.random.key(0), fewer)
-    for k in ("0", "1"):
-        jax.tree.map(
-            np.testing.assert_array_equal,
-            same["cells"][k]["operations"]["sep_conv_5x5"],
-            params["cells"][k]["operations"]["sep_conv_5x5"],
-        )
-    separable = params["cells"]["0"]["operations"]["sep_conv_3x3"]
-    for leaf in (
-        other["cells"]["0"]["operations"]["sep_conv_3x3"]["pointwise1"],
-        params["cells"]["1"]["operations"]["sep_conv_3x3"]["pointwise1"][:, :2, :2],
-        separable["pointwise2"],
+    name = "sep_conv_3x3"
+    one, two = (
+        dataclasses.replace(SMALL, num_cells=2, reductions=(), operations=names)
+        for names in ((name,), (name, "dil_conv_3x3"))
+    )
+
+    def kernels(key, net, k="0"):
+        params = network.init_params(jax.random.key(key), net)
+        return params["cells"][k]["operations"][name]
+
+    first = kernels(0, one)
+    jax.tree.map(np.testing.assert_array_equal, kernels(0, two), first)
+    for other in (
+        kernels(1, one)["pointwise1"],
+        kernels(0, one, "1")["pointwise1"],
+        first["pointwise2"],
     ):
-        assert not np.array_equal(leaf, separable["pointwise1"][:, :2, :2])
+        assert other.shape == first["pointwise1"].shape
+        assert not np.any(other == first["pointwise1"])
 
 
 def test_initial_statistics_leave_a_map_alone():

@@ -10,16 +10,18 @@ import binascii
 import json
 import os
 import pathlib
+import re
 import struct
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from nasjax.core.errors import DataError, UnknownArchitecture
+from nasjax.core.errors import DataError
 from nasjax.core.progress import progress
 from nasjax.nasbench import lookup, table_file
 from nasjax.nasbench.readers import tfrecord
 from nasjax.nasbench.table_file import Part
+from nasjax.spaces import nasbench101
 from nasjax.spaces import nasbench101_notation as notation
 
 EPOCHS = (4, 12, 36, 108)
@@ -29,6 +31,13 @@ _MAX_CELLS = 1_000_000
 _DOUBLE = struct.Struct("<d").unpack_from
 # Fields of one evaluation: epoch, seconds, train, validation and test accuracy.
 _EVALUATION = 5
+# The message as it is written: three evaluations without a checkpoint, all fields.
+_USUAL = re.compile(
+    rb"(?s)"
+    + rb"\n-\t(.{8})\x11(.{8})\x19(.{8})!(.{8})\)(.{8})" * 3
+    + rb"\x10([\x80-\xff]{0,9}[\x00-\x7f])\x19(.{8})"
+)
+_OPS = {name: op for op, name in enumerate(notation.OP_NAMES)}
 
 
 class Metrics(NamedTuple):
@@ -57,6 +66,11 @@ def parse_metrics(message: bytes) -> Metrics:
     Raises:
       ValueError, IndexError, struct.error: it is malformed.
     """
+    usual = _USUAL.fullmatch(message)
+    if usual:
+        numbers = struct.unpack("<16d", b"".join(usual.groups()[:15]) + usual[17])
+        table = np.array(numbers[:15]).reshape(3, _EVALUATION)
+        return Metrics(table, _varint(usual[16], 0)[0], numbers[15])
     evaluations, parameters, total_time = [], 0, float("nan")
     place = 0
     while place < len(message):
@@ -115,6 +129,27 @@ def _value(message: bytes, place: int, wire: int) -> tuple[Any, int]:
     raise ValueError(f"a field of the unknown wire type {wire}")
 
 
+def parse_cell(adjacency: str, operations: str) -> list[int]:
+    """The 27 genes of a cell from the two fields of a record.
+
+    Raises:
+      KeyError, ValueError: they are malformed; whether the cell is valid is not
+        checked.
+    """
+    first, *names, last = operations.split(",")
+    n = len(names) + 2
+    if (first, last) != ("input", "output") or n > notation.MAX_VERTICES:
+        raise ValueError(f"the operations {operations[:80]!r}")
+    ones = {place for place, bit in enumerate(adjacency) if bit == "1"}
+    if len(adjacency) != n * n or len(ones) + adjacency.count("0") != n * n:
+        raise ValueError(f"the matrix {adjacency[:80]!r} of {n} vertices")
+    if any(place // n >= place % n for place in ones):
+        raise ValueError(f"the matrix {adjacency!r} is not strictly upper triangular")
+    bits = [int(j < n and i * n + j in ones) for i, j in notation.EDGES]
+    ops = [_OPS[name] for name in names]
+    return [*bits, *ops, *[-1] * (notation.OP_SPOTS - len(ops)), n]
+
+
 class _Cells:
     """Rows of the table while the file is read: arrays that grow by doubling."""
 
@@ -140,7 +175,7 @@ class _Cells:
             self.values = np.concatenate([self.values, more])
             self.count = np.concatenate([self.count, np.zeros_like(self.count)])
             self.archs = np.concatenate([self.archs, np.zeros_like(self.archs)])
-        self.archs[row] = notation.parse_arch(f"{operations}|{adjacency}")
+        self.archs[row] = parse_cell(adjacency, operations)
         self.rows[module_hash] = row
         self.parameters.append(0)
         return row
@@ -191,9 +226,9 @@ def _add(cells: _Cells, record: bytes, name: str) -> None:
     except (
         binascii.Error,
         IndexError,
+        KeyError,
         RecursionError,
         TypeError,
-        UnknownArchitecture,
         ValueError,
         struct.error,
     ) as error:
@@ -207,6 +242,10 @@ def _save(
     size = len(cells.rows)
     used = [b for b in range(len(EPOCHS)) if cells.count[:size, b].any()]
     archs = cells.archs[:size]
+    valid = lookup.apply(nasbench101.is_valid, archs)
+    if not valid.all():
+        text = notation.format_arch(archs[np.argmin(valid)])
+        raise DataError(f"{source.get('file')}: {text} is no cell of the space")
     prints = lookup.fingerprints("nasbench101", archs)
     order = np.lexsort((prints[:, 1], prints[:, 0]))
     if (np.diff(prints[order], axis=0) == 0).all(axis=1).any():

@@ -1,0 +1,76 @@
+"""Every configuration and preset builds, holds known keys and says what it should."""
+
+import dataclasses
+import importlib.util
+
+import pytest
+import shared
+
+from nasjax.supernet import counting, layout, settings
+
+HMNAS = ("cifar10", "digits", "imagenet")
+
+
+def load(name):
+    path = shared.ROOT / "configs" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(f"config_{name}", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def presets():
+    return [(name, preset) for name in HMNAS for preset in load(name).PRESETS]
+
+
+@pytest.mark.parametrize(("name", "preset"), presets())
+def test_every_key_is_a_setting(name, preset):
+    config = load(name).get_config(preset).to_dict()
+    settings.read(settings.Training, "training", config["training"])
+    settings.read(settings.Masking, "masking", config["masking"])
+    settings.read(settings.Finetuning, "finetuning", config["finetuning"])
+    shape = {"cifar10": (32, 32, 3), "digits": (8, 8, 1)}.get(name)
+    size = config["data"].get("image_size")
+    facts = {"num_classes": 10, "image_shape": shape or (size, size, 3)}
+    settings.read(layout.Supernet, "supernet", config["supernet"] | facts)
+    assert "name" in config["data"]
+    # The command line overrides only keys that a configuration has.
+    for kind, section in (
+        (settings.Training, "training"),
+        (settings.Masking, "masking"),
+        (settings.Finetuning, "finetuning"),
+    ):
+        fields = {field.name for field in dataclasses.fields(kind)}
+        assert set(config[section]) == fields
+
+
+@pytest.mark.parametrize("name", HMNAS)
+def test_unknown_presets_are_refused(name):
+    with pytest.raises(ValueError, match="unknown preset 'fulll'"):
+        load(name).get_config("fulll")
+
+
+def counted(name, preset, image_shape, num_classes):
+    config = load(name).get_config(preset).to_dict()
+    facts = {"num_classes": num_classes, "image_shape": image_shape}
+    net = settings.read(layout.Supernet, "supernet", config["supernet"] | facts)
+    return counting.dense(net)
+
+
+def test_full_settings_are_networks_of_the_published_size():
+    assert counted("cifar10", "full", (32, 32, 3), 10) == (2_950_390, 493_246_080)
+    large = counted("imagenet", "full", (224, 224, 3), 1000)
+    assert (round(large.params / 1e6, 2), round(large.macs / 1e6)) == (6.02, 1209)
+    darts = counted("imagenet", "darts", (224, 224, 3), 1000)
+    assert (round(darts.params / 1e6, 2), round(darts.macs / 1e6)) == (3.03, 299)
+
+
+def test_thesis_settings_on_cifar10():
+    config = load("cifar10").get_config()
+    assert (config.batch_size, config.training.epochs) == (128, 100)
+    assert config.training.warmup_epochs == 10
+    assert (config.masking.epochs, config.masking.decay_epoch) == (20, 10)
+    steps = 10 * (50_000 // 128)
+    assert config.masking.weight_travel / steps == pytest.approx(1e-4, rel=5e-3)
+    assert config.masking.arch_travel / steps == pytest.approx(1e-5, rel=5e-3)
+    assert config.finetuning.epochs == 200
