@@ -139,6 +139,7 @@ def _experiment(config: dict[str, Any], folder: pathlib.Path) -> Experiment:
 def train(experiment: Experiment) -> dict[str, Any]:
     """All three stages; see `run`."""
     began = time.time()
+    _check_batch_sizes(experiment)  # before the workdir belongs to this configuration
     workdir.claim(experiment.folder, experiment.config, ignore=("data.dir",))
     _warn_if_nothing_can_be_pruned(experiment.masking)
     with StageRunner(experiment.folder) as runner:
@@ -151,6 +152,13 @@ def train(experiment: Experiment) -> dict[str, Any]:
     _draw(experiment.folder, outcome["genotype"])
     _print_table(outcome, experiment.folder)
     return outcome
+
+
+def _check_batch_sizes(experiment: Experiment) -> None:
+    for name in (training_stage.NAME, masking_stage.NAME, finetune_stage.NAME):
+        tuning = name == finetune_stage.NAME
+        dataset = experiment.finetuning_dataset() if tuning else experiment.dataset
+        _ = experiment.images(name, dataset).steps_per_epoch
 
 
 def _train_supernet(

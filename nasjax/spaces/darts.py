@@ -55,7 +55,7 @@ _RELABELLINGS = np.array(list(itertools.permutations(range(NUM_STEPS))))
 
 def _cells(arch: Array) -> Array:
     """`[C, 4, 2, 2]`."""
-    return arch.reshape(-1, NUM_STEPS, 2, 2)
+    return jnp.asarray(arch).reshape(-1, NUM_STEPS, 2, 2)
 
 
 def sample(key: Key, *, num_cells: int = 2, num_ops: int = NONE) -> Array:
@@ -94,6 +94,7 @@ def _changes(num_cells: int, num_ops: int) -> tuple[np.ndarray, int]:
 
 def _change(arch: Array, change: Array, num_ops: int) -> Array:
     """Applies one row of `_changes`."""
+    arch = jnp.asarray(arch)
     gene, is_input, choice = change
     # The other input of the step: the two genes lie two apart.
     edge = gene // 2

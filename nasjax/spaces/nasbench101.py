@@ -113,6 +113,7 @@ def _is_well_formed(arch: Array) -> Array:
 
 def is_valid(arch: Array) -> Array:
     """The official rules: input and output connected, at most 9 edges once pruned."""
+    arch = jax.lax.optimization_barrier(arch)
     pruned = _prune(arch)
     few_edges = _count_edges(pruned) <= MAX_EDGES
     return _is_well_formed(arch) & pruned.connected & few_edges

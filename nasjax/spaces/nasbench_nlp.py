@@ -58,6 +58,7 @@ _CHANGES = 32
 
 def unpack(arch: Array) -> Recipe:
     """Splits a gene vector."""
+    arch = jnp.asarray(arch)
     nodes = arch[:-MAX_HIDDEN].reshape(MAX_STEPS, 1 + MAX_INPUT)
     return Recipe(nodes[:, 0], nodes[:, 1:], arch[-MAX_HIDDEN:])
 
@@ -96,6 +97,7 @@ def is_valid(arch: Array, *, max_nodes: int = MAX_NODES) -> Array:
     linear nodes; the hidden states are different nodes, and they need every node, x and
     exactly their own previous values.
     """
+    arch = jax.lax.optimization_barrier(arch)
     recipe = unpack(arch)
     ops, inputs, hidden = recipe
     step = jnp.arange(MAX_STEPS)
@@ -133,6 +135,7 @@ def is_valid(arch: Array, *, max_nodes: int = MAX_NODES) -> Array:
 
 def prune(arch: Array) -> Array:
     """The same cell without nodes that no hidden state needs."""
+    arch = jax.lax.optimization_barrier(arch)
     recipe = unpack(arch)
     needed = _needed(recipe) >> (NUM_BASE + jnp.arange(MAX_STEPS)) & 1 == 1
     kept = needed & (recipe.ops >= 0)

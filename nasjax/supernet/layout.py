@@ -94,6 +94,11 @@ class Supernet:
                 f"supernet.channels={self.channels} is odd: a factorized reduction "
                 "and the ImageNet stems need an even number"
             )
+        if list(self.reductions) != sorted(set(self.reductions)):
+            raise errors.ConfigError(
+                f"supernet.reductions={list(self.reductions)} must be increasing "
+                "positions, each once"
+            )
         for position in self.reductions:
             if not 0 <= position < self.num_cells:
                 raise errors.ConfigError(

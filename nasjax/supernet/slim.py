@@ -229,10 +229,10 @@ def _fold_convolution(
         kernel = kernel[:, wanted]
         reads = (kernel != 0).any(1) & (taps != 0).any((1, 2))
         alive = alive and bool(reads.any())
+        # Where nothing is read one channel stays: its taps or its row are zero.
         wanted = reads if reads.any() else np.arange(len(reads)) == 0
         arrays[f"depthwise{stage}"] = taps[wanted]
-        # Where nothing is read one channel stays, and its product is made zero.
-        arrays[f"pointwise{stage}"] = kernel[wanted] * reads[wanted, None]
+        arrays[f"pointwise{stage}"] = kernel[wanted]
     return _Folded(arrays, wanted & alive, outer_shift)
 
 

@@ -44,6 +44,10 @@ class Images:
 
     @property
     def steps_per_epoch(self) -> int:
+        """Full batches of `train`; a batch that fits into no epoch is an error."""
+        for split in (self.train, self.valid):
+            if split is not None:
+                split.check_batch_size(self.batch_size)
         return self.train.steps_per_epoch(self.batch_size)
 
     def batches(self, start: int) -> Iterator[Batch]:

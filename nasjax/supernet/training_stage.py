@@ -131,7 +131,8 @@ def make_stage(
             return weight_step(state, last_batch[0].images, last_batch[0].labels)
         if not last_batch:  # resumed between the two halves of an epoch
             last_batch[:] = [next(images.batches(done - 1))]
-        return maybe_update_arch(state, index, done)
+        # The second half counts from the epoch's start: sigma sees no jump.
+        return maybe_update_arch(state, index, done - 2 * weight_steps + within)
 
     def end_epoch(state: State, epoch: int) -> tuple[State, dict]:
         coefficients = mixing.coefficients(state.arch, net)

@@ -253,6 +253,7 @@ def test_bad_settings_are_one_line_that_names_the_key(sections, message, tmp_pat
     with pytest.raises(errors.NasjaxError, match=message) as error:
         hmnas.run(config, str(tmp_path / "run"), "train")
     assert "\n" not in str(error.value)
+    assert not (tmp_path / "run").exists()
 
 
 def test_evaluation_without_a_run_says_what_to_do(tmp_path):
