@@ -171,6 +171,7 @@ def fingerprint(arch: Array) -> Array:
                 )
                 for v in range(MAX_VERTICES)
             ]
+            colours = jax.lax.optimization_barrier(colours)
         total = sum((keep[v] & mix(colours[v]) for v in range(MAX_VERTICES)), zero)
         lanes.append(jnp.where(pruned.connected, mix(total), zero))
     return jax.lax.optimization_barrier(jnp.stack(lanes))
