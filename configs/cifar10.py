@@ -24,11 +24,11 @@ def get_config(preset: str = "full") -> ml_collections.ConfigDict:
             "num_cells": 3,
             "channels": 36,
             "num_steps": 4,
-            "reductions": (1, 2),
+            "reductions": (-1,),  # DARTS' rule: cells L // 3 and 2 L // 3
             "stem": "cifar",
             "stem_stride": 1,
             "stem_multiplier": 3,
-            "sharing": "type",
+            "arch_sharing": "type",
             "operations": (
                 "sep_conv_3x3",
                 "sep_conv_5x5",

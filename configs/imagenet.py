@@ -37,7 +37,7 @@ def get_config(preset: str = "full") -> ml_collections.ConfigDict:
             "num_steps": 4,
             "reductions": (2, 3, 4),
             "stem": "imagenet4",
-            "sharing": "type",
+            "arch_sharing": "type",
             "operations": (
                 "sep_conv_3x3",
                 "sep_conv_5x5",

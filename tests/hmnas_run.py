@@ -1,4 +1,4 @@
-"""A tiny HM-NAS run that tests share: one cell, one node, three operations."""
+"""A tiny HM-NAS run that tests share: two cells of one node, three operations."""
 
 import copy
 

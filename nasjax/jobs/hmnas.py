@@ -35,6 +35,7 @@ from nasjax.supernet import (
     mixing,
     model,
     settings,
+    setup,
     slim,
     stage,
     training_stage,
@@ -42,52 +43,12 @@ from nasjax.supernet import (
 from nasjax.training.runner import CHECKPOINTS, StageRunner
 
 MODEL_FILE = "model.safetensors"
+SLIM_FILE = "slim.safetensors"
 RESULT_FILE = "result.json"
 CONTROL_FILE = "control.json"
 EVALUATION_FILE = "evaluation.json"
 THESIS_ERROR = {"supernet": 4.2, "masked": 5.14, "finetuned": 2.41}
 """Test error in percent on CIFAR-10, table 2.3."""
-
-# Uses of the seed: each gets its own stream.
-_INIT, _GATES, _CLASSIFIER, _CONTROL = range(4)
-_DATA_SEEDS = {"supernet": 1, "masking": 3, "finetune": 4}
-
-
-class Experiment(NamedTuple):
-    """A configuration made concrete: data, network and settings of all stages."""
-
-    config: dict[str, Any]
-    folder: pathlib.Path
-    dataset: data.Dataset
-    net: layout.Supernet
-    training: settings.Training
-    masking: settings.Masking
-    finetuning: settings.Finetuning
-
-    def key(self, use: int) -> jax.Array:
-        return jax.random.fold_in(jax.random.key(self.config["seed"]), use)
-
-    def images(self, name: str, dataset: data.Dataset) -> stage.Images:
-        """The splits of the stage called `name`."""
-        train, valid = dataset.train, None
-        if name == training_stage.NAME:
-            fraction = self.training.train_fraction
-            train, valid = dataset.split_train(fraction, self.config["seed"])
-        return stage.Images(
-            train=train,
-            valid=valid,
-            test=dataset.test,
-            batch_size=self.config["batch_size"],
-            seed=10 * self.config["seed"] + _DATA_SEEDS[name],
-            cutout=name == finetune_stage.NAME and self.finetuning.cutout,
-        )
-
-    def finetuning_dataset(self) -> data.Dataset:
-        """The data set, or the one with more classes that fine-tuning asks for."""
-        if not self.finetuning.num_classes:
-            return self.dataset
-        options = {**self.config["data"], "num_classes": self.finetuning.num_classes}
-        return data.load(**options)
 
 
 class Masked(NamedTuple):
@@ -117,26 +78,13 @@ def run(config: dict[str, Any], folder: str, mode: str = "train") -> dict[str, A
         raise errors.unknown_name("mode", mode, MODES)
     if not folder:
         raise errors.ConfigError("no working directory: pass --workdir=FOLDER")
-    return MODES[mode](_experiment(config, pathlib.Path(folder)))
-
-
-def _experiment(config: dict[str, Any], folder: pathlib.Path) -> Experiment:
-    for section in ("data", "supernet", "training", "masking", "finetuning"):
-        if section not in config:
-            raise errors.ConfigError(f"the configuration has no section {section!r}")
-    training = settings.read(settings.Training, "training", config["training"])
-    mask = settings.read(settings.Masking, "masking", config["masking"])
-    finetuning = settings.read(settings.Finetuning, "finetuning", config["finetuning"])
-    dataset = data.load(**config["data"])
-    facts = {"num_classes": dataset.num_classes, "image_shape": dataset.image_shape}
-    net = settings.read(layout.Supernet, "supernet", {**config["supernet"], **facts})
-    return Experiment(config, folder, dataset, net, training, mask, finetuning)
+    return MODES[mode](setup.read(config, pathlib.Path(folder)))
 
 
 # --- training ----------------------------------------------------------------------
 
 
-def train(experiment: Experiment) -> dict[str, Any]:
+def train(experiment: setup.Experiment) -> dict[str, Any]:
     """All three stages; see `run`."""
     began = time.time()
     _check_batch_sizes(experiment)  # before the workdir belongs to this configuration
@@ -147,30 +95,29 @@ def train(experiment: Experiment) -> dict[str, Any]:
         masked = _mask(experiment, runner, supernet)
         tuned, net = _finetune(experiment, runner, masked)
     outcome = _summarise(experiment, supernet, masked, tuned, net)
-    outcome["seconds"] = time.time() - began
+    _save_model(experiment.folder, net, tuned, masked, outcome)
+    outcome["seconds"] = time.time() - began  # of this process
     result.write(experiment.folder / RESULT_FILE, outcome)
     _draw(experiment.folder, outcome["genotype"])
     _print_table(outcome, experiment.folder)
     return outcome
 
 
-def _check_batch_sizes(experiment: Experiment) -> None:
-    for name in (training_stage.NAME, masking_stage.NAME, finetune_stage.NAME):
-        tuning = name == finetune_stage.NAME
-        dataset = experiment.finetuning_dataset() if tuning else experiment.dataset
-        _ = experiment.images(name, dataset).steps_per_epoch
+def _check_batch_sizes(experiment: setup.Experiment) -> None:
+    for name in setup.DATA_SEEDS:
+        experiment.images(name).check_batch_size()
 
 
 def _train_supernet(
-    experiment: Experiment, runner: StageRunner
+    experiment: setup.Experiment, runner: StageRunner
 ) -> training_stage.State:
-    images = experiment.images(training_stage.NAME, experiment.dataset)
+    images = experiment.images(training_stage.NAME)
     net, s = experiment.net, experiment.training
     return runner.run(
         training_stage.NAME,
-        training_stage.init(experiment.key(_INIT), net, s),
+        training_stage.init(experiment.key(setup.INIT), net, s),
         lambda start, state: training_stage.make_stage(
-            experiment.key(_GATES),
+            experiment.key(setup.GATES),
             net,
             s,
             images,
@@ -181,9 +128,9 @@ def _train_supernet(
 
 
 def _mask(
-    experiment: Experiment, runner: StageRunner, supernet: training_stage.State
+    experiment: setup.Experiment, runner: StageRunner, supernet: training_stage.State
 ) -> Masked:
-    images = experiment.images(masking_stage.NAME, experiment.dataset)
+    images = experiment.images(masking_stage.NAME)
     net, s = experiment.net, experiment.masking
     state = runner.run(
         masking_stage.NAME,
@@ -195,21 +142,15 @@ def _mask(
 
 
 def _apply_masks(
-    experiment: Experiment, state: masking_stage.State, masks: masking.Masks
+    experiment: setup.Experiment, state: masking_stage.State, masks: masking.Masks
 ) -> Masked:
     """The searched network, its BN statistics estimated afresh."""
     net, s = experiment.net, experiment.masking
-    images = experiment.images(masking_stage.NAME, experiment.dataset)
+    images = experiment.images(masking_stage.NAME)
     levels = {"alpha": masks.alpha, "beta": masks.beta}
     coefficients = mixing.coefficients(state.arch, net, levels, s.mode)
     params = masking.zeroed(state.params, masks.weights)
-    dead = derive.dead_nodes(net, masks)
-    if dead:
-        logging.warning(
-            "masking left %s without any input; they output zeros. Lower "
-            "masking.arch_travel to keep them",
-            ", ".join(dead),
-        )
+    _warn_about(net, masks)
     statistics = stage.recalibrate(
         params, state.statistics, coefficients, images, s.recalibration_batches, net=net
     )
@@ -217,15 +158,15 @@ def _apply_masks(
 
 
 def _finetune(
-    experiment: Experiment, runner: StageRunner, masked: Masked
+    experiment: setup.Experiment, runner: StageRunner, masked: Masked
 ) -> tuple[finetune_stage.State, layout.Supernet]:
-    dataset, s = experiment.finetuning_dataset(), experiment.finetuning
-    images = experiment.images(finetune_stage.NAME, dataset)
+    s = experiment.finetuning
+    images = experiment.images(finetune_stage.NAME)
     net = finetune_stage.description(experiment.net, s)
     state = runner.run(
         finetune_stage.NAME,
         finetune_stage.init(
-            experiment.key(_CLASSIFIER),
+            experiment.key(setup.CLASSIFIER),
             net,
             masked.params,
             masked.statistics,
@@ -239,94 +180,129 @@ def _finetune(
 
 
 def _warn_if_nothing_can_be_pruned(s: settings.Masking) -> None:
+    before = min(s.epochs, s.decay_epoch) / s.decay_epoch
+    after = 0.1 * max(s.epochs - s.decay_epoch, 0) / s.decay_epoch
     for name in ("weight_travel", "arch_travel"):
-        travel = getattr(s, name)
-        tail = 0.1 * travel * max(s.epochs - s.decay_epoch, 0) / s.decay_epoch
-        if not masking.can_prune(travel + tail, threshold=s.threshold):
+        travel = getattr(s, name) * (before + after)
+        if not masking.can_prune(travel, threshold=s.threshold):
             logging.warning(
-                "masking.%s=%g is less than the way from the initial score to the "
-                "threshold (%g): nothing of this kind can be pruned",
+                "masking.%s=%g lets a score travel %g at most, less than the %g to the "
+                "threshold: nothing of this kind can be pruned",
                 name,
+                getattr(s, name),
                 travel,
                 masking.INITIAL_SCORE - s.threshold,
             )
+
+
+def _warn_about(net: layout.Supernet, masks: masking.Masks) -> None:
+    dead = derive.dead_nodes(net, masks)
+    if dead:
+        logging.warning("masking left %s without any input", ", ".join(dead))
+    if all(bool(mask.all()) for mask in jax.tree.leaves(masks)):
+        logging.warning(
+            "masking pruned nothing; raise masking.weight_travel or masking.epochs"
+        )
 
 
 # --- results -----------------------------------------------------------------------
 
 
 def _summarise(
-    experiment: Experiment,
+    experiment: setup.Experiment,
     supernet: training_stage.State,
     masked: Masked,
     tuned: finetune_stage.State,
     net: layout.Supernet,
 ) -> dict[str, Any]:
-    """`result.json` without its seconds; saves the model too."""
-    images = experiment.images(masking_stage.NAME, experiment.dataset)
+    """`result.json` without its seconds."""
+    images = experiment.images(masking_stage.NAME)
     plain = mixing.coefficients(supernet.arch, experiment.net)
-    scores = {
+    ones = masking.constant(supernet.params, supernet.arch, 1.0)
+    final_masks = masked.masks._replace(weights=tuned.masks)
+    stages = {
         "supernet": stage.test_scores(
             supernet.params, supernet.statistics, plain, images, net=experiment.net
-        ),
+        )
+        | _counts(experiment.net, ones),
         "masked": stage.test_scores(
             masked.params, masked.statistics, masked.mixing, images, net=experiment.net
-        ),
-        "finetuned": _finetuned_scores(experiment, tuned, net),
+        )
+        | _counts(experiment.net, masked.masks),
+        "finetuned": _finetuned_scores(experiment, tuned, net)
+        | _counts(net, final_masks),
     }
-    final_masks = masked.masks._replace(weights=tuned.masks)
-    counts = {
-        "supernet": counting.dense(experiment.net),
-        "masked": counting.effective(experiment.net, masked.masks),
-        "finetuned": counting.effective(net, final_masks),
-    }
-    stages = {n: scores[n] | counts[n]._asdict() for n in scores}
-    genotype = derive.genotype(experiment.net, supernet.arch, masked.masks)
-    outcome = {
-        "tables": {"2.3": _table_2_3(stages, experiment.config)},
+    return {
+        "tables": _table(stages, experiment),
         "stages": stages,
-        **counting.table(net, final_masks),
+        **stages["finetuned"]["counts"],
         **derive.alive_summary(net, masked.masks),
-        "genotype": genotype,
+        "genotype": derive.genotype(
+            experiment.net, supernet.arch, masked.masks, experiment.masking.mode
+        ),
         "edge_importance": derive.edge_importance(experiment.net, supernet.arch),
         "config": experiment.config,
         "versions": result.versions(),
     }
-    facts = {"genotype": genotype, **stages["finetuned"]}
-    model.save(
-        experiment.folder / MODEL_FILE,
-        model.Model(
-            net, tuned.params, tuned.statistics, tuned.mixing, final_masks, facts
-        ),
-    )
-    return outcome
+
+
+def _counts(net: layout.Supernet, masks: masking.Masks) -> dict[str, Any]:
+    """A stage's `params` and `macs`, the effective ones, and all three kinds."""
+    counts = counting.table(net, masks)
+    effective = {name: counts[name]["effective"] for name in ("params", "macs")}
+    return effective | {"counts": counts}
+
+
+def _save_model(
+    folder: pathlib.Path,
+    net: layout.Supernet,
+    tuned: finetune_stage.State,
+    masked: Masked,
+    outcome: dict[str, Any],
+) -> None:
+    facts = {"genotype": outcome["genotype"], **outcome["stages"]["finetuned"]}
+    masks = masked.masks._replace(weights=tuned.masks)
+    saved = model.Model(net, tuned.params, tuned.statistics, tuned.mixing, masks, facts)
+    model.save(folder / MODEL_FILE, saved)
 
 
 def _finetuned_scores(
-    experiment: Experiment, tuned: finetune_stage.State, net: layout.Supernet
+    experiment: setup.Experiment, tuned: finetune_stage.State, net: layout.Supernet
 ) -> dict[str, float]:
-    images = experiment.images(finetune_stage.NAME, experiment.finetuning_dataset())
+    images = experiment.images(finetune_stage.NAME)
     return stage.test_scores(
         tuned.params, tuned.statistics, tuned.mixing, images, net=net
     )
 
 
-def _table_2_3(stages: dict[str, Any], config: dict[str, Any]) -> list[dict[str, Any]]:
-    dense = stages["supernet"]["params"]
-    return [
+def _table(stages: dict[str, Any], experiment: setup.Experiment) -> dict[str, Any]:
+    """Rows of table 2.3 (test error in percent); of table 2.4 for ImageNet.
+
+    The thesis' numbers stand beside those of its own network only.
+    """
+    net, name = experiment.net, experiment.dataset.name
+    thesis = name == "cifar10" and net.channels == 36 and net.num_cells == 3
+    facts = {
+        "data": name,
+        "train_images": len(experiment.dataset.train),
+        "num_cells": net.num_cells,
+        "channels": net.channels,
+        "order": experiment.training.order,
+    }
+    rows = [
         {
-            "settings": {"stage": name, "data": config["data"]["name"]},
+            "settings": {"stage": stage_name, **facts},
             "value": 100 * (1 - row["test_accuracy"]),
             "std": None,
             "num_seeds": 1,
-            "thesis": THESIS_ERROR[name]
-            if config["data"]["name"] == "cifar10"
-            else None,
+            "thesis": THESIS_ERROR[stage_name] if thesis else None,
             "params": row["params"],
-            "params_reduction": 100 * (1 - row["params"] / dense),
+            "params_reduction": 100
+            * (1 - row["params"] / stages["supernet"]["params"]),
         }
-        for name, row in stages.items()
+        for stage_name, row in stages.items()
     ]
+    return {"2.4" if name == "imagenet" else "2.3": rows}
 
 
 def _draw(folder: pathlib.Path, genotype: dict[str, Any]) -> None:
@@ -354,26 +330,24 @@ def _print_table(outcome: dict[str, Any], folder: pathlib.Path) -> None:
 # --- evaluation and control --------------------------------------------------------
 
 
-def evaluate(experiment: Experiment) -> dict[str, Any]:
+def evaluate(experiment: setup.Experiment) -> dict[str, Any]:
     """Test scores of the saved network and of its slimmed form."""
     path = experiment.folder / MODEL_FILE
     if not path.exists():
         raise errors.WorkdirError(
             f"{path} is missing: train first, with the same --config and --workdir"
         )
+    # Another configuration is refused: other batches give other rounding.
+    workdir.claim(experiment.folder, experiment.config, ignore=("data.dir",))
     saved = model.load(path)
-    images = experiment.images(finetune_stage.NAME, experiment.finetuning_dataset())
-    if saved.net.image_shape != experiment.dataset.image_shape:
-        raise errors.ConfigError(
-            f"{path} takes images of {saved.net.image_shape}, but the data set "
-            f"{experiment.dataset.name!r} has {experiment.dataset.image_shape}"
-        )
+    images = experiment.images(finetune_stage.NAME)
     scores = stage.test_scores(
         saved.params, saved.statistics, saved.mixing, images, net=saved.net
     )
     small = slim.slim(
         saved.params, saved.statistics, saved.mixing, saved.masks, net=saved.net
     )
+    slim.save(experiment.folder / SLIM_FILE, small)
     outcome = {
         **scores,
         "equal_to_training": scores["test_accuracy"] == saved.facts["test_accuracy"]
@@ -401,7 +375,7 @@ def _slim_scores(small: slim.SlimNetwork, images: stage.Images) -> dict[str, flo
     return stage.scores(evaluate, images)
 
 
-def control(experiment: Experiment) -> dict[str, Any]:
+def control(experiment: setup.Experiment) -> dict[str, Any]:
     """Fine-tunes the supernet under random masks of the learned masks' sparsity."""
     began = time.time()
     if not (experiment.folder / RESULT_FILE).exists():
@@ -413,11 +387,11 @@ def control(experiment: Experiment) -> dict[str, Any]:
     searched = result.read(experiment.folder / RESULT_FILE)
     state = _finished_masking(experiment)
     learned = masking.binary(state.scores, experiment.masking.threshold)
-    masks = masking.shuffled(experiment.key(_CONTROL), learned)
+    masks = masking.shuffled(experiment.key(setup.CONTROL), learned)
     masked = _apply_masks(experiment, state, masks)
     with StageRunner(experiment.folder / "control") as runner:
         tuned, net = _finetune(experiment, runner, masked)
-    images = experiment.images(masking_stage.NAME, experiment.dataset)
+    images = experiment.images(masking_stage.NAME)
     outcome: dict[str, Any] = {
         "masked": stage.test_scores(
             masked.params, masked.statistics, masked.mixing, images, net=experiment.net
@@ -437,9 +411,9 @@ def control(experiment: Experiment) -> dict[str, Any]:
     return outcome
 
 
-def _finished_masking(experiment: Experiment) -> masking_stage.State:
+def _finished_masking(experiment: setup.Experiment) -> masking_stage.State:
     s = experiment.training
-    supernet = training_stage.init(experiment.key(_INIT), experiment.net, s)
+    supernet = training_stage.init(experiment.key(setup.INIT), experiment.net, s)
     template = masking_stage.init(supernet, experiment.masking)
     folder = experiment.folder / CHECKPOINTS / masking_stage.NAME
     restored = checkpoint.Checkpoints(folder).restore(template)

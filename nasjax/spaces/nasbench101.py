@@ -80,7 +80,7 @@ def _prune(arch: Array) -> _Pruned:
     backward = jnp.int32(1) << output
     for v in reversed(range(MAX_VERTICES - 1)):
         backward |= jnp.where(rows[v] & backward != 0, 1 << v, 0)
-    on_path = forward & backward
+    rows, on_path = jax.lax.optimization_barrier((rows, forward & backward))
     keep = [(on_path >> v) & 1 == 1 for v in range(MAX_VERTICES)]
     edges = {
         (i, j): (arch[k] != 0) & keep[i] & keep[j] for k, (i, j) in enumerate(EDGES)
@@ -116,7 +116,9 @@ def is_valid(arch: Array) -> Array:
     arch = jax.lax.optimization_barrier(arch)
     pruned = _prune(arch)
     few_edges = _count_edges(pruned) <= MAX_EDGES
-    return _is_well_formed(arch) & pruned.connected & few_edges
+    return jax.lax.optimization_barrier(
+        _is_well_formed(arch) & pruned.connected & few_edges
+    )
 
 
 def prune(arch: Array) -> Array:
@@ -171,7 +173,6 @@ def fingerprint(arch: Array) -> Array:
                 )
                 for v in range(MAX_VERTICES)
             ]
-            colours = jax.lax.optimization_barrier(colours)
         total = sum((keep[v] & mix(colours[v]) for v in range(MAX_VERTICES)), zero)
         lanes.append(jnp.where(pruned.connected, mix(total), zero))
     return jax.lax.optimization_barrier(jnp.stack(lanes))

@@ -97,7 +97,6 @@ def is_valid(arch: Array, *, max_nodes: int = MAX_NODES) -> Array:
     linear nodes; the hidden states are different nodes, and they need every node, x and
     exactly their own previous values.
     """
-    arch = jax.lax.optimization_barrier(arch)
     recipe = unpack(arch)
     ops, inputs, hidden = recipe
     step = jnp.arange(MAX_STEPS)
@@ -135,7 +134,6 @@ def is_valid(arch: Array, *, max_nodes: int = MAX_NODES) -> Array:
 
 def prune(arch: Array) -> Array:
     """The same cell without nodes that no hidden state needs."""
-    arch = jax.lax.optimization_barrier(arch)
     recipe = unpack(arch)
     needed = _needed(recipe) >> (NUM_BASE + jnp.arange(MAX_STEPS)) & 1 == 1
     kept = needed & (recipe.ops >= 0)

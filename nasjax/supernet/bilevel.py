@@ -62,21 +62,21 @@ def update_probability(
       ConfigError: unknown decay.
     """
     if decay not in DECAYS:
-        raise errors.unknown_name("supernet.sigma", decay, DECAYS)
+        raise errors.unknown_name("training.sigma", decay, DECAYS)
     if step < warmup or step >= zero_after * total:
         return 0.0
     return DECAYS[decay]((step - warmup) / max(total - warmup, 1))
 
 
-def update_now(key: Array, step: int, probability: float) -> bool:
-    """Draws whether the architecture is updated at `step`.
+@functools.partial(jax.jit, static_argnames="count")
+def update_draws(key: Array, start: int, *, count: int) -> Array:
+    """Uniform numbers `[count]`: step `start + i` updates the architecture below p.
 
-    The draw depends on the key and the step only: a resumed run and every host of a
-    pod decide alike.
+    Each depends on the key and its step only, so a resumed run and every host of a pod
+    decide alike; drawing an epoch's at once keeps the device queue full.
     """
-    if probability <= 0.0:
-        return False
-    return bool(jax.random.uniform(jax.random.fold_in(key, step)) < probability)
+    steps = start + jnp.arange(count)
+    return jax.vmap(lambda t: jax.random.uniform(jax.random.fold_in(key, t)))(steps)
 
 
 def first_order(

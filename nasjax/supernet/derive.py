@@ -102,15 +102,18 @@ def dead_nodes(net: layout.Supernet, masks: masking.Masks) -> list[str]:
 
 
 def genotype(
-    net: layout.Supernet, arch: mixing.Arch, masks: masking.Masks
+    net: layout.Supernet,
+    arch: mixing.Arch,
+    masks: masking.Masks,
+    mode: str = mixing.MULTIPLY,
 ) -> dict[str, Any]:
     """The pruned architecture as JSON-ready data (figure 2.4).
 
     Edges and operations carry their normalised, masked mixing weights; only live ones
     are listed. Nodes 0 and 1 are the inputs, the last node concatenates `concat`.
     """
-    operation = np.asarray(mixing.operation_weights(arch["alpha"], masks.alpha))
-    edge = np.asarray(mixing.edge_weights(arch["beta"], net, masks.beta))
+    operation = np.asarray(mixing.operation_weights(arch["alpha"], masks.alpha, mode))
+    edge = np.asarray(mixing.edge_weights(arch["beta"], net, masks.beta, mode))
     live = liveness(net, masks)
     cells = {}
     for a, name in enumerate(net.arch_names):
@@ -150,11 +153,17 @@ def edge_importance(net: layout.Supernet, arch: mixing.Arch) -> dict[str, dict]:
 
 
 def alive_summary(net: layout.Supernet, masks: masking.Masks) -> dict[str, float]:
-    """Fractions of operations, edges and weights whose masks are one."""
+    """Fractions of live operations and edges, and of weights whose masks are one.
+
+    Averages over the cells; an operation on a dead edge is not alive.
+    """
+    cells = liveness(net, masks)
+    named = [o for o, name in enumerate(net.operations) if name != ops.NONE]
+    operations = np.stack([cell.operations[:, named] for cell in cells])
     weights = jax.tree.leaves(masks.weights)
     kept = sum(float(w.sum()) for w in weights)
     return {
-        "operations_alive": float(masks.alpha.mean()),
-        "edges_alive": float(masks.beta.mean()),
+        "operations_alive": float(operations.mean()),
+        "edges_alive": float(operations.any(-1).mean()),
         "weights_alive": kept / max(sum(w.size for w in weights), 1),
     }

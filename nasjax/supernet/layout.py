@@ -58,7 +58,8 @@ class Supernet:
         (DARTS' three stride-2 convolutions) or "imagenet4" (the first two of them).
       stem_stride: stride of the "cifar" stem.
       stem_multiplier: see `stem`.
-      sharing: whether cells of one type, all cells, or no cells share alpha and beta.
+      arch_sharing: "type", "all" or "cell": whether cells of one type, all cells or
+        no cells share alpha and beta.
       affine: whether the BNs of cells have a trained scale and bias. False in
         supernet training and masking, so that outputs stay comparable.
     """
@@ -73,7 +74,7 @@ class Supernet:
     stem: str = "cifar"
     stem_stride: int = 1
     stem_multiplier: int = 3
-    sharing: str = "type"
+    arch_sharing: str = "type"
     affine: bool = False
 
     def __post_init__(self) -> None:
@@ -82,12 +83,19 @@ class Supernet:
                 raise errors.unknown_name("operation", name, ops.OPERATIONS)
         if self.stem not in STEMS:
             raise errors.unknown_name("supernet.stem", self.stem, STEMS)
-        if self.sharing not in SHARINGS:
-            raise errors.unknown_name("supernet.arch_sharing", self.sharing, SHARINGS)
-        if min(self.num_cells, self.channels, self.num_steps) < 1:
+        if self.arch_sharing not in SHARINGS:
+            raise errors.unknown_name(
+                "supernet.arch_sharing", self.arch_sharing, SHARINGS
+            )
+        self._check_operations()
+        for name in ("num_cells", "channels", "num_steps", "stem_multiplier"):
+            if getattr(self, name) < 1:
+                raise errors.ConfigError(
+                    f"supernet.{name}={getattr(self, name)} must be at least 1"
+                )
+        if self.stem_stride not in (1, 2):
             raise errors.ConfigError(
-                "supernet.num_cells, supernet.channels and supernet.num_steps must be "
-                "at least 1"
+                f"supernet.stem_stride={self.stem_stride} must be 1 or 2"
             )
         if self.channels % 2 and (self.reductions or self.stem != "cifar"):
             raise errors.ConfigError(
@@ -112,6 +120,17 @@ class Supernet:
         """How much smaller the last feature map is than the image."""
         stem = {"cifar": self.stem_stride, "imagenet4": 4, "imagenet8": 8}[self.stem]
         return stem * 2 ** len(self.reductions)
+
+    def _check_operations(self) -> None:
+        if not set(self.operations) - {ops.NONE}:
+            raise errors.ConfigError(
+                f"supernet.operations={list(self.operations)} names no operation that "
+                f"computes something; known: {', '.join(ops.OPERATIONS)}"
+            )
+        if len(set(self.operations)) < len(self.operations):
+            raise errors.ConfigError(
+                f"supernet.operations={list(self.operations)} names one twice"
+            )
 
     def _check_size(self) -> None:
         height, width, _ = self.image_shape
@@ -170,17 +189,17 @@ class Supernet:
     @property
     def arch_names(self) -> tuple[str, ...]:
         """Name of each independent set of alpha and beta, in array order."""
-        if self.sharing == "all":
+        if self.arch_sharing == "all":
             return ("cell",)
-        if self.sharing == "cell":
+        if self.arch_sharing == "cell":
             return tuple(f"cell_{k}" for k in range(self.num_cells))
         return ("normal", "reduce")
 
     def arch_index(self, k: int) -> int:
         """Which set of alpha and beta cell `k` uses."""
-        if self.sharing == "all":
+        if self.arch_sharing == "all":
             return 0
-        return k if self.sharing == "cell" else int(self.cells[k].reduction)
+        return k if self.arch_sharing == "cell" else int(self.cells[k].reduction)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,6 +9,7 @@ import os
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from nasjax.core import arrays, errors
@@ -66,14 +67,20 @@ def load(path: str | os.PathLike[str]) -> Model:
             f"{path}: not a saved HM-NAS network (format {metadata.get('format')!r}, "
             f"expected {FORMAT!r})"
         )
-    tree = arrays.load(path)
-    masks = jax.tree.map(lambda m: m.astype(np.float32), tree["masks"])
+    tree = jax.tree.map(jnp.asarray, arrays.load(path))  # to the device, once
+    masks = jax.tree.map(lambda m: m.astype(jnp.float32), tree["masks"])
     weights = {name.replace(".", "/"): m for name, m in masks["weights"].items()}
     described: dict[str, Any] = {
         k: tuple(v) if isinstance(v, list) else v for k, v in metadata["net"].items()
     }
+    try:
+        net = layout.Supernet(**described)
+    except TypeError as error:
+        raise errors.DataError(
+            f"{path}: its description does not fit this version of nasjax ({error})"
+        ) from error
     return Model(
-        net=layout.Supernet(**described),
+        net=net,
         params=tree["params"],
         statistics=tree["statistics"],
         mixing=tree["mixing"],

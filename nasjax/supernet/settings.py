@@ -57,6 +57,13 @@ class Training:
         _choose("training.interleave", self.interleave, INTERLEAVES)
         _choose("training.sigma", self.sigma, bilevel.DECAYS)
         _at_least("training.epochs", self.epochs, 1)
+        _positive("training", self, "learning_rate", "arch_learning_rate")
+        if self.warmup_epochs >= min(self.epochs, self.zero_after * self.epochs):
+            raise errors.ConfigError(
+                f"training.warmup_epochs={self.warmup_epochs} leaves no epoch in which "
+                f"alpha and beta are trained (training.epochs={self.epochs}, "
+                f"training.zero_after={self.zero_after})"
+            )
         if not 0.0 < self.train_fraction < 1.0:
             raise errors.ConfigError(
                 f"training.train_fraction={self.train_fraction} must lie between 0 and "
@@ -91,6 +98,13 @@ class Masking:
         _choose("masking.mode", self.mode, mixing.MODES)
         _at_least("masking.epochs", self.epochs, 1)
         _at_least("masking.decay_epoch", self.decay_epoch, 1)
+        _at_least("masking.recalibration_batches", self.recalibration_batches, 0)
+        _positive("masking", self, "weight_travel", "arch_travel")
+        if self.threshold > masking.INITIAL_SCORE:
+            raise errors.ConfigError(
+                f"masking.threshold={self.threshold} is above the initial score "
+                f"{masking.INITIAL_SCORE}: everything would be masked from the start"
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,6 +139,7 @@ class Finetuning:
     def __post_init__(self) -> None:
         _choose("finetuning.schedule", self.schedule, SCHEDULES)
         _at_least("finetuning.epochs", self.epochs, 1)
+        _positive("finetuning", self, "learning_rate")
 
 
 T = TypeVar("T")
@@ -147,6 +162,14 @@ def read(kind: type[T], section: str, values: dict[str, Any]) -> T:
 def _choose(name: str, value: str, known: Any) -> None:
     if value not in known:
         raise errors.unknown_name(name, value, known)
+
+
+def _positive(section: str, values: Any, *names: str) -> None:
+    for name in names:
+        if not getattr(values, name) > 0:
+            raise errors.ConfigError(
+                f"{section}.{name}={getattr(values, name)} must be above 0"
+            )
 
 
 def _at_least(name: str, value: int, least: int) -> None:

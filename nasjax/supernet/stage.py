@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from nasjax.core import errors
 from nasjax.data import Batch, Split
 from nasjax.networks import batch_norm, formulation
 from nasjax.supernet import layout, objective
@@ -44,11 +45,18 @@ class Images:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Full batches of `train`; a batch that fits into no epoch is an error."""
-        for split in (self.train, self.valid):
-            if split is not None:
-                split.check_batch_size(self.batch_size)
+        """Full batches of `train`."""
         return self.train.steps_per_epoch(self.batch_size)
+
+    def check_batch_size(self) -> None:
+        """Raises `ConfigError` unless a batch fits into every training split."""
+        self.train.check_batch_size(self.batch_size)
+        if self.valid is not None and len(self.valid) < self.batch_size:
+            raise errors.ConfigError(
+                f"batch_size={self.batch_size} is larger than the {len(self.valid)} "
+                "images that train the architecture; lower it, or "
+                "training.train_fraction"
+            )
 
     def batches(self, start: int) -> Iterator[Batch]:
         return self.train.train_batches(

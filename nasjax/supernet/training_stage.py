@@ -1,10 +1,13 @@
 """Supernet training: weights and mixing weights, bilevel (algorithm 1, lines 3-8)."""
 
+import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import struct
 
@@ -105,34 +108,48 @@ def make_stage(
     done_epochs, within = divmod(start, per_epoch)
     done = done_epochs * weight_steps + min(within, weight_steps)
     batches, valid_batches = images.batches(done), images.valid_batches(start_arch)
+    # Second order by epoch unrolls through batches of their own; they are drawn only
+    # where they are used, so their position is the number of updates.
+    unroll_batches = dataclasses.replace(images, seed=images.seed + 5).batches(
+        start_arch
+    )
     weight_step = _weight_step(net, s, total)
     arch_step = _arch_step(net, s, total)
-    last_batch: list[Batch] = []
 
-    def maybe_update_arch(state: State, index: int, done: int) -> State:
+    @functools.lru_cache(maxsize=1)
+    def draws(epoch: int) -> np.ndarray:
+        start = epoch * per_epoch
+        return np.asarray(bilevel.update_draws(key, start, count=per_epoch))
+
+    def is_updated(epoch: int, within: int, fraction: float) -> bool:
         p = bilevel.update_probability(
-            done,
+            epoch * weight_steps + int(fraction * weight_steps),
             warmup=s.warmup_epochs * weight_steps,
             total=total,
             decay=s.sigma,
             zero_after=s.zero_after,
         )
-        if not bilevel.update_now(key, index, p):
-            return state
-        return arch_step(state, done, last_batch[0], next(valid_batches))
+        return bool(draws(epoch)[within] < p)
 
-    def step(state: State, index: int) -> State:
+    def alternate(state: State, index: int) -> State:
         epoch, within = divmod(index, per_epoch)
-        done = epoch * weight_steps + min(within, weight_steps)
+        batch = next(batches)
+        if is_updated(epoch, within, within / weight_steps):
+            state = arch_step(state, index, batch, next(valid_batches))
+        return weight_step(state, batch.images, batch.labels)
+
+    def by_halves(state: State, index: int) -> State:
+        epoch, within = divmod(index, per_epoch)
         if within < weight_steps:
-            last_batch[:] = [next(batches)]
-            if not by_epoch:
-                state = maybe_update_arch(state, index, done)
-            return weight_step(state, last_batch[0].images, last_batch[0].labels)
-        if not last_batch:  # resumed between the two halves of an epoch
-            last_batch[:] = [next(images.batches(done - 1))]
-        # The second half counts from the epoch's start: sigma sees no jump.
-        return maybe_update_arch(state, index, done - 2 * weight_steps + within)
+            batch = next(batches)
+            return weight_step(state, batch.images, batch.labels)
+        # The second half's probabilities fall as the first half's steps would.
+        if not is_updated(epoch, within, (within - weight_steps) / arch_steps):
+            return state
+        done = min((epoch + 1) * weight_steps, total - 1)
+        return arch_step(state, done, next(unroll_batches), next(valid_batches))
+
+    step = by_halves if by_epoch else alternate
 
     def end_epoch(state: State, epoch: int) -> tuple[State, dict]:
         coefficients = mixing.coefficients(state.arch, net)

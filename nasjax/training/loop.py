@@ -132,8 +132,8 @@ def run_stage(
             bar.close()
             raise errors.DivergedError(
                 f"{stage.name}: the training loss is {row['train_loss']} in epoch "
-                f"{epoch}; the checkpoint of the epoch before is kept: {stage.remedy}, "
-                "and use a new workdir"
+                f"{epoch}; this epoch is not saved: {stage.remedy}, and use a new "
+                "workdir"
             )
         log.write(offset + index + 1, {"epoch": epoch, **row}, stage=stage.name)
         bar.set(**row)

@@ -2,8 +2,12 @@
 
 import os
 import pathlib
+import shutil
 from collections.abc import Callable
 from typing import Any
+
+import jax
+import jax.numpy as jnp
 
 from nasjax.core import checkpoint, metric_log, signals
 from nasjax.training import loop
@@ -27,6 +31,7 @@ class StageRunner:
         self._log: metric_log.MetricLog | None = None
         self._offset = 0
         self._stop = signals.StopSignal()
+        self._visited: set[str] = set()
 
     def __enter__(self) -> "StageRunner":
         self._stop.__enter__()
@@ -52,9 +57,15 @@ class StageRunner:
           DivergedError: the training loss is not finite.
         """
         checkpoints = checkpoint.Checkpoints(self._folder / CHECKPOINTS / name)
-        start, state = checkpoints.restore(initial) or (0, initial)
+        # A copy, because a step may donate its state and the caller keeps `initial`.
+        start, state = checkpoints.restore(initial) or (
+            0,
+            jax.tree.map(jnp.copy, initial),
+        )
         stage = make_stage(start, state)
+        self._visited.add(name)
         if start < stage.num_steps:
+            self._drop_later_stages()
             done = self._offset + start
             if self._log is None:
                 resume_step = done if done > 0 else None
@@ -71,3 +82,9 @@ class StageRunner:
         checkpoints.close()
         self._offset += stage.num_steps
         return state
+
+    def _drop_later_stages(self) -> None:
+        """Removes states that follow from one that was lost, as their rows are."""
+        for folder in (self._folder / CHECKPOINTS).glob("*"):
+            if folder.name not in self._visited:
+                shutil.rmtree(folder)

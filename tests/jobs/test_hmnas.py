@@ -16,12 +16,14 @@ import shared
 
 from nasjax.core import checkpoint, errors, result
 from nasjax.jobs import hmnas
+from nasjax.networks import formulation
 from nasjax.supernet import layout, model
 from nasjax.training import loop
 
 SCRIPT = """
 import json, sys
 from nasjax.jobs import hmnas
+from nasjax.networks import formulation
 hmnas.run(json.loads(sys.argv[1]), sys.argv[2], "train")
 """
 
@@ -123,6 +125,8 @@ def test_evaluation_of_the_saved_model_is_bit_equal(finished):
 def test_control_has_the_same_sparsity_and_other_masks(finished):
     folder, outcome = finished
     control = hmnas.run(hmnas_run.config(), str(folder), "control")
+    again = hmnas.run(hmnas_run.config(), str(folder), "control")  # resumes
+    assert hmnas_run.without_times(again) == hmnas_run.without_times(control)
     assert result.read(folder / "control.json") == result.to_json(control)
     assert control["masked"] != {
         k: outcome["stages"]["masked"][k] for k in ("test_accuracy", "test_loss")
@@ -222,6 +226,24 @@ def test_a_loss_that_diverges_names_the_remedy_and_keeps_the_workdir(tmp_path):
     assert (tmp_path / "run" / "config.json").exists()
 
 
+def test_the_whole_job_in_the_accelerators_formulation(tmp_path):
+    config = hmnas_run.config(
+        training={"epochs": 1, "warmup_epochs": 0},
+        masking={"epochs": 1},
+        finetuning={"epochs": 1},
+    )
+    with formulation.use(formulation.LAX):  # fuses steps and donates their states
+        hmnas.run(config, str(tmp_path / "run"), "train")
+        assert hmnas.run(config, str(tmp_path / "run"), "evaluate")["equal_to_training"]
+        hmnas.run(config, str(tmp_path / "run"), "control")
+
+
+def test_evaluation_under_another_configuration_is_refused(finished):
+    folder, _ = finished
+    with pytest.raises(errors.WorkdirError, match="batch_size"):
+        hmnas.run(hmnas_run.config(batch_size=8), str(folder), "evaluate")
+
+
 def test_a_workdir_of_another_configuration_is_left_alone(finished):
     folder, _ = finished
     before = (folder / "result.json").read_bytes()
@@ -238,18 +260,30 @@ def test_a_workdir_of_another_configuration_is_left_alone(finished):
         ({"training": {"train_fraction": 1.5}}, "train_fraction"),
         ({"supernet": {"reductions": [0, 1, 1]}}, "reductions"),
         ({"supernet": {"operations": ["sep_conv_4x4"]}}, "sep_conv_"),
-        ({"supernet": {"stem_stride": 16}}, "do not survive"),
+        ({"data": {"image_size": 6}, "supernet": {"stem_stride": 2}}, "survive"),
         ({"data": {"name": "digit"}}, "digits"),
-        ({"data": {"name": "cifar10"}}, "data"),
+        ({"data": {"name": "cifar10", "dir": ""}}, "config.data.dir"),
         ({"masking": {"mode": "add"}}, "multiply"),
+        ({"masking": {"threshold": 0.02}}, "masking.threshold"),
+        ({"masking": {"recalibration_batches": -1}}, "recalibration_batches"),
+        ({"training": {"warmup_epochs": 3}}, "warmup_epochs"),
+        ({"training": {"learning_rate": -1.0}}, "training.learning_rate"),
+        ({"training": {"train_fraction": 0.9}}, "train_fraction"),
+        ({"supernet": {"operations": ["none"]}}, "supernet.operations"),
+        ({"supernet": {"operations": ["skip_connect"] * 2}}, "twice"),
+        ({"supernet": {"stem_stride": 4}}, "stem_stride"),
+        ({"seed": -1}, "seed"),
+        (
+            {"data": {"name": "digits"}, "finetuning": {"num_classes": 7}},
+            "finetuning.num_classes",
+        ),
         ({"batch_size": 512}, "batch"),
     ],
 )
 def test_bad_settings_are_one_line_that_names_the_key(sections, message, tmp_path):
-    if sections.get("data", {}).get("name") == "cifar10":
-        config = hmnas_run.config() | {"data": {"name": "cifar10", "dir": ""}}
-    else:
-        config = hmnas_run.config(**sections)
+    config = hmnas_run.config(**sections)
+    if config["data"]["name"] != "synthetic":
+        config["data"] = sections["data"]
     with pytest.raises(errors.NasjaxError, match=message) as error:
         hmnas.run(config, str(tmp_path / "run"), "train")
     assert "\n" not in str(error.value)
@@ -263,7 +297,7 @@ def test_evaluation_without_a_run_says_what_to_do(tmp_path):
 
 def test_nothing_can_be_pruned_is_said(tmp_path, caplog):
     config = hmnas_run.config(
-        training={"epochs": 1},
+        training={"epochs": 1, "warmup_epochs": 0},
         masking={"epochs": 1, "weight_travel": 1e-3},
         finetuning={"epochs": 1},
     )

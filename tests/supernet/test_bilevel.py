@@ -214,20 +214,17 @@ def test_unknown_decay_names_the_nearest():
 
 
 def test_the_draw_depends_on_key_and_step_only():
-    key, steps = jax.random.key(0), range(60)
-    first = [bilevel.update_now(key, step, 0.5) for step in steps]
-    assert [bilevel.update_now(key, step, 0.5) for step in reversed(steps)] == first[
-        ::-1
-    ]
-    assert [bilevel.update_now(jax.random.key(1), s, 0.5) for s in steps] != first
-    # The same uniform number is compared, so a larger probability keeps every update.
-    larger = [bilevel.update_now(key, step, 0.8) for step in steps]
-    assert all(b or not a for a, b in zip(first, larger, strict=True))
+    key = jax.random.key(0)
+    draws = np.asarray(bilevel.update_draws(key, 0, count=60))
+    np.testing.assert_array_equal(bilevel.update_draws(key, 25, count=10), draws[25:35])
+    other = np.asarray(bilevel.update_draws(jax.random.key(1), 0, count=60))
+    assert (draws != other).all() and len(set(draws)) == 60
+    assert (draws >= 0).all() and (draws < 1).all()
 
 
 @pytest.mark.parametrize("p", [0.0, 0.2, 0.7, 1.0])
 def test_the_frequency_is_the_probability(p):
     key, number = jax.random.key(3), 500
-    updates = sum(bilevel.update_now(key, step, p) for step in range(number))
+    updates = int((bilevel.update_draws(key, 0, count=number) < p).sum())
     four_sigma = 4 * np.sqrt(p * (1 - p) / number)
     assert abs(updates / number - p) <= four_sigma

@@ -48,12 +48,12 @@ def test_five_cells_on_imagenet(stem, reductions, params, macs):
 
 SMALL = {
     "type": small.network(num_cells=3),
-    "cell": small.network(num_cells=3, sharing="cell", affine=True),
+    "cell": small.network(num_cells=3, arch_sharing="cell", affine=True),
     "none": small.network(
         operations=("dil_conv_5x5", "none", "sep_conv_5x5", "skip_connect")
     ),
     "imagenet8": small.network(
-        stem="imagenet8", image_shape=(32, 32, 3), sharing="all", num_steps=3
+        stem="imagenet8", image_shape=(32, 32, 3), arch_sharing="all", num_steps=3
     ),
 }
 

@@ -13,9 +13,12 @@ from nasjax.supernet import derive, masking
 
 NETS = {
     "type": small.network(num_cells=4, reductions=(1, 3)),
-    "cell": small.network(num_cells=3, sharing="cell", reductions=()),
+    "cell": small.network(num_cells=3, arch_sharing="cell", reductions=()),
     "all": small.network(
-        num_cells=2, sharing="all", num_steps=3, operations=("skip_connect", "none")
+        num_cells=2,
+        arch_sharing="all",
+        num_steps=3,
+        operations=("skip_connect", "none"),
     ),
 }
 

@@ -205,7 +205,7 @@ def test_default_reductions(num_cells, reductions):
     ],
 )
 def test_sharing(sharing, names, indices):
-    net = supernet(sharing=sharing)
+    net = supernet(arch_sharing=sharing)
     assert net.arch_names == names
     assert [net.arch_index(k) for k in range(3)] == indices
 
@@ -218,7 +218,10 @@ def test_sharing(sharing, names, indices):
             "sep_conv_3x4.*did you mean 'sep_conv_3x3'",
         ),
         ({"stem": "imagenet"}, "supernet.stem 'imagenet'"),
-        ({"sharing": "types"}, "supernet.arch_sharing 'types'.*did you mean 'type'"),
+        (
+            {"arch_sharing": "types"},
+            "supernet.arch_sharing 'types'.*did you mean 'type'",
+        ),
         ({"num_cells": 0, "reductions": ()}, "supernet.num_cells.*at least 1"),
         ({"channels": 0}, "supernet.channels.*at least 1"),
         ({"num_steps": 0}, "supernet.num_steps.*at least 1"),

@@ -14,7 +14,7 @@ from nasjax.supernet import layout, mixing
 NETS = [
     small.network(),
     small.network(num_steps=4, operations=layout.THESIS_OPERATIONS),
-    small.network(num_cells=3, sharing="cell"),
+    small.network(num_cells=3, arch_sharing="cell"),
 ]
 IDS = ["two steps", "four steps", "a set a cell"]
 

@@ -33,7 +33,7 @@ SMALL = layout.Supernet(
     num_steps=2,
     reductions=(0,),
     stem="imagenet8",
-    sharing="all",
+    arch_sharing="all",
 )
 """One cell with everything in it: both inputs of different size, strided edges on maps
 of 10x8 pixels and others on 5x4, which have different formulations."""

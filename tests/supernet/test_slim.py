@@ -27,7 +27,7 @@ IMAGENET = small.network(
     operations=("sep_conv_5x5", "dil_conv_3x3", "avg_pool_3x3", "skip_connect", "none"),
     reductions=(0,),
     stem="imagenet8",
-    sharing="cell",
+    arch_sharing="cell",
     affine=True,
 )
 dense_apply = jax.jit(network.apply, static_argnames=("net", "train"))
@@ -181,7 +181,7 @@ def test_a_dead_node_still_shifts_what_reads_it():
 
 def test_a_constant_cell_is_gone():
     """Cell 1 keeps 2>3 alone, a constant map that cell 2 reads and convolves."""
-    net = small.network(num_cells=3, sharing="cell", operations=("sep_conv_3x3",))
+    net = small.network(num_cells=3, arch_sharing="cell", operations=("sep_conv_3x3",))
     assert net.edges[-1] == (2, 3)
     case = Case(net, seed=4, **WHOLE)
     case.masks.beta[1, :-1] = 0
