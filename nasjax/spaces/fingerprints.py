@@ -35,6 +35,15 @@ def start(number: Array, lane: tuple[int, int, int]) -> Array:
     return mix(number.astype(jnp.uint32) * jnp.uint32(inward) + jnp.uint32(seed))
 
 
+def finish(lanes: Array) -> Array:
+    """Mixes the lanes `[2]` once more, such that 0 stays 0.
+
+    The two turns of the loop keep XLA from fusing a long unrolled hash with what reads
+    it: compilation then takes minutes in some programs.
+    """
+    return jax.lax.fori_loop(0, 2, lambda _, lane: mix(lane), lanes)
+
+
 def find(table: Array, fingerprint: Array) -> Array:
     """Row of a fingerprint in a sorted table by binary search.
 

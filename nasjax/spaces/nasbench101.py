@@ -21,7 +21,7 @@ import numpy as np
 from nasjax.core.types import Array, Graph, Key, SearchSpace
 from nasjax.spaces import nasbench101_notation as notation
 from nasjax.spaces.draws import below, first_valid
-from nasjax.spaces.fingerprints import LANES, mix, start
+from nasjax.spaces.fingerprints import LANES, finish, mix, start
 from nasjax.spaces.nasbench101_notation import (
     EDGES,
     MAX_EDGES,
@@ -44,7 +44,7 @@ _SOURCES = np.array([i for i, _ in EDGES])
 _TARGETS = np.array([j for _, j in EDGES])
 # Two rounds of refinement already tell all 423,624 cells apart (checked on the whole
 # space, test_nasbench101_cells.py); the third is a margin for cells outside it.
-_ROUNDS = 3
+ROUNDS = 3
 # Draws of one call. Of sampled cells .73 are valid, so the fallback has probability
 # 2e-7; mutants are valid less often where the parent already has nine edges.
 _CANDIDATES = 12
@@ -80,7 +80,7 @@ def _prune(arch: Array) -> _Pruned:
     backward = jnp.int32(1) << output
     for v in reversed(range(MAX_VERTICES - 1)):
         backward |= jnp.where(rows[v] & backward != 0, 1 << v, 0)
-    rows, on_path = jax.lax.optimization_barrier((rows, forward & backward))
+    on_path = forward & backward
     keep = [(on_path >> v) & 1 == 1 for v in range(MAX_VERTICES)]
     edges = {
         (i, j): (arch[k] != 0) & keep[i] & keep[j] for k, (i, j) in enumerate(EDGES)
@@ -113,12 +113,9 @@ def _is_well_formed(arch: Array) -> Array:
 
 def is_valid(arch: Array) -> Array:
     """The official rules: input and output connected, at most 9 edges once pruned."""
-    arch = jax.lax.optimization_barrier(arch)
     pruned = _prune(arch)
     few_edges = _count_edges(pruned) <= MAX_EDGES
-    return jax.lax.optimization_barrier(
-        _is_well_formed(arch) & pruned.connected & few_edges
-    )
+    return _is_well_formed(arch) & pruned.connected & few_edges
 
 
 def prune(arch: Array) -> Array:
@@ -144,9 +141,6 @@ def fingerprint(arch: Array) -> Array:
     Has the equivalence classes of the official `module_hash` (neighbourhood
     refinement over in- and out-edges), but adds numbers where that sorts strings.
     """
-    # The barriers keep XLA from repeating producers and rounds in every consumer, which
-    # makes compilation explode (minutes) in larger programs.
-    arch = jax.lax.optimization_barrier(arch)
     pruned, output = _prune(arch), arch[-1] - 1
     ones, zero = jnp.uint32(0xFFFFFFFF), jnp.uint32(0)
     keep = [jnp.where(kept, ones, zero) for kept in pruned.keep]
@@ -159,7 +153,7 @@ def fingerprint(arch: Array) -> Array:
     for lane in LANES:
         _, inward, outward = lane
         colours = [start(label, lane) for label in labels]
-        for _ in range(_ROUNDS):
+        for _ in range(ROUNDS):
             colours = [
                 mix(
                     colours[v]
@@ -174,8 +168,8 @@ def fingerprint(arch: Array) -> Array:
                 for v in range(MAX_VERTICES)
             ]
         total = sum((keep[v] & mix(colours[v]) for v in range(MAX_VERTICES)), zero)
-        lanes.append(jnp.where(pruned.connected, mix(total), zero))
-    return jax.lax.optimization_barrier(jnp.stack(lanes))
+        lanes.append(jnp.where(pruned.connected, total, zero))
+    return finish(jnp.stack(lanes))
 
 
 def trainable_parameters(arch: Array) -> Array:

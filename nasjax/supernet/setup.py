@@ -69,13 +69,22 @@ def read(config: dict[str, Any], folder: pathlib.Path) -> Experiment:
     mask = settings.read(settings.Masking, "masking", config["masking"])
     finetuning = settings.read(settings.Finetuning, "finetuning", config["finetuning"])
     dataset = data.load(**config["data"])
-    supernet = dict(config["supernet"])
-    if list(supernet.get("reductions", ())) == [-1]:
-        supernet["reductions"] = layout.default_reductions(supernet["num_cells"])
-    facts = {"num_classes": dataset.num_classes, "image_shape": dataset.image_shape}
-    net = settings.read(layout.Supernet, "supernet", {**supernet, **facts})
+    net = network(config["supernet"], dataset.num_classes, dataset.image_shape)
     tuning = _tuning_dataset(config, finetuning, dataset)
     return Experiment(config, folder, dataset, tuning, net, training, mask, finetuning)
+
+
+def network(
+    section: dict[str, Any], num_classes: int, image_shape: tuple[int, int, int]
+) -> layout.Supernet:
+    """The network of a configuration's section "supernet" on a data set.
+
+    `reductions=(-1,)` stands for DARTS' rule.
+    """
+    values = {**section, "num_classes": num_classes, "image_shape": image_shape}
+    if list(values.get("reductions", ())) == [-1]:
+        values["reductions"] = layout.default_reductions(section["num_cells"])
+    return settings.read(layout.Supernet, "supernet", values)
 
 
 def _tuning_dataset(

@@ -150,10 +150,10 @@ def test_alive_summary_counts_fractions():
     net = NETS["type"]
     masks = ones(net)
     assert set(derive.alive_summary(net, masks).values()) == {1.0}
-    masks.alpha[:, :, 0] = 0
-    masks.beta[0] = 0
+    masks.alpha[:, :, 0] = 0  # one operation of every edge
+    masks.beta[:, -1] = 0  # the last edge, which feeds the last node, of every cell
     kept = {"stem/conv1": np.array([1, 0, 0, 1.0]), "other": np.array([1, 1, 1, 0.0])}
     masks = masking.Masks(masks.alpha, masks.beta, kept)
     assert derive.alive_summary(net, masks) == pytest.approx(
-        {"operations_alive": 0.8, "edges_alive": 0.5, "weights_alive": 5 / 8}
+        {"operations_alive": 0.64, "edges_alive": 0.8, "weights_alive": 5 / 8}
     )

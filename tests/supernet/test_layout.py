@@ -174,7 +174,7 @@ def test_cells_fit_together(cells, stem):
         channels=4,
         stem=stem,
         reductions=tuple(sorted(reductions)),
-        image_shape=(128, 64, 3),
+        image_shape=(256, 128, 3),
     )
     assert net.cells[-1].channels == 4 * 2 ** len(reductions)
     for before, after in zip(net.cells, net.cells[1:], strict=False):
@@ -185,7 +185,7 @@ def test_cells_fit_together(cells, stem):
         assert [s * shrink for s in after.size] == list(before.size)
     last = net.cells[-1]
     side = last.size[0] // (2 if last.reduction else 1)
-    assert side * net.total_stride == 128
+    assert side * net.total_stride == 256
 
 
 @pytest.mark.parametrize(
@@ -228,7 +228,7 @@ def test_sharing(sharing, names, indices):
         ({"channels": 7}, "supernet.channels=7 is odd"),
         ({"reductions": (1, 3)}, r"supernet.reductions has 3.*0\.\.2"),
         ({"image_shape": (30, 32, 3)}, "30x32.*divisible by 4"),
-        ({"image_shape": (8, 8, 1), "stem_stride": 4}, "8x8.*total stride of 16"),
+        ({"image_shape": (12, 12, 1), "stem_stride": 2}, "12x12.*total stride of 8"),
     ],
     ids=lambda x: str(x)[:30],
 )
