@@ -26,7 +26,7 @@ from nasjax.nasbench.table import TabularBenchmark
 from nasjax.spaces import fingerprints
 
 FORM = "nasjax table 1"
-_FINGERPRINTS = [list(lane) for lane in fingerprints.LANES]
+_FINGERPRINTS = fingerprints.VERSION
 
 
 @dataclasses.dataclass(frozen=True)

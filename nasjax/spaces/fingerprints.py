@@ -17,6 +17,10 @@ LANES: tuple[tuple[int, int, int], ...] = (
 """Per lane: a seed and two odd multipliers (in- and out-neighbours)."""
 
 
+VERSION = 1
+"""Raised whenever any space's fingerprint changes; files that store some name it."""
+
+
 def mix(x: Array) -> Array:
     """Bijective avalanche of uint32: every input bit flips half of the output bits.
 

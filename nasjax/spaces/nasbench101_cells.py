@@ -47,11 +47,7 @@ def cells(cache_dir: str | os.PathLike[str] | None = None) -> Cells:
     """
     folder = pathlib.Path.home() / ".cache/nasjax" if cache_dir is None else cache_dir
     path = pathlib.Path(folder) / FILE_NAME
-    constants = {
-        "format": 1,
-        "lanes": [list(lane) for lane in fingerprints.LANES],
-        "rounds": nasbench101.ROUNDS,
-    }
+    constants = {"format": 1, "fingerprints": fingerprints.VERSION}
     try:
         if arrays.load_metadata(path) == constants:
             stored = arrays.memory_map(path)

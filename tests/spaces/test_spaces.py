@@ -8,6 +8,8 @@ from nasjax import spaces
 from nasjax.core import errors
 
 BATCH = 64
+# Compiling is most of the time here.
+QUICK = {"xla_backend_optimization_level": 0}
 
 
 def everything(space):
@@ -38,7 +40,8 @@ def drawn(request):
     """A space, `BATCH` keys and what its functions give for them, batched."""
     space = spaces.make(request.param)
     keys = jax.random.split(jax.random.key(7), BATCH)
-    found = jax.jit(jax.vmap(everything(space)))(keys)
+    call = jax.jit(jax.vmap(everything(space)), compiler_options=QUICK)
+    found = call(keys)
     return space, keys, jax.tree.map(np.asarray, found)
 
 
@@ -83,7 +86,7 @@ def test_graphs_are_acyclic_and_padded(drawn):
 
 def test_a_batch_is_a_loop(drawn):
     space, keys, found = drawn
-    one = jax.jit(everything(space))
+    one = jax.jit(everything(space), compiler_options=QUICK)
     for i in range(3):
         alone = one(keys[i])
         for a, b in zip(jax.tree.leaves(alone), jax.tree.leaves(found), strict=True):
@@ -146,3 +149,30 @@ def test_options_reach_the_factory():
     space = spaces.make("darts", none=True)
     assert space.op_names[-1] == "none" and space.gene_ranges[0] == (0, 7)
     assert spaces.make("darts_shared", none=True).num_genes == 16
+
+
+STORED_FINGERPRINTS = {
+    "nasbench101": (
+        "input,maxpool3x3,conv3x3-bn-relu,maxpool3x3,conv3x3-bn-relu,conv3x3-bn-relu,"
+        "output|0110010/0001101/0000111/0000111/0000010/0000000/0000000",
+        [3312583006, 3333032688],
+    ),
+    "nasbench201": (
+        "|avg_pool_3x3~0|+|none~0|nor_conv_1x1~1|+"
+        "|nor_conv_3x3~0|skip_connect~1|nor_conv_1x1~2|",
+        [1407490520, 1290815202],
+    ),
+    "nasbench_nlp": (
+        '{"node_0": {"op": "linear", "input": ["h_prev_0", "x"]}, '
+        '"h_new_0": {"op": "activation_leaky_relu", "input": ["node_0"]}}',
+        [643901012, 2562273484],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", STORED_FINGERPRINTS)
+def test_stored_fingerprints_stay_valid(name):
+    """A file keeps fingerprints: if this fails, raise `fingerprints.VERSION`."""
+    text, expected = STORED_FINGERPRINTS[name]
+    space = spaces.make(name)
+    assert jax.jit(space.fingerprint)(space.parse_arch(text)).tolist() == expected
