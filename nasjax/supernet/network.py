@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from nasjax.networks import batch_norm, convolution
 from nasjax.supernet import cell, layout
@@ -37,7 +38,14 @@ def init_params(key: Array, net: layout.Supernet, dtype: Any = jnp.float32) -> T
         fan_in = fan_in_classifier if names[-1] == "bias" else _fan_in(names[-1], shape)
         bound = 1.0 / math.sqrt(fan_in)
         leaf_key = jax.random.fold_in(key, _path_number("/".join(names)))
-        return jax.random.uniform(leaf_key, shape, dtype, -bound, bound)
+        # One compilation a power of two and not a shape; the numbers are the same,
+        # because each depends on its position only.
+        size = math.prod(shape)
+        padded = (1 << (size - 1).bit_length(),)
+        numbers = jax.random.uniform(leaf_key, padded, dtype, -bound, bound)
+        if not isinstance(numbers, jax.core.Tracer):
+            numbers = np.asarray(numbers)  # cut on the host, without compiling
+        return jnp.asarray(numbers[:size].reshape(shape))
 
     return jax.tree_util.tree_map_with_path(draw, shapes, is_leaf=_is_shape)
 

@@ -121,9 +121,9 @@ def make_stage(
         start = epoch * per_epoch
         return np.asarray(bilevel.update_draws(key, start, count=per_epoch))
 
-    def is_updated(epoch: int, within: int, fraction: float) -> bool:
+    def is_updated(epoch: int, within: int, done: int) -> bool:
         p = bilevel.update_probability(
-            epoch * weight_steps + int(fraction * weight_steps),
+            done,
             warmup=s.warmup_epochs * weight_steps,
             total=total,
             decay=s.sigma,
@@ -134,7 +134,7 @@ def make_stage(
     def alternate(state: State, index: int) -> State:
         epoch, within = divmod(index, per_epoch)
         batch = next(batches)
-        if is_updated(epoch, within, within / weight_steps):
+        if is_updated(epoch, within, index):
             state = arch_step(state, index, batch, next(valid_batches))
         return weight_step(state, batch.images, batch.labels)
 
@@ -144,7 +144,8 @@ def make_stage(
             batch = next(batches)
             return weight_step(state, batch.images, batch.labels)
         # The second half's probabilities fall as the first half's steps would.
-        if not is_updated(epoch, within, (within - weight_steps) / arch_steps):
+        position = (within - weight_steps) * weight_steps // arch_steps
+        if not is_updated(epoch, within, epoch * weight_steps + position):
             return state
         done = min((epoch + 1) * weight_steps, total - 1)
         return arch_step(state, done, next(unroll_batches), next(valid_batches))

@@ -196,9 +196,6 @@ def test_scales_of_one_and_biases_of_zero_change_nothing(evaluate):
     np.testing.assert_allclose(logits, evaluate(images, mixing), atol=1e-6)
 
 
-# ----------------------------------------------------------------- stems and start
-
-
 @pytest.mark.parametrize(("stem", "convolutions"), [("imagenet4", 2), ("imagenet8", 3)])
 def test_imagenet_stems(stem, convolutions):
     net = layout.Supernet(
@@ -314,3 +311,16 @@ def test_initial_statistics_leave_a_map_alone():
     statistics = network.init_statistics(SMALL)
     for path, leaf in jax.tree_util.tree_leaves_with_path(statistics):
         np.testing.assert_array_equal(leaf, float(path[-1].key == "var"))
+
+
+def test_initial_weights_are_one_uniform_draw_a_path():
+    net = layout.Supernet(2, 4, 3, (8, 8, 1), num_steps=1, reductions=(1,))
+    key = jax.random.key(5)
+    params = network.init_params(key, net)
+    kernel = params["classifier"]["kernel"]
+    bound = 1 / np.sqrt(kernel.shape[0])
+    leaf_key = jax.random.fold_in(key, network._path_number("classifier/kernel"))
+    expected = jax.random.uniform(leaf_key, kernel.shape, kernel.dtype, -bound, bound)
+    np.testing.assert_array_equal(kernel, expected)
+    traced = jax.jit(network.init_params, static_argnums=1)(key, net)
+    np.testing.assert_allclose(traced["classifier"]["kernel"], kernel, rtol=1e-6)
