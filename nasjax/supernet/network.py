@@ -42,7 +42,7 @@ def init_params(key: Array, net: layout.Supernet, dtype: Any = jnp.float32) -> T
         # because each depends on its position only.
         size = math.prod(shape)
         padded = (1 << (size - 1).bit_length(),)
-        numbers = jax.random.uniform(leaf_key, padded, dtype, -bound, bound)
+        numbers: Any = jax.random.uniform(leaf_key, padded, dtype, -bound, bound)
         if not isinstance(numbers, jax.core.Tracer):
             numbers = np.asarray(numbers)  # cut on the host, without compiling
         return jnp.asarray(numbers[:size].reshape(shape))
