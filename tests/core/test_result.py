@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import nasjax
-from nasjax.core import atomic_file, errors, result
+from nasjax.core import errors, result
 
 JSON = st.recursive(
     st.none()
@@ -93,19 +93,3 @@ def test_versions_are_those_installed():
     assert versions["backend"] == "cpu"
     assert versions["device"] == jax.devices()[0].device_kind
     assert all(type(value) is str for value in versions.values())
-
-
-def test_an_interrupted_file_is_not_there(tmp_path):
-    with pytest.raises(KeyboardInterrupt):
-        with atomic_file.replacing(tmp_path / "new" / "f") as temporary:
-            temporary.write_text("half")
-            assert temporary.parent == tmp_path / "new"
-            raise KeyboardInterrupt
-    assert os.listdir(tmp_path / "new") == []
-
-
-def test_an_atomic_file_has_the_usual_rights(tmp_path):
-    (tmp_path / "plain").write_text("x")
-    atomic_file.write_text(tmp_path / "atomic", "x")
-    modes = [os.stat(tmp_path / name).st_mode for name in ("plain", "atomic")]
-    assert modes[0] == modes[1]
