@@ -13,6 +13,7 @@ import jax
 import numpy as np
 import pytest
 import shared
+from PIL import Image
 
 from nasjax.core import checkpoint, errors, result
 from nasjax.jobs import hmnas
@@ -328,7 +329,6 @@ def test_saved_description_is_the_same_network(finished):
 
 
 def test_imagenet_folders_from_two_classes_to_three(tmp_path):
-    image = pytest.importorskip("PIL.Image")
     rng = np.random.default_rng(0)
     for part, count in (("train", 20), ("val", 4)):
         for c in range(3):
@@ -336,7 +336,7 @@ def test_imagenet_folders_from_two_classes_to_three(tmp_path):
             folder.mkdir(parents=True)
             for i in range(count):
                 pixels = rng.integers(0, 80, (12, 16, 3)) + 80 * c
-                image.fromarray(pixels.astype(np.uint8)).save(folder / f"{i}.JPEG")
+                Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{i}.JPEG")
     data = {"name": "imagenet", "dir": str(tmp_path / "images"), "num_classes": 2}
     config = hmnas_run.config(
         batch_size=8,
