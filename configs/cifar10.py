@@ -99,9 +99,9 @@ def get_config(preset: str = "full") -> ml_collections.ConfigDict:
         config.supernet.num_steps = 2
         config.supernet.channels = 4
         config.supernet.reductions = (1,)
-        config.training.epochs = 2
-        config.training.warmup_epochs = 1
-        config.masking.epochs = 2
+        config.training.epochs = 1
+        config.training.warmup_epochs = 0
+        config.masking.epochs = 1
         config.masking.decay_epoch = 1
         config.finetuning.epochs = 1
     return config
