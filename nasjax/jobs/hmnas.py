@@ -147,8 +147,7 @@ def _apply_masks(
     """The searched network, its BN statistics estimated afresh."""
     net, s = experiment.net, experiment.masking
     images = experiment.images(masking_stage.NAME)
-    levels = {"alpha": masks.alpha, "beta": masks.beta}
-    coefficients = mixing.coefficients(state.arch, net, levels, s.mode)
+    coefficients = masking.coefficients(masks, state.arch, net, s.mode)
     params = masking.zeroed(state.params, masks.weights)
     _warn_about(net, masks)
     statistics = stage.recalibrate(
@@ -225,9 +224,7 @@ def _summarise(
             supernet.params, supernet.statistics, plain, images, net=experiment.net
         )
         | _counts(experiment.net, ones),
-        "masked": stage.test_scores(
-            masked.params, masked.statistics, masked.mixing, images, net=experiment.net
-        )
+        "masked": _masked_scores(experiment, masked)
         | _counts(experiment.net, masked.masks),
         "finetuned": _finetuned_scores(experiment, tuned, net)
         | _counts(net, final_masks),
@@ -264,6 +261,13 @@ def _save_model(
     masks = masked.masks._replace(weights=tuned.masks)
     saved = model.Model(net, tuned.params, tuned.statistics, tuned.mixing, masks, facts)
     model.save(folder / MODEL_FILE, saved)
+
+
+def _masked_scores(experiment: setup.Experiment, masked: Masked) -> dict[str, float]:
+    images = experiment.images(masking_stage.NAME)
+    return stage.test_scores(
+        masked.params, masked.statistics, masked.mixing, images, net=experiment.net
+    )
 
 
 def _finetuned_scores(
@@ -391,11 +395,8 @@ def control(experiment: setup.Experiment) -> dict[str, Any]:
     masked = _apply_masks(experiment, state, masks)
     with StageRunner(experiment.folder / "control") as runner:
         tuned, net = _finetune(experiment, runner, masked)
-    images = experiment.images(masking_stage.NAME)
     outcome: dict[str, Any] = {
-        "masked": stage.test_scores(
-            masked.params, masked.statistics, masked.mixing, images, net=experiment.net
-        ),
+        "masked": _masked_scores(experiment, masked),
         "finetuned": _finetuned_scores(experiment, tuned, net),
         **counting.table(net, masks._replace(weights=tuned.masks)),
         "seconds": time.time() - began,

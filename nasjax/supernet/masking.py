@@ -6,6 +6,7 @@ which stay frozen. A score falls below the threshold where shrinking its entry k
 lowering the training loss.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -76,22 +77,32 @@ def binary(scores: Masks, threshold: float = THRESHOLD) -> Masks:
 
 def masked_params(params: Tree, weights: Weights) -> Tree:
     """Effective weights: kernels times their masks, everything else unchanged."""
-
-    def apply(path: tuple[Any, ...], w: Array) -> Array:
-        mask = weights.get(jax.tree_util.keystr(path, simple=True, separator="/"))
-        return w if mask is None else w * mask
-
-    return jax.tree_util.tree_map_with_path(apply, params)
+    return _map_masked(lambda w, mask: w * mask, params, weights)
 
 
 def zeroed(params: Tree, weights: Weights) -> Tree:
     """Weights whose masked entries are positive zeros, whatever they were."""
+    return _map_masked(lambda w, mask: jnp.where(mask > 0, w, 0.0), params, weights)
+
+
+def _map_masked(
+    function: Callable[[Array, Array], Array], params: Tree, weights: Weights
+) -> Tree:
+    """`function(w, mask)` of every parameter with a mask; the others as they are."""
 
     def apply(path: tuple[Any, ...], w: Array) -> Array:
         mask = weights.get(jax.tree_util.keystr(path, simple=True, separator="/"))
-        return w if mask is None else jnp.where(mask > 0, w, 0.0)
+        return w if mask is None else function(w, mask)
 
     return jax.tree_util.tree_map_with_path(apply, params)
+
+
+def coefficients(
+    masks: Masks, arch: mixing.Arch, net: layout.Supernet, mode: str = mixing.MULTIPLY
+) -> Array:
+    """Masked mixing coefficients `[A, E, O]`, see `mixing.coefficients`."""
+    levels = {"alpha": masks.alpha, "beta": masks.beta}
+    return mixing.coefficients(arch, net, levels, mode)
 
 
 def effective(
@@ -105,9 +116,7 @@ def effective(
 ) -> tuple[Tree, Array]:
     """P_M(alpha*, beta*, w*): effective weights and mixing coefficients."""
     masks = binary(scores, threshold)
-    levels = {"alpha": masks.alpha, "beta": masks.beta}
-    coefficients = mixing.coefficients(arch, net, levels, mode)
-    return masked_params(params, masks.weights), coefficients
+    return masked_params(params, masks.weights), coefficients(masks, arch, net, mode)
 
 
 def shuffled(key: Array, masks: Masks) -> Masks:

@@ -148,7 +148,8 @@ def make_stage(
         if not is_updated(epoch, within, epoch * weight_steps + position):
             return state
         done = min((epoch + 1) * weight_steps, total - 1)
-        return arch_step(state, done, next(unroll_batches), next(valid_batches))
+        train = None if s.order == bilevel.FIRST else next(unroll_batches)
+        return arch_step(state, done, train, next(valid_batches))
 
     step = by_halves if by_epoch else alternate
 
@@ -195,7 +196,10 @@ def _weight_step(
 
 
 def _arch_step(net: layout.Supernet, s: settings.Training, num_steps: int) -> Callable:
-    """(state, weight steps so far, train batch, valid batch) -> state."""
+    """(state, weight steps so far, train batch, valid batch) -> state.
+
+    First order reads no training batch.
+    """
     optimiser = _arch_optimiser(s)
     schedule = optimisers.cosine(s.learning_rate, num_steps)
 
@@ -217,10 +221,10 @@ def _arch_step(net: layout.Supernet, s: settings.Training, num_steps: int) -> Ca
 
     second = bilevel.exact if s.order == bilevel.EXACT else bilevel.finite_differences
 
-    def step(state: State, done: int, train: Batch, valid: Batch) -> State:
+    def step(state: State, done: int, train: Batch | None, valid: Batch) -> State:
         common = (state.params, prepare(state.arch), state.statistics)
         target = (valid.images, valid.labels)
-        if s.order == bilevel.FIRST:
+        if train is None or s.order == bilevel.FIRST:
             return finish(state, bilevel.first_order(*common, target, net=net))
         d_mixing = second(
             *common,
