@@ -30,6 +30,7 @@ class Machine:
       name: what error messages call the stream.
       memo: objects by memo index; entries may be deleted at any time, and reading one
         that is gone is a `DataError`.
+      budget: how many bytes of arrays may still be held, over all calls of `load`.
     """
 
     def __init__(
@@ -56,7 +57,7 @@ class Machine:
         self.memo: dict[int, Any] = {}
         self._stream, self._allow, self._encoding = stream, allow, encoding
         self._max_item = max_item_bytes
-        self._budget = safe_pickle.Budget(max_item_bytes, name)
+        self.budget = safe_pickle.Budget(max_item_bytes, name)
         self._buffer, self._at = b"", 0
         self._stack: list[Any] = []
         self._marks: list[list[Any]] = []
@@ -215,7 +216,7 @@ class Machine:
         self._stack[-size:] = [tuple(self._stack[-size:])]
 
     def _global(self, module: str, attribute: str) -> Any:
-        return safe_pickle.resolve(self._allow, self._budget, module, attribute)
+        return safe_pickle.resolve(self._allow, self.budget, module, attribute)
 
     def _line_global(self) -> None:
         module, attribute = self._line().decode(), self._line().decode()

@@ -248,14 +248,19 @@ class _Array(np.ndarray):
     def __setstate__(self, state: Any) -> None:
         *_, shape, dtype, is_fortran, data = state
         content = data.encode("latin1") if isinstance(data, str) else data
-        plain = _plain_dtype(dtype)
+        plain = plain_dtype(dtype)
         _check_size(shape, plain, content)
         self._budget.spend(len(content))
         fields: Any = (shape, plain, bool(is_fortran), bytes(content))
         super().__setstate__(fields)
 
 
-def _plain_dtype(dtype: Any) -> np.dtype:
+def plain_dtype(dtype: Any) -> np.dtype:
+    """The numpy dtype that a dtype of a pickle stands for.
+
+    Raises:
+      DataError: it is anything else.
+    """
     if not isinstance(dtype, _Dtype):
         raise DataError(f"refused {type(dtype).__name__} as the dtype of an array")
     return dtype.dtype
@@ -284,11 +289,22 @@ def _reconstruct(budget: Budget, kind: Any, shape: Any, code: Any) -> np.ndarray
     return array
 
 
-def _frombuffer(
+def from_buffer(
     budget: Budget, data: Any, dtype: Any, shape: Any, order: Any
 ) -> np.ndarray:
-    """`numpy.core.numeric._frombuffer`: the array of protocol 5."""
-    plain = _plain_dtype(dtype)
+    """`numpy.core.numeric._frombuffer`: the array of protocol 5.
+
+    Args:
+      budget: pays for the bytes.
+      data: the bytes, exactly as many as the shape takes.
+      dtype: what the allow-list `NUMPY` makes of a dtype.
+      shape: a tuple of sizes.
+      order: `"F"` for the order of Fortran.
+
+    Raises:
+      DataError: an argument is of another form, or the budget is used up.
+    """
+    plain = plain_dtype(dtype)
     _check_size(shape, plain, data)
     budget.spend(len(data))
     flat = np.frombuffer(bytes(data), plain)
@@ -298,7 +314,7 @@ def _frombuffer(
 def _scalar(budget: Budget, dtype: Any, data: Any = b"") -> Any:
     """`numpy.core.multiarray.scalar`: one numpy scalar."""
     data = data.encode("latin1") if isinstance(data, str) else data
-    plain = _plain_dtype(dtype)
+    plain = plain_dtype(dtype)
     _check_size((), plain, data)
     budget.spend(len(data))
     return np.frombuffer(data, plain)[0]
@@ -345,7 +361,7 @@ for _builtins in ("builtins", "__builtin__"):
 for _core in ("numpy.core", "numpy._core"):
     _PLAIN[f"{_core}.multiarray", "_reconstruct"] = _Metered(_reconstruct)
     _PLAIN[f"{_core}.multiarray", "scalar"] = _Metered(_scalar)
-    _PLAIN[f"{_core}.numeric", "_frombuffer"] = _Metered(_frombuffer)
+    _PLAIN[f"{_core}.numeric", "_frombuffer"] = _Metered(from_buffer)
 
 NUMPY: AllowList = MappingProxyType(_PLAIN)
 """Allow-list for numpy arrays and scalars, bytes, sets and ordered dictionaries."""

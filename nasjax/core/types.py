@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 Array = jax.Array
 Key = jax.Array
@@ -91,6 +92,8 @@ class Evaluation(NamedTuple):
 class Proposal(NamedTuple):
     """A batch of trainings that a search algorithm asks for.
 
+    `single` and `batch` make the usual ones.
+
     Attributes:
       archs: int32 `[Q, G]`.
       epochs: int32 `[Q]`, train until this many epochs are completed; `LAST`: to
@@ -105,3 +108,51 @@ class Proposal(NamedTuple):
     mask: Array
     trial: Array
     trained: Array
+
+    @classmethod
+    def single(
+        cls, arch: Array, *, trial: Any, epoch: Any = LAST, trained: Any = 0
+    ) -> "Proposal":
+        """One training, Q = 1.
+
+        Args:
+          arch: int32 `[G]`.
+          trial: name of the training, `[]`.
+          epoch: train until this many epochs are completed, `[]`.
+          trained: how many of them are already paid, `[]`.
+        """
+        archs, names = jnp.asarray(arch)[None], jnp.asarray(trial)[None]
+        return cls.batch(archs, trial=names, epoch=epoch, trained=trained)
+
+    @classmethod
+    def batch(
+        cls,
+        archs: Array,
+        *,
+        trial: Array,
+        mask: Array | None = None,
+        epoch: Any = LAST,
+        trained: Any = 0,
+    ) -> "Proposal":
+        """Q trainings at once.
+
+        Args:
+          archs: int32 `[Q, G]`.
+          trial: names of the trainings, `[Q]`.
+          mask: bool `[Q]`; None: all slots are used.
+          epoch: train until this many epochs are completed, `[]` or `[Q]`.
+          trained: how many of them are already paid, `[]` or `[Q]`.
+        """
+        size = archs.shape[0]
+
+        def fill(value: Any) -> Array:
+            return jnp.broadcast_to(jnp.asarray(value, jnp.int32), (size,))
+
+        used = jnp.ones(size, bool) if mask is None else mask
+        return cls(
+            archs=archs.astype(jnp.int32),
+            epochs=fill(epoch),
+            mask=used,
+            trial=fill(trial),
+            trained=fill(trained),
+        )

@@ -16,11 +16,10 @@ def load(*, seed: int = 0) -> Dataset:
       A data set of 8x8x1 images and 10 classes.
     """
     # scikit-learn takes a second to import; other data sets do without it.
-    from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
-    pixels, labels = load_digits(return_X_y=True)
-    images = (pixels / 16).astype(np.float32).reshape(-1, 8, 8, 1)
+    images, labels = _all()
+    images = images[..., None]
     train, test = train_test_split(
         np.arange(len(labels)), test_size=0.2, stratify=labels, random_state=seed
     )
@@ -41,3 +40,35 @@ def load(*, seed: int = 0) -> Dataset:
         test=everything.take(test),
         class_names=tuple(str(digit) for digit in range(10)),
     )
+
+
+def stratified(sizes: tuple[int, ...]) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Disjoint parts of the data set with about the same share of every class.
+
+    Args:
+      sizes: images of each part, together at most 1,797.
+
+    Returns:
+      Images `[size, 8, 8]` in `[0, 1]` and labels `[size]` of each part; the same on
+      every call.
+    """
+    images, labels = _all()
+    random = np.random.default_rng(0)
+    # Sorted by how far through its class an image is, every prefix is stratified.
+    place = np.empty(len(labels))
+    for label in np.unique(labels):
+        (rows,) = np.nonzero(labels == label)
+        place[random.permutation(rows)] = (np.arange(len(rows)) + 0.5) / len(rows)
+    order = np.argsort(place, kind="stable")
+    ends = np.cumsum(sizes)
+    parts = [order[end - size : end] for size, end in zip(sizes, ends, strict=True)]
+    parts = [random.permutation(part) for part in parts]
+    return [images[part] for part in parts], [labels[part] for part in parts]
+
+
+def _all() -> tuple[np.ndarray, np.ndarray]:
+    """Images float32 `[1797, 8, 8]` in `[0, 1]` and their labels."""
+    from sklearn.datasets import load_digits
+
+    pixels, labels = load_digits(return_X_y=True)
+    return (pixels / 16).astype(np.float32).reshape(-1, 8, 8), labels

@@ -13,10 +13,27 @@ from nasjax.nasbench import table_file
 DATA_VARIABLE = "NASJAX_DATA"
 """Environment variable: the folder of the files of named benchmarks."""
 
-FORMS: dict[str, Callable[..., Any]] = {table_file.FORM: table_file.load}
+
+def _load_surrogate(path: str | os.PathLike[str]) -> Any:
+    from nasjax.nasbench.surrogate import storage  # late: tables load without it
+
+    return storage.load(path)
+
+
+def _load_digits201(path: str | os.PathLike[str] | None = None) -> Any:
+    from nasjax.nasbench import digits201  # late: it imports the networks
+
+    return digits201.load(digits201.FILE if path is None else path)
+
+
+FORMS: dict[str, Callable[..., Any]] = {
+    table_file.FORM: table_file.load,
+    "nasjax.surrogate/1": _load_surrogate,
+    "nasjax.digits201/1": _load_digits201,
+}
 """Loader of each kind of file, by the `form` in its metadata."""
 
-NAMES: dict[str, Callable[..., Any]] = {}
+NAMES: dict[str, Callable[..., Any]] = {"digits201": _load_digits201}
 """Benchmarks that need no file: functions of the options."""
 
 FILES = ("nasbench101", "nasbench201", "nasbench_nlp")

@@ -43,24 +43,62 @@ def moments(x: Array) -> Moments:
     return Moments(mean, jnp.maximum(square - mean * mean, 0.0))
 
 
-def update(statistics: Statistics, batch: Moments, count: int) -> Statistics:
+def update(
+    statistics: Statistics, batch: Moments, count: int, *, momentum: float = MOMENTUM
+) -> Statistics:
     """Running statistics after one batch of `count` values a channel.
 
-    The running variance takes the unbiased batch variance, as in PyTorch.
+    The running variance takes the unbiased batch variance, as in PyTorch and in
+    TensorFlow's fused layer (whose `momentum` is one minus this one).
     """
     unbiased = batch.var * (count / max(count - 1, 1))
     new = {"mean": batch.mean, "var": unbiased}
     return {
-        name: (1 - MOMENTUM) * old + MOMENTUM * lax.stop_gradient(new[name])
+        name: (1 - momentum) * old + momentum * lax.stop_gradient(new[name])
         for name, old in statistics.items()
     }
 
 
+def normalize(
+    x: Array,
+    params: dict[str, Array],
+    statistics: Statistics,
+    *,
+    train: bool,
+    momentum: float = MOMENTUM,
+) -> tuple[Array, Statistics]:
+    """The whole layer.
+
+    Args:
+      x: `[..., C, H, W, N]`.
+      params: `scale` and `bias` `[..., C]`; empty for a layer that trains neither.
+      statistics: running moments `[..., C]`.
+      train: normalise with the moments of the batch and update the running ones, or
+        normalise with the running ones.
+      momentum: as in `update`.
+
+    Returns:
+      The normalised map and the new statistics (the old ones in evaluation).
+    """
+    if train:
+        used = moments(x)
+        count = x.shape[-3] * x.shape[-2] * x.shape[-1]
+        statistics = update(statistics, used, count, momentum=momentum)
+    else:
+        used = Moments(statistics["mean"], statistics["var"])
+    scale, shift = affine(used, params.get("scale"), params.get("bias"))
+    return per_channel(scale) * x + per_channel(shift), statistics
+
+
 def affine(
-    stats: Moments, gamma: Array | None = None, beta: Array | None = None
+    stats: Moments,
+    gamma: Array | None = None,
+    beta: Array | None = None,
+    *,
+    epsilon: float = EPSILON,
 ) -> tuple[Array, Array]:
     """Scale and shift `[..., C]` of the normalisation with these moments."""
-    scale = lax.rsqrt(stats.var + EPSILON)
+    scale = lax.rsqrt(stats.var + epsilon)
     if gamma is not None:
         scale = scale * gamma
     shift = -stats.mean * scale

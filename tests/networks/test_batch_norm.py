@@ -82,3 +82,32 @@ def test_a_single_value_keeps_the_variance_finite():
     start = batch_norm.initial_statistics((2,), jnp.float32)
     new = batch_norm.update(start, batch_norm.moments(x), 1)
     np.testing.assert_allclose(new["var"], 0.9, rtol=1e-6)
+
+
+@pytest.mark.parametrize("train", [False, True])
+def test_the_whole_layer(train):
+    """`normalize` on a leading axis of two, with another momentum."""
+    x = np.stack([X, 3 * X[:, ::-1] - 1])
+    scale, bias, mean = RNG.normal(size=(3, 2, 3))
+    var = RNG.uniform(0.5, 2.0, size=(2, 3))
+    with jax.enable_x64(True):
+        y, new = batch_norm.normalize(
+            jnp.asarray(x),
+            {"scale": scale, "bias": bias},
+            {"mean": mean, "var": var},
+            train=train,
+            momentum=0.003,
+        )
+    for i, values in enumerate(x):
+        if train:
+            expected = reference.normalize(values, scale=scale[i], bias=bias[i])
+            after = reference.running(mean[i], var[i], values, momentum=0.003)
+        else:
+            centred = values - mean[i][:, None, None, None]
+            factor = scale[i] / np.sqrt(var[i] + 1e-5)
+            expected = centred * factor[:, None, None, None]
+            expected += bias[i][:, None, None, None]
+            after = mean[i], var[i]
+        np.testing.assert_allclose(y[i], expected, rtol=0, atol=1e-9)
+        np.testing.assert_allclose(new["mean"][i], after[0], rtol=1e-9)
+        np.testing.assert_allclose(new["var"][i], after[1], rtol=1e-9)

@@ -1,4 +1,4 @@
-"""Optimisers step by step against PyTorch's update rules in plain numpy."""
+"""Optimisers step by step against PyTorch's and TensorFlow's rules in plain numpy."""
 
 import jax
 import numpy as np
@@ -104,6 +104,62 @@ def test_adam(betas, weight_decay):
         params = new
         plain.append(new)
     check(ours, plain)
+
+
+def plain_rmsprop(params, gradients, *, rates, decay, momentum, epsilon, weight_decay):
+    """tf.train.RMSPropOptimizer on the loss with weight_decay * tf.nn.l2_loss."""
+    square = {n: np.ones_like(w) for n, w in params.items()}
+    buffers = {n: np.zeros_like(w) for n, w in params.items()}
+    path = []
+    for rate, gradient in zip(rates, gradients, strict=True):
+        new = {}
+        for n, w in params.items():
+            g = gradient[n] + weight_decay * w
+            square[n] = decay * square[n] + (1 - decay) * g * g
+            buffers[n] = momentum * buffers[n] + rate * g / np.sqrt(square[n] + epsilon)
+            new[n] = w - buffers[n]
+        params = new
+        path.append(params)
+    return path
+
+
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+@pytest.mark.parametrize("epsilon", [1.0, 1e-3])
+def test_rmsprop(epsilon, weight_decay):
+    params, gradients = problem()
+    settings = {
+        "decay": 0.9,
+        "momentum": 0.9,
+        "epsilon": epsilon,
+        "weight_decay": weight_decay,
+    }
+    schedule = optimisers.cosine(0.2, STEPS)
+    rates = [0.1 * (1 + np.cos(np.pi * step / STEPS)) for step in range(STEPS)]
+    ours, _ = run(optimisers.rmsprop(schedule, **settings), params, gradients)
+    check(ours, plain_rmsprop(params, gradients, rates=rates, **settings))
+    fixed, _ = run(optimisers.rmsprop(0.2, **settings), params, gradients)
+    check(fixed, plain_rmsprop(params, gradients, rates=[0.2] * STEPS, **settings))
+
+
+def test_rmsprop_clips_the_whole_gradient():
+    params, gradients = problem()
+    first = gradients[:1]
+    norm = np.sqrt(sum((g**2).sum() for g in first[0].values()))
+    scaled = [{n: g * 2.0 / norm for n, g in first[0].items()}]
+    clipped, _ = run(optimisers.rmsprop(0.2, clip=2.0), params, first)
+    free, _ = run(optimisers.rmsprop(0.2), params, scaled)
+    check(clipped, free)
+
+
+def test_schedules_by_epoch():
+    decayed = optimisers.by_epoch(optimisers.exponential(0.1, 0.97), 5)
+    np.testing.assert_allclose(
+        [decayed(s) for s in (0, 4, 5, 14, 50)],
+        [0.1, 0.1, 0.097, 0.1 * 0.97**2, 0.1 * 0.97**10],
+    )
+    cosine = optimisers.by_epoch(optimisers.cosine(0.4, 10), 3)
+    np.testing.assert_allclose([cosine(s) for s in (2, 15, 17)], [0.4, 0.2, 0.2])
+    assert optimisers.constant(0.3)(7) == 0.3
 
 
 def test_schedules():

@@ -1,0 +1,83 @@
+"""The trainings that NAS-Bench-111 is fitted to: 1,101 cells on CIFAR-10 (chapter 5).
+
+python launch/train_architecture.py --config=configs/train/nasbench111.py
+    --config.data.dir=PATH --config.searched=FILE --workdir=runs/nasbench111
+As NAS-Bench-101, but batches of 200 images and every epoch recorded. FILE holds the 149
+cells that searches have found, one a line; without it --config.table=TABLE, a converted
+NAS-Bench-101 table, has 30 trials of searches find them. The rate of .1 is for each of
+two TPU shards, as in NAS-Bench-101.
+Presets: full (a GPU, about 17 minutes a cell in the thesis), cpu (20 random cells in a
+small network, 12 epochs), smoke (two cells on digits, under a minute).
+"""
+
+import ml_collections
+
+PRESETS = ("full", "cpu", "smoke")
+
+
+def get_config(preset: str = "full") -> ml_collections.ConfigDict:
+    if preset not in PRESETS:
+        raise ValueError(f"unknown preset {preset!r}; known: {', '.join(PRESETS)}")
+    config = ml_collections.ConfigDict()
+    config.seeds = (0,)
+    config.space = "nasbench101"
+    config.arch = "nasbench111"
+    config.num_archs = 1
+    config.sample_seed = 0
+    config.epochs = 0
+    config.train_fraction = 0.8
+    config.split_seed = 0
+    config.color_jitter = ()
+    config.label_epochs = 1
+    config.tables = ()
+    config.label = ""
+    config.searched = ""
+    config.table = ""
+    config.data = ml_collections.ConfigDict({"name": "cifar10", "dir": ""})
+    config.network = ml_collections.ConfigDict(
+        {
+            "stem_channels": 128,
+            "num_stacks": 3,
+            "num_modules": 3,
+        }
+    )
+    config.training = ml_collections.ConfigDict(
+        {
+            "epochs": 108,
+            "batch_size": 200,
+            "optimiser": "rmsprop",
+            "learning_rate": 0.2,
+            "schedule": "cosine",
+            "rate_decay": 0.97,
+            "momentum": 0.9,
+            "nesterov": False,
+            "square_decay": 0.9,
+            "epsilon": 1.0,
+            "weight_decay": 1e-4,
+            "clip": 0.0,
+            "label_smoothing": 0.0,
+            "auxiliary_weight": 0.0,
+            "drop_path": 0.0,
+            "augment": True,
+            "cutout": False,
+            "train_sample": 10000,
+        }
+    )
+    if preset == "cpu":
+        config.arch = "random"
+        config.num_archs = 20
+        config.network.stem_channels = 16
+        config.network.num_modules = 1
+        config.training.epochs = 12
+    if preset == "smoke":
+        config.arch = "random"
+        config.num_archs = 2
+        config.data = ml_collections.ConfigDict({"name": "digits"})
+        config.training.batch_size = 64
+        config.seeds = (0,)
+        config.network.stem_channels = 8
+        config.network.num_stacks = 2
+        config.network.num_modules = 1
+        config.training.epochs = 2
+        config.training.train_sample = 256
+    return config

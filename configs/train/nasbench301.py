@@ -1,0 +1,83 @@
+"""NAS-Bench-301's training of a genotype on CIFAR-10 (Siems et al., 2020).
+
+python launch/train_architecture.py --config=configs/train/nasbench301.py
+    --config.data.dir=PATH --config.arch="Genotype(...)" --workdir=runs/nasbench301
+40,000 images to train on and 10,000 for validation, C=32, 8 cells, 98 epochs.
+Presets: full (a GPU, about an hour), cpu (3 cells, 10 epochs), smoke (digits,
+under a minute).
+"""
+
+import ml_collections
+
+PRESETS = ("full", "cpu", "smoke")
+
+DARTS_V2 = (
+    "Genotype(normal=[('sep_conv_3x3', 0), ('sep_conv_3x3', 1), ('sep_conv_3x3', 0), "
+    "('sep_conv_3x3', 1), ('sep_conv_3x3', 1), ('skip_connect', 0), "
+    "('skip_connect', 0), ('dil_conv_3x3', 2)], normal_concat=range(2, 6), "
+    "reduce=[('max_pool_3x3', 0), ('max_pool_3x3', 1), ('skip_connect', 2), "
+    "('max_pool_3x3', 1), ('max_pool_3x3', 0), ('skip_connect', 2), "
+    "('skip_connect', 2), ('max_pool_3x3', 1)], reduce_concat=range(2, 6))"
+)
+"""The second-order cell of DARTS (Liu et al., 2019); the thesis prints no genotypes."""
+
+
+def get_config(preset: str = "full") -> ml_collections.ConfigDict:
+    if preset not in PRESETS:
+        raise ValueError(f"unknown preset {preset!r}; known: {', '.join(PRESETS)}")
+    config = ml_collections.ConfigDict()
+    config.seeds = (0,)
+    config.space = "darts"
+    config.arch = DARTS_V2
+    config.num_archs = 1
+    config.sample_seed = 0
+    config.epochs = 0
+    config.train_fraction = 0.8
+    config.split_seed = 0
+    config.color_jitter = ()
+    config.label_epochs = 1
+    config.tables = ()
+    config.label = ""
+    config.data = ml_collections.ConfigDict({"name": "cifar10", "dir": ""})
+    config.network = ml_collections.ConfigDict(
+        {
+            "num_cells": 8,
+            "channels": 32,
+            "auxiliary": True,
+            "stem": "cifar",
+        }
+    )
+    config.training = ml_collections.ConfigDict(
+        {
+            "epochs": 98,
+            "batch_size": 96,
+            "optimiser": "sgd",
+            "learning_rate": 0.025,
+            "schedule": "cosine_by_epoch",
+            "rate_decay": 0.97,
+            "momentum": 0.9,
+            "nesterov": False,
+            "square_decay": 0.9,
+            "epsilon": 1.0,
+            "weight_decay": 3e-4,
+            "clip": 5.0,
+            "label_smoothing": 0.0,
+            "auxiliary_weight": 0.4,
+            "drop_path": 0.2,
+            "augment": True,
+            "cutout": True,
+            "train_sample": 0,
+        }
+    )
+    if preset == "cpu":
+        config.network.num_cells = 3
+        config.network.channels = 8
+        config.training.epochs = 10
+    if preset == "smoke":
+        config.data = ml_collections.ConfigDict({"name": "digits"})
+        config.training.batch_size = 64
+        config.network.num_cells = 3
+        config.network.channels = 4
+        config.network.auxiliary = False  # it reads larger maps
+        config.training.epochs = 2
+    return config

@@ -1,0 +1,43 @@
+"""Encodings: a gene vector becomes the features that a predictor reads."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from nasjax.core import errors
+from nasjax.encoders import adjacency, paths
+from nasjax.encoders.adjacency import Encoding
+
+ENCODINGS: Mapping[str, Callable[..., Encoding]] = {
+    "adjacency_one_hot": adjacency.one_hot,
+    "adjacency_categorical": adjacency.categorical,
+    "adjacency_continuous": adjacency.continuous,
+    "path_one_hot": paths.one_hot,
+    "path_one_hot_truncated": paths.one_hot_truncated,
+    "path_categorical": paths.categorical,
+    "path_categorical_truncated": paths.categorical_truncated,
+    "path_counts": paths.counts,
+}
+"""Encodings that need no training: `factory(space name, **options) -> Encoding`, a
+pure function `arch int32 [G] -> float32 [D]`."""
+
+
+def make(name: str, space: str, **options: Any) -> Encoding:
+    """The encoding of a name for a space.
+
+    Args:
+      name: a key of `ENCODINGS`.
+      space: a key of `spaces.SPACES`.
+      **options: of the factory, such as `max_ops=2` of the truncated ones.
+
+    Raises:
+      ConfigError: there is no such encoding, not for this space, or it has no such
+        option.
+    """
+    if name not in ENCODINGS:
+        raise errors.unknown_name("encoding", name, ENCODINGS)
+    known = list(inspect.signature(ENCODINGS[name]).parameters)[1:]
+    for option in options:
+        if option not in known:
+            raise errors.unknown_name(f"option of the encoding {name!r}", option, known)
+    return ENCODINGS[name](space, **options)

@@ -1,0 +1,331 @@
+"""Training of single architectures by a protocol, every epoch recorded.
+
+One row is one training: an architecture with a seed. A row that is finished is a file
+in the working directory, so a run that was killed goes on where it was.
+"""
+
+import pathlib
+import shutil
+import time
+from typing import Any
+
+import jax
+import numpy as np
+
+from nasjax import spaces
+from nasjax.core import (
+    arrays,
+    compilation,
+    errors,
+    metric_log,
+    progress,
+    result,
+    workdir,
+)
+from nasjax.jobs import architecture_lists
+from nasjax.report import learning_curves
+from nasjax.training import architecture, recording, runner
+from nasjax.training import protocol as protocols
+from nasjax.training.protocol import Protocol
+from nasjax.training.recording import Curves
+
+CURVES_FILE = "curves.safetensors"
+RESULT_FILE = "result.json"
+TRAININGS = "trainings"
+ROWS = "rows"
+FORM = "nasjax trainings 1"
+THESIS = {
+    "3.4": {
+        "Random Search": 3.1,
+        "DARTS": 2.71,
+        "BANANAS": 2.67,
+        "arch2vec-RL": 2.65,
+        "arch2vec-BO": 2.56,
+    },
+    "3.5": {"DARTS": 26.7, "arch2vec-RL": 25.8, "arch2vec-BO": 25.5},
+    "4.2": {
+        "RS": 3.29,
+        "DARTS": 2.76,
+        "BANANAS": 2.67,
+        "arch2vec-BO": 2.56,
+        "CATE-DNGO-LS (small budget)": 2.55,
+        "CATE-DNGO-LS (large budget)": 2.46,
+    },
+    "4.3": {
+        "DARTS": 26.7,
+        "arch2vec-BO": 25.5,
+        "BANANAS": 26.3,
+        "CATE-DNGO-LS (small budget)": 26.1,
+        "CATE-DNGO-LS (large budget)": 25.0,
+    },
+}
+"""Mean test error in percent by table and row; the thesis prints no genotypes."""
+PUBLISHED = {
+    "cifar10": {"num_cells": 20, "channels": 36, "epochs": 600},
+    "imagenet": {"num_cells": 14, "channels": 48, "epochs": 250},
+}
+"""Settings that the thesis' numbers belong to, by data set."""
+
+
+def run(config: dict[str, Any], folder: str) -> dict[str, Any]:
+    """Trains what the configuration asks for and returns `result.json`.
+
+    Args:
+      config: a protocol (`training.protocol.read`), which architectures
+        (`architecture_lists.choose`), and
+        `seeds`: each architecture is trained once with each;
+        `epochs`: of the schedule to train; 0: all;
+        `tables`, `label`: table numbers and the name of the architecture's row there.
+      folder: working directory.
+
+    Raises:
+      NasjaxError: bad configuration, architecture, data or working directory.
+      training.loop.Stopped: the process was asked to stop; its state is saved.
+    """
+    compilation.enable_cache()
+    began = time.time()
+    if not folder:
+        raise errors.ConfigError("no working directory: pass --workdir=FOLDER")
+    protocol = protocols.read(config)
+    _check(config, protocol)
+    path = pathlib.Path(folder)
+    chosen = architecture_lists.choose(config)
+    architecture.check(protocol, chosen.archs[0])
+    workdir.claim(path, config, ignore=("data.dir", "searched", "table"))
+    rows = _train_all(config, protocol, path, chosen.archs)
+    tree = _tree(rows, chosen, config["seeds"])
+    _save(path, tree, config, protocol)
+    outcome = _summarise(config, protocol, tree)
+    outcome["seconds"] = time.time() - began  # of this process
+    result.write(path / RESULT_FILE, outcome)
+    _draw(path, tree, protocol)
+    _print_table(outcome, path)
+    return outcome
+
+
+def _check(config: dict[str, Any], protocol: Protocol) -> None:
+    seeds = config["seeds"]
+    if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
+        raise errors.ConfigError(
+            f"seeds={list(seeds)}: give at least one, none twice, none negative"
+        )
+    if not 0 <= config["epochs"] <= protocol.epochs:
+        raise errors.ConfigError(
+            f"epochs={config['epochs']} must be in 0..{protocol.epochs}, the epochs of "
+            "the schedule; 0 stands for all of them"
+        )
+    for table in config.get("tables", ()):
+        if table not in THESIS:
+            raise errors.unknown_name("table", table, THESIS)
+
+
+# --- training ----------------------------------------------------------------------
+
+
+def _train_all(
+    config: dict[str, Any],
+    protocol: Protocol,
+    folder: pathlib.Path,
+    archs: np.ndarray,
+) -> list[dict[str, Any]]:
+    """The recorded rows, architecture by architecture, seed by seed."""
+    epochs = config["epochs"] or protocol.epochs
+    tasks = [(arch, seed) for arch in archs for seed in config["seeds"]]
+    files = [_row_file(folder, number) for number in range(len(tasks))]
+    done = next((k for k, file in enumerate(files) if not file.exists()), len(files))
+    log = metric_log.MetricLog(folder, resume_step=done or None)
+    try:
+        for number in range(done, len(tasks)):
+            arch, seed = tasks[number]
+            work = folder / TRAININGS / f"{number:05d}"
+            if len(tasks) > 1:
+                progress.echo(f"training {number + 1} of {len(tasks)}, seed {seed}")
+            curves = architecture.train_architecture(
+                jax.random.key(seed), arch, protocol, work, epochs=epochs
+            )
+            log.write(number + 1, _last(curves, epochs), stage="trainings")
+            arrays.save(files[number], _row(curves))
+            # Its curves are all that is needed of it now.
+            shutil.rmtree(work / runner.CHECKPOINTS, ignore_errors=True)
+    finally:
+        log.close()
+    return [arrays.load(file) for file in files]
+
+
+def _row_file(folder: pathlib.Path, number: int) -> pathlib.Path:
+    return folder / ROWS / f"{number:05d}.safetensors"
+
+
+def _row(curves: Curves) -> dict[str, Any]:
+    return {
+        **curves.metrics,
+        "seconds": curves.seconds,
+        "parameters": np.int64(curves.parameters),
+        "diverged": np.bool_(curves.status == recording.DIVERGED),
+    }
+
+
+def _last(curves: Curves, epochs: int) -> dict[str, float]:
+    """Values of the last epoch, and the seconds of all."""
+    values = {name: float(curve[epochs - 1]) for name, curve in curves.metrics.items()}
+    return values | {"seconds": float(np.nansum(curves.seconds))}
+
+
+# --- results -----------------------------------------------------------------------
+
+
+def _tree(
+    rows: list[dict[str, Any]],
+    chosen: architecture_lists.Architectures,
+    seeds: list[int],
+) -> dict[str, np.ndarray]:
+    """All rows: curves `[R, T]` by metric, and what each is of."""
+    tree = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+    return tree | {
+        "archs": np.repeat(chosen.archs, len(seeds), axis=0),
+        "groups": np.repeat(chosen.groups, len(seeds)),
+        "seeds": np.tile(np.array(seeds, np.int64), len(chosen.archs)),
+    }
+
+
+def _save(
+    folder: pathlib.Path,
+    tree: dict[str, np.ndarray],
+    config: dict[str, Any],
+    protocol: Protocol,
+) -> None:
+    facts = {
+        "form": FORM,
+        "space": protocol.space,
+        "data_set": protocol.data["name"],
+        "epochs": config["epochs"] or protocol.epochs,
+        "config": {key: value for key, value in config.items() if key != "data"},
+    }
+    arrays.save(folder / CURVES_FILE, tree, metadata=result.to_json(facts))
+
+
+def _summarise(
+    config: dict[str, Any],
+    protocol: Protocol,
+    tree: dict[str, np.ndarray],
+) -> dict[str, Any]:
+    """`result.json` without its seconds."""
+    epochs = config["epochs"] or protocol.epochs
+    num_seeds = len(config["seeds"])
+    space = spaces.make(protocol.space)
+    summaries = []
+    for start in range(0, len(tree["archs"]), num_seeds):
+        rows = slice(start, start + num_seeds)
+        metrics = [name for name in tree if name.endswith(("_loss", "_accuracy"))]
+        label = _label(tree, rows, epochs, protocol)
+        summaries.append(
+            {
+                "arch": space.format_arch(tree["archs"][start]),
+                **{name: tree[name][rows, epochs - 1] for name in metrics},
+                "label": label,
+                "parameters": int(tree["parameters"][start]),
+                "train_seconds": np.nansum(tree["seconds"][rows], axis=1),
+                "diverged": int(tree["diverged"][rows].sum()),
+            }
+        )
+    return {
+        "tables": _tables(config, protocol, tree, summaries),
+        "architectures": summaries,
+        "config": config,
+        "versions": result.versions(),
+    }
+
+
+def _label(
+    tree: dict[str, np.ndarray],
+    rows: slice,
+    epochs: int,
+    protocol: Protocol,
+) -> dict[str, Any] | None:
+    """What a search is told: the last epochs' mean, an accuracy, else a loss."""
+    for name in ("valid_accuracy", "valid_loss"):
+        if name in tree:
+            first = max(epochs - protocol.label_epochs, 0)
+            return {"metric": name, "values": tree[name][rows, first:epochs].mean(1)}
+    return None
+
+
+def _tables(
+    config: dict[str, Any],
+    protocol: Protocol,
+    tree: dict[str, np.ndarray],
+    summaries: list[dict[str, Any]],
+) -> dict[str, Any]:
+    """Rows of the thesis' tables: test error in percent, parameters, MACs."""
+    if not config.get("tables"):
+        return {}
+    published = PUBLISHED.get(protocol.data["name"], {})
+    settings = {**protocol.network, "epochs": config["epochs"] or protocol.epochs}
+    equal = bool(published) and all(settings.get(k) == v for k, v in published.items())
+    num_seeds = len(config["seeds"])
+    rows = []
+    for number, summary in enumerate(summaries):
+        errors_percent = 100 * (1 - np.asarray(summary["test_accuracy"], np.float64))
+        arch = tree["archs"][number * num_seeds]
+        rows.append(
+            {
+                "settings": {"row": config["label"], "data": protocol.data["name"]}
+                | settings,
+                "value": float(errors_percent.mean()),
+                "std": float(errors_percent.std(ddof=1)) if num_seeds > 1 else None,
+                "best": float(errors_percent.min()),
+                "num_seeds": num_seeds,
+                "parameters": summary["parameters"],
+                "macs": architecture.image_network(arch, protocol).macs,
+            }
+        )
+    return {
+        table: [
+            row | {"thesis": THESIS[table].get(config["label"]) if equal else None}
+            for row in rows
+        ]
+        for table in config["tables"]
+    }
+
+
+def _draw(
+    folder: pathlib.Path,
+    tree: dict[str, np.ndarray],
+    protocol: Protocol,
+) -> None:
+    metrics = {
+        name: values
+        for name, values in tree.items()
+        if name.endswith(("_loss", "_accuracy"))
+    }
+    if not any(np.isfinite(values).any() for values in metrics.values()):
+        return  # every training diverged in its first epoch
+    title = f"{protocol.space} on {protocol.data['name']}"
+    learning_curves.draw_learning_curves(
+        metrics, folder / "figures" / "curves", title=title
+    )
+
+
+def _print_table(outcome: dict[str, Any], folder: pathlib.Path) -> None:
+    """The best ten by the last validation value, else by the test value."""
+    rows = outcome["architectures"]
+    kind = "accuracy" if "test_accuracy" in rows[0] else "loss"
+    names = [f"{part}_{kind}" for part in ("train", "valid", "test")]
+    names = [name for name in names if name in rows[0]]
+    key = names[-2] if len(names) == 3 else names[-1]
+    sign = -1 if kind == "accuracy" else 1
+    means = [float(np.mean(row[key])) for row in rows]
+    order = np.argsort([sign * m if np.isfinite(m) else np.inf for m in means])
+    titles = "".join(f"{name.replace('_', ' '):>16}" for name in names)
+    progress.echo(f"{titles}{'parameters':>13}  architecture")
+    for place in order[:10]:
+        row = rows[place]
+        values = "".join(f"{float(np.mean(row[name])):>16.4f}" for name in names)
+        progress.echo(f"{values}{row['parameters']:>13,}  {row['arch']}")
+    if len(rows) > 10:
+        progress.echo(f"... and {len(rows) - 10} more")
+    diverged = sum(row["diverged"] for row in rows)
+    progress.echo(
+        (f"{diverged} trainings diverged; " if diverged else "")
+        + f"{outcome['seconds']:.0f} s; curves, results and figures in {folder}"
+    )

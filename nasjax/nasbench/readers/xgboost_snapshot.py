@@ -1,0 +1,206 @@
+"""What a pickled XGBoost booster holds, as the JSON text of its model.
+
+The bytes of a booster have had four forms: the binary model (before 1.0), the same
+with a configuration behind it (1.0 to 1.2), JSON (1.3 to 1.5) and Universal Binary JSON
+(from 1.6 on). XGBoost itself reads the first two no more since 3.1. Each becomes the
+text that `Booster.save_model("model.json")` writes, field by field.
+"""
+
+import json
+import struct
+from typing import Any
+
+import numpy as np
+
+from nasjax.core import safe_pickle
+from nasjax.core.errors import DataError
+
+_OFFSET = b"CONFIG-offset:"
+_NODE = np.dtype(
+    [("parent", "<u4"), ("left", "<i4"), ("right", "<i4")]
+    + [("split", "<u4"), ("value", "<f4")]
+)
+_STATISTICS = np.dtype(
+    [("gain", "<f4"), ("hessian", "<f4"), ("weight", "<f4"), ("leaves", "<i4")]
+)
+_HIGH_BIT = 1 << 31
+_NUMBERS = {"i": "b", "U": "B", "I": "h", "l": "i", "L": "q", "d": "f", "D": "d"}
+_NUMBERS["u"], _NUMBERS["m"], _NUMBERS["M"] = "H", "I", "Q"
+_CONSTANTS = {"T": True, "F": False, "Z": None}
+
+
+def model_json(handle: bytes | bytearray, *, name: str) -> str:
+    """The JSON text of a model from the bytes of its pickled booster.
+
+    Args:
+      handle: `handle` in the state of `xgboost.Booster`.
+      name: what error messages call it.
+
+    Returns:
+      The model in the published schema: `learner`, `version`. Numbers are exact.
+
+    Raises:
+      DataError: the bytes are truncated, of no known form, or no booster of trees.
+    """
+    content = bytes(handle)
+    with safe_pickle.reading(name):
+        if content.startswith(b'{"'):
+            model = json.loads(content)
+        elif content.startswith(b"{"):
+            model = _UniversalJson(content).document()
+        else:
+            model = _binary(content)
+        model = model.get("Model", model)
+        booster = model["learner"]["gradient_booster"]["name"]
+        if booster not in ("gbtree", "dart"):
+            raise DataError(
+                f"{name}: a booster of kind {booster!r}; only trees are read (gbtree, "
+                "dart)"
+            )
+        return json.dumps(model)
+
+
+class _Bytes:
+    """Reads fields one after another."""
+
+    def __init__(self, content: bytes):
+        self.content, self.at = content, 0
+
+    def take(self, size: int) -> bytes:
+        end = self.at + size
+        if size < 0 or end > len(self.content):
+            raise ValueError("the model is truncated")
+        data, self.at = self.content[self.at : end], end
+        return data
+
+    def unpack(self, form: str) -> tuple:
+        return struct.unpack(form, self.take(struct.calcsize(form)))
+
+    def text(self) -> str:
+        (size,) = self.unpack("<Q")
+        return self.take(size).decode("utf-8")
+
+    def records(self, count: int, kind: np.dtype) -> np.ndarray:
+        return np.frombuffer(self.take(count * kind.itemsize), kind)
+
+
+def _binary(content: bytes) -> dict[str, Any]:
+    """The model of the two binary forms."""
+    if content.startswith(_OFFSET):
+        start = len(_OFFSET) + 8
+        (size,) = struct.unpack("<q", content[len(_OFFSET) : start])
+        content = content[start : start + size]
+    source = _Bytes(content.removeprefix(b"binf"))
+    base_score, num_feature, num_class, _, _, major, minor = source.unpack("<fI5i")
+    source.take(27 * 4)  # reserved
+    objective, booster = source.text(), source.text()
+    if booster != "gbtree":
+        raise ValueError(f"a binary model of the kind {booster!r}; only gbtree is read")
+    (num_trees,) = source.unpack("<i")
+    source.take(160 - 4)  # sizes that the trees repeat, and reserved
+    trees = [_binary_tree(source, i) for i in range(num_trees)]
+    groups = source.records(num_trees, np.dtype("<i4")).tolist()
+    return {
+        "version": [major, minor, 0],
+        "learner": {
+            "attributes": {},
+            "gradient_booster": {
+                "model": {
+                    "gbtree_model_param": {"num_trees": str(num_trees)},
+                    "tree_info": groups,
+                    "trees": trees,
+                },
+                "name": booster,
+            },
+            "learner_model_param": {
+                "base_score": repr(base_score),
+                "num_class": str(num_class),
+                "num_feature": str(num_feature),
+            },
+            "objective": {"name": objective},
+        },
+    }
+
+
+def _binary_tree(source: _Bytes, index: int) -> dict[str, Any]:
+    _, num_nodes, num_deleted, _, num_feature, leaf_size = source.unpack("<6i")
+    source.take(31 * 4)  # reserved
+    nodes = source.records(num_nodes, _NODE)
+    statistics = source.records(num_nodes, _STATISTICS)
+    if leaf_size:
+        raise ValueError("trees with vectors in their leaves are not read")
+    return {
+        "base_weights": statistics["weight"].tolist(),
+        "default_left": (nodes["split"] >= _HIGH_BIT).astype(int).tolist(),
+        "id": index,
+        "left_children": nodes["left"].tolist(),
+        "loss_changes": statistics["gain"].tolist(),
+        # The root has all bits set; in others the highest says which child it is.
+        "parents": np.where(
+            nodes["parent"] == 2 * _HIGH_BIT - 1,
+            _HIGH_BIT - 1,
+            nodes["parent"] % _HIGH_BIT,
+        ).tolist(),
+        "right_children": nodes["right"].tolist(),
+        "split_conditions": nodes["value"].tolist(),
+        "split_indices": (nodes["split"] % _HIGH_BIT).tolist(),
+        "sum_hessian": statistics["hessian"].tolist(),
+        "tree_param": {
+            "num_deleted": str(num_deleted),
+            "num_feature": str(num_feature),
+            "num_nodes": str(num_nodes),
+            "size_leaf_vector": str(leaf_size),
+        },
+    }
+
+
+class _UniversalJson(_Bytes):
+    """Universal Binary JSON (draft 12), as far as XGBoost writes it."""
+
+    def document(self) -> Any:
+        return self._value(self._marker())
+
+    def _marker(self) -> str:
+        return self.take(1).decode("latin1")
+
+    def _value(self, marker: str) -> Any:
+        if marker == "{":
+            return self._object()
+        if marker == "[":
+            return self._array()
+        if marker in _NUMBERS:
+            return self.unpack(">" + _NUMBERS[marker])[0]
+        if marker in _CONSTANTS:
+            return _CONSTANTS[marker]
+        if marker == "S":
+            return self.take(self._size(self._marker())).decode("utf-8")
+        raise ValueError(f"unknown marker {marker!r} in binary JSON")
+
+    def _size(self, marker: str) -> int:
+        if marker not in "iUIlLumM":
+            raise ValueError(f"marker {marker!r} in the place of a size")
+        return self._value(marker)
+
+    def _object(self) -> dict[str, Any]:
+        items = {}
+        while (marker := self._marker()) != "}":
+            key = self.take(self._size(marker)).decode("utf-8")
+            items[key] = self._value(self._marker())
+        return items
+
+    def _array(self) -> list[Any]:
+        items = []
+        marker = self._marker()
+        if marker == "$":
+            kind, hash_mark = self._marker(), self._marker()
+            if kind not in _NUMBERS or hash_mark != "#":
+                raise ValueError(f"an array of type {kind!r} in binary JSON")
+            count = self._size(self._marker())
+            return self.records(count, np.dtype(">" + _NUMBERS[kind])).tolist()
+        if marker == "#":
+            count = self._size(self._marker())
+            return [self._value(self._marker()) for _ in range(count)]
+        while marker != "]":
+            items.append(self._value(marker))
+            marker = self._marker()
+        return items

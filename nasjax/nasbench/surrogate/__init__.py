@@ -1,0 +1,1 @@
+"""Surrogates of learning curves: compression, regressors and noise (chapter 5)."""

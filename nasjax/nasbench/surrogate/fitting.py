@@ -1,0 +1,215 @@
+"""Fits a surrogate to learning curves: compression, regression, noise (section 5.3)."""
+
+import dataclasses
+import time
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import ArrayLike
+
+from nasjax.core import errors
+from nasjax.core.types import Key
+from nasjax.nasbench.surrogate import (
+    boosting,
+    compression,
+    curves,
+    mlp,
+    noise,
+    noise_gkde,
+)
+from nasjax.nasbench.surrogate.model import CurveModel, Member, Seconds
+
+VARIANTS = ("thesis", "released")
+_LIBRARIES = {"lgb": "lightgbm", "xgb": "xgboost"}
+REGRESSORS = (*_LIBRARIES, "mlp")
+NOISES = ("gkde", "std", "window", "none")
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """One of the eighteen surrogates of table 5.3, or a relative of them.
+
+    Attributes:
+      compression: `"svd"` or `"vae"`.
+      regressor: `"lgb"` (LightGBM), `"xgb"` (XGBoost) or `"mlp"`.
+      noise: `"gkde"`, `"std"`, `"window"` or `"none"`.
+      rank: numbers that describe a curve; 0: 6 for SVD, 5 for VAE.
+      centered: subtract the mean curve before the SVD.
+      num_rounds: trees of each component.
+      num_members: size of the ensemble. Members differ: each has a seed of its own,
+        and trees of several members draw rows and features.
+      variant: `"thesis"`, or `"released"` for what the published benchmarks are: rank
+        5, one member (theirs are identical), noise clipped and halved.
+      released_clip: see `noise_gkde.fit`.
+      num_threads: of the boosting libraries.
+    """
+
+    compression: str = "svd"
+    regressor: str = "lgb"
+    noise: str = "gkde"
+    rank: int = 0
+    centered: bool = False
+    num_rounds: int = 3000
+    num_members: int = 1
+    variant: str = "thesis"
+    released_clip: float = 0.03
+    num_threads: int = 1
+
+    def __post_init__(self) -> None:
+        for field, known in (
+            ("compression", tuple(compression.COMPRESSORS)),
+            ("regressor", REGRESSORS),
+            ("noise", NOISES),
+            ("variant", VARIANTS),
+        ):
+            value = getattr(self, field)
+            if value not in known:
+                raise errors.unknown_name(field, value, known)
+        for field in ("num_rounds", "num_members"):
+            if getattr(self, field) < 1:
+                raise errors.ConfigError(
+                    f"{field} must be at least 1, not {getattr(self, field)}"
+                )
+
+    @property
+    def name(self) -> str:
+        """Such as `svd_lgb_gkde`."""
+        return "_".join((self.compression, self.regressor, self.noise))
+
+    @property
+    def techniques(self) -> tuple[str, ...]:
+        """The methods that a search with this surrogate should not use itself."""
+        return tuple(sorted({self.compression, self.regressor}))
+
+
+class Mean(NamedTuple):
+    """An ensemble before noise.
+
+    Attributes:
+      members: one or more.
+      reconstructed: float64 `[N, T]`, the training curves after the first member's
+        compression; noise models are fitted to the rest.
+      seconds: that the fit took.
+    """
+
+    members: tuple[Member, ...]
+    reconstructed: np.ndarray
+    seconds: float
+
+
+def fit_mean(
+    key: Key, features: ArrayLike, targets: ArrayLike, settings: Settings
+) -> Mean:
+    """Fits everything but the noise.
+
+    Args:
+      key: of whatever the settings draw.
+      features: float `[N, D]`.
+      targets: float `[N, T]`, curves in their unit (accuracies in [0, 1]).
+      settings: what to fit.
+
+    Raises:
+      DataError: the arrays are not finite, or their numbers of rows differ.
+      ConfigError: a setting does not fit these curves.
+    """
+    started = time.monotonic()
+    x = curves.check(features, "features")
+    y = curves.check(targets, "curves", shape=(len(x), *np.shape(targets)[1:]))
+    members = []
+    released = settings.variant == "released"
+    for i in range(1 if released else settings.num_members):
+        key_member = jax.random.fold_in(key, i)
+        key_compress, key_fit = jax.random.split(key_member)
+        options: dict[str, Any] = {"rank": settings.rank or _rank(settings)}
+        if settings.compression == "svd":
+            options["centered"] = settings.centered and not released
+        compressor = compression.fit(settings.compression, key_compress, y, **options)
+        codes = np.asarray(compression.compress(compressor, jnp.asarray(y)))
+        regressor = _fit_regressor(key_fit, x, codes, i, settings)
+        members.append(Member(regressor, compressor))
+        if i == 0:
+            reconstructed = compression.reconstruct(compressor, y)
+    return Mean(tuple(members), reconstructed, time.monotonic() - started)
+
+
+def _rank(settings: Settings) -> int:
+    if settings.variant == "released" or settings.compression == "vae":
+        return 5
+    return 6
+
+
+def _fit_regressor(
+    key: Key, features: np.ndarray, codes: np.ndarray, seed: int, settings: Settings
+) -> Any:
+    if settings.regressor == "mlp":
+        return mlp.fit(key, features, codes)
+    library = boosting.settings(_LIBRARIES[settings.regressor], settings.variant)
+    library = dataclasses.replace(library, num_threads=settings.num_threads)
+    if settings.variant == "thesis":
+        library = dataclasses.replace(library, num_rounds=settings.num_rounds)
+    if settings.num_members > 1:
+        library = boosting.for_ensemble(library)
+    return boosting.fit_chain(features, codes, library, seed)
+
+
+def add_noise(
+    key: Key, mean: Mean, targets: ArrayLike, settings: Settings, metric: str
+) -> CurveModel:
+    """The model of a metric: the ensemble and its noise.
+
+    Args:
+      key: of noise models that are trained.
+      mean: from `fit_mean`.
+      targets: `[N, T]`, the curves that it was fitted to.
+      settings: `noise` and `variant` count here.
+      metric: accuracies stay in [0, 1] and losses at least 0 with noise, unless the
+        variant is `released`.
+    """
+    residuals = np.asarray(targets, np.float64) - mean.reconstructed
+    low, high = 0.0, 1.0 if metric.endswith("accuracy") else np.inf
+    if settings.variant == "released":
+        low, high = -np.inf, np.inf
+    fitted: noise.NoiseModel | None = None
+    if settings.noise == "none":
+        pass
+    elif settings.noise == "gkde" and settings.variant == "released":
+        fitted = noise_gkde.fit(
+            residuals, variant="released", released_clip=settings.released_clip
+        )
+    else:
+        fitted = noise.fit(settings.noise, key, mean.reconstructed, residuals)
+    count = len(mean.members)
+    return CurveModel(
+        members=mean.members,
+        weights=jnp.full(count, 1 / count),
+        noise=fitted,
+        low=jnp.asarray(low),
+        high=jnp.asarray(high),
+    )
+
+
+def fit(
+    key: Key, features: ArrayLike, targets: Mapping[str, ArrayLike], settings: Settings
+) -> dict[str, CurveModel]:
+    """One model for each metric of `targets` (name to `[N, T]`)."""
+    models = {}
+    for number, (metric, values) in enumerate(sorted(targets.items())):
+        key_mean, key_noise = jax.random.split(jax.random.fold_in(key, number))
+        mean = fit_mean(key_mean, features, values, settings)
+        models[metric] = add_noise(key_noise, mean, values, settings, metric)
+    return models
+
+
+def fit_seconds(features: ArrayLike, seconds: ArrayLike, settings: Settings) -> Seconds:
+    """A boosted model of the logarithm of the training seconds `[N]`."""
+    values = curves.check(np.asarray(seconds)[:, None], "seconds", ndim=2)
+    if values.min() <= 0:
+        raise errors.DataError("training seconds must be positive")
+    library = boosting.LightGBM(
+        num_rounds=min(settings.num_rounds, 1000), num_threads=settings.num_threads
+    )
+    chain = boosting.fit_chain(np.asarray(features), np.log(values), library, seed=0)
+    return Seconds(None, (chain,), logarithm=True)

@@ -1,0 +1,157 @@
+"""Surrogates as files: the arrays of their nodes, and which node stands where.
+
+A node of a known kind becomes `{"kind": NAME, "static": {...}, "children": {...}}` in
+the metadata, its arrays stand under the path of its fields. Nothing but the kinds
+listed here is ever made from a file.
+"""
+
+import dataclasses
+import hashlib
+import os
+from typing import Any
+
+import jax
+import numpy as np
+from flax import struct
+
+from nasjax.core import arrays, errors
+from nasjax.nasbench.surrogate import (
+    curves,
+    forest,
+    mlp,
+    model,
+    noise_gkde,
+    noise_seeds,
+    noise_std,
+    noise_window,
+    svd,
+    vae,
+)
+
+FORM = "nasjax.surrogate/1"
+
+KINDS: dict[str, type] = {
+    kind.__name__: kind
+    for kind in (
+        curves.Scaler,
+        forest.Chain,
+        mlp.MLP,
+        model.CurveModel,
+        model.Member,
+        model.Seconds,
+        model.Surrogate,
+        noise_gkde.GKDE,
+        noise_seeds.SeedNoise,
+        noise_std.EpochNoise,
+        noise_window.WindowNoise,
+        svd.SVD,
+        vae.VAE,
+    )
+}
+
+
+def save(path: str | os.PathLike[str], surrogate: model.Surrogate) -> model.Surrogate:
+    """Writes a surrogate; returns it with its version, which names these very numbers.
+
+    Args:
+      path: the file, whole or not at all.
+      surrogate: of `fitting.fit` or an importer.
+    """
+    tree: dict[str, np.ndarray] = {}
+    description = _describe(surrogate.replace(version=""), "surrogate", tree)
+    digest = hashlib.sha256(repr(description).encode())
+    for name in sorted(tree):
+        digest.update(name.encode() + np.ascontiguousarray(tree[name]).tobytes())
+    version = f"{FORM} {'-'.join(surrogate.techniques)} {digest.hexdigest()[:12]}"
+    description["static"]["version"] = version
+    arrays.save(path, tree, metadata={"form": FORM, "surrogate": description})
+    return surrogate.replace(version=version)
+
+
+def load(path: str | os.PathLike[str]) -> model.Surrogate:
+    """Reads a surrogate.
+
+    Raises:
+      DataError: the file is missing, damaged or of another kind.
+    """
+    metadata = arrays.load_metadata(path)
+    if metadata.get("form") != FORM:
+        raise errors.DataError(
+            f"{path}: form {metadata.get('form')!r}, not {FORM!r}; fit or import the "
+            "surrogate again with this version"
+        )
+    stored = {key: np.array(view) for key, view in arrays.memory_map(path).items()}
+    try:
+        return _restore(metadata["surrogate"], "surrogate", stored)
+    except (KeyError, TypeError, ValueError) as error:
+        raise errors.DataError(
+            f"{path}: a part of the surrogate is missing or of another kind ({error}); "
+            "fit or import it again"
+        ) from error
+
+
+def _describe(node: Any, path: str, tree: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Puts the arrays below `node` into `tree`; returns what restores it."""
+    if node is None:
+        return {"kind": "none"}
+    if isinstance(node, dict):
+        return {"kind": "dict", "children": _children(node.items(), path, tree)}
+    if isinstance(node, (list, tuple)):
+        kind = "list" if isinstance(node, list) else "tuple"
+        items = [(str(i), child) for i, child in enumerate(node)]
+        return {"kind": kind, "children": _children(items, path, tree)}
+    if isinstance(node, struct.PyTreeNode):
+        return _describe_node(node, path, tree)
+    tree[path] = np.asarray(node)
+    return {"kind": "array"}
+
+
+def _describe_node(
+    node: struct.PyTreeNode, path: str, tree: dict[str, np.ndarray]
+) -> dict[str, Any]:
+    kind = type(node).__name__
+    if hasattr(node, "to_arrays"):
+        stored, static = node.to_arrays()
+        tree |= {f"{path}.{name}": value for name, value in stored.items()}
+        return {"kind": kind, "static": static, "arrays": sorted(stored)}
+    fields = dataclasses.fields(node)  # type: ignore[arg-type]
+    is_child = {f.name: f.metadata.get("pytree_node", True) for f in fields}
+    children = [(n, getattr(node, n)) for n, child in is_child.items() if child]
+    return {
+        "kind": kind,
+        "static": {n: getattr(node, n) for n, child in is_child.items() if not child},
+        "children": _children(children, path, tree),
+    }
+
+
+def _children(items: Any, path: str, tree: dict[str, np.ndarray]) -> dict[str, Any]:
+    return {name: _describe(child, f"{path}.{name}", tree) for name, child in items}
+
+
+def _restore(
+    description: dict[str, Any], path: str, tree: dict[str, np.ndarray]
+) -> Any:
+    kind = description["kind"]
+    if kind == "none":
+        return None
+    if kind == "array":
+        return jax.device_put(tree[path])
+    if kind in KINDS and "arrays" in description:
+        stored = {name: tree[f"{path}.{name}"] for name in description["arrays"]}
+        return KINDS[kind].from_arrays(stored, description["static"])  # type: ignore[attr-defined]
+    children = {
+        name: _restore(child, f"{path}.{name}", tree)
+        for name, child in description["children"].items()
+    }
+    if kind == "dict":
+        return children
+    if kind in ("list", "tuple"):
+        items = [children[str(i)] for i in range(len(children))]
+        return items if kind == "list" else tuple(items)
+    if kind not in KINDS:
+        raise KeyError(f"kind {kind!r}")
+    static = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in description["static"].items()
+    }
+    return KINDS[kind](**children, **static)

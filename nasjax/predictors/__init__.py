@@ -1,0 +1,48 @@
+"""Performance predictors: regressions from architecture features to a score."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from nasjax.core import errors
+from nasjax.predictors import bayesian_linear, bohamiann, dngo, gcn, gp, mlp_ensemble
+from nasjax.predictors.predictor import Prediction, Predictor
+from nasjax.predictors.regressor import Regressor
+
+__all__ = ["PREDICTORS", "Prediction", "Predictor", "Regressor", "make"]
+
+PREDICTORS: Mapping[str, Callable[..., Predictor]] = {
+    "bayesian_linear": bayesian_linear.bayesian_linear,
+    "bogcn": gcn.bogcn,
+    "bohamiann": bohamiann.bohamiann,
+    "dngo": dngo.dngo,
+    "gcn": gcn.gcn,
+    "gp": gp.gp,
+    "mlp_ensemble": mlp_ensemble.mlp_ensemble,
+}
+"""Factories by name. All take features `[P, D]` but `gcn` and `bogcn`, which take a
+batch of graphs."""
+
+
+def make(name: str, **options: Any) -> Predictor:
+    """The predictor of a name.
+
+    Args:
+      name: a key of `PREDICTORS`.
+      **options: of its factory, such as `num_ops` of "gcn".
+
+    Raises:
+      ConfigError: there is no such predictor, it has no such option, an option that
+        it needs is missing, or one has no possible value.
+    """
+    if name not in PREDICTORS:
+        raise errors.unknown_name("predictor", name, PREDICTORS)
+    known = inspect.signature(PREDICTORS[name]).parameters
+    for option in options:
+        if option not in known:
+            kind = f"option of the predictor {name!r}"
+            raise errors.unknown_name(kind, option, known)
+    for option, parameter in known.items():
+        if parameter.default is parameter.empty and option not in options:
+            raise errors.ConfigError(f"the predictor {name!r} needs {option}=...")
+    return PREDICTORS[name](**options)

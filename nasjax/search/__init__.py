@@ -1,0 +1,62 @@
+"""Search algorithms and the loops that run them.
+
+`run` is one `lax.scan`, `run_trials` many of them in a few compiled calls, `drive` a
+loop on the host for real trainings; all take any `SearchAlgorithm`.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from nasjax.core import errors
+from nasjax.core.types import Evaluation, Proposal, SearchSpace
+from nasjax.search import evolution, local_search, random_search, reinforce
+from nasjax.search.algorithm import SearchAlgorithm
+from nasjax.search.crew import LostEvaluation
+from nasjax.search.drive import Stopped, drive
+from nasjax.search.history import History, rescore
+from nasjax.search.loop import run
+from nasjax.search.trials import run_trials
+
+__all__ = [
+    "ALGORITHMS",
+    "Evaluation",
+    "History",
+    "LostEvaluation",
+    "Proposal",
+    "SearchAlgorithm",
+    "Stopped",
+    "drive",
+    "make",
+    "rescore",
+    "run",
+    "run_trials",
+]
+
+ALGORITHMS: Mapping[str, Callable[..., SearchAlgorithm]] = {
+    "random_search": random_search.random_search,
+    "regularized_evolution": evolution.regularized_evolution,
+    "local_search": local_search.local_search,
+    "reinforce": reinforce.reinforce,
+}
+"""Factories `(space, **settings) -> SearchAlgorithm`."""
+
+
+def make(name: str, space: SearchSpace, **settings: Any) -> SearchAlgorithm:
+    """The algorithm of a name.
+
+    Args:
+      name: a key of `ALGORITHMS`.
+      space: what is searched.
+      **settings: of the factory, such as `population_size=20`.
+
+    Raises:
+      ConfigError: there is no such algorithm or setting, or a setting does not fit.
+    """
+    if name not in ALGORITHMS:
+        raise errors.unknown_name("search algorithm", name, ALGORITHMS)
+    known = [*inspect.signature(ALGORITHMS[name]).parameters][1:]
+    for setting in settings:
+        if setting not in known:
+            raise errors.unknown_name(f"setting of {name!r}", setting, known)
+    return ALGORITHMS[name](space, **settings)

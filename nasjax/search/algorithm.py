@@ -1,0 +1,45 @@
+"""What a search algorithm is: three pure functions, asked and told in turn."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from jax.tree_util import Partial
+
+from nasjax.core.types import Array, Evaluation, Key, Proposal
+
+Evaluate = Callable[[Key, Array, Array, Array], Evaluation]
+"""`(key, arch [G], epoch [], trained []) -> Evaluation`, of one training."""
+
+
+class SearchAlgorithm(NamedTuple):
+    """Pure functions of a state that is a pytree of preallocated arrays.
+
+    Algorithms never see NaN: a training without a score, and an unused slot, is told
+    with `valid = -inf`. One whose functions need large arrays (embeddings of a space)
+    makes them `jax.tree_util.Partial`s, so that the arrays are arguments of compiled
+    programs.
+
+    Attributes:
+      init: `(key) -> state`.
+      ask: `(key, state) -> (Proposal, state)`; the batch size Q is always the same.
+      tell: `(state, proposal, evaluation) -> state`; fields of the evaluation are `[Q]`
+        and its curve `[Q, T]`.
+    """
+
+    init: Callable[[Key], Any]
+    ask: Callable[[Key, Any], tuple[Proposal, Any]]
+    tell: Callable[[Any, Proposal, Evaluation], Any]
+
+
+def as_argument(algorithm: SearchAlgorithm) -> SearchAlgorithm:
+    """The same algorithm as a pytree that jit takes as an argument.
+
+    Its functions are part of the tree's structure, so a program is compiled once for
+    an algorithm however often it is called.
+    """
+    return SearchAlgorithm(*(as_partial(function) for function in algorithm))
+
+
+def as_partial(function: Callable[..., Any]) -> Partial:
+    """A function as a pytree; a `Partial` stays what it is."""
+    return function if isinstance(function, Partial) else Partial(function)

@@ -1,0 +1,140 @@
+"""Where evaluations run: here, in spawned processes, or on a Dask cluster.
+
+All are `concurrent.futures.Executor`s; `search.drive` takes any other as well.
+"""
+
+import asyncio
+import contextlib
+import multiprocessing
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from concurrent import futures
+from typing import Any
+
+from absl import logging
+
+from nasjax.core import errors
+
+_LOST_ON_CLUSTER = ("KilledWorker", "FutureCancelledError", "CommClosedError")
+
+
+class InProcess(futures.Executor):
+    """Runs each call at once, in the calling thread."""
+
+    def submit(
+        self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any
+    ) -> futures.Future[Any]:
+        """Calls `fn`; the future that is returned is done."""
+        future: futures.Future[Any] = futures.Future()
+        future.set_running_or_notify_cancel()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+class Processes(futures.Executor):
+    """Spawned worker processes; a pool that lost one is replaced by a new one.
+
+    The standard pool is of no further use once a worker was killed. Here the futures
+    of the broken pool fail with `BrokenExecutor` as there, and the next `submit` starts
+    new workers. What is submitted must be picklable: functions of modules, and
+    `functools.partial`s of them. Workers leave SIGINT to their parent. A script
+    that starts processes needs `if __name__ == "__main__":`.
+    """
+
+    def __init__(self, num_workers: int) -> None:
+        """Workers start with the first call; `num_workers` is at least 1."""
+        if num_workers < 1:
+            raise errors.ConfigError(f"num_workers = {num_workers} must be at least 1")
+        self._num_workers = num_workers
+        self._pool = self._make_pool()
+
+    def submit(
+        self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any
+    ) -> futures.Future[Any]:
+        """Schedules a call, in a new pool if this one is broken."""
+        try:
+            return self._pool.submit(fn, *args, **kwargs)
+        except futures.BrokenExecutor:
+            logging.warning("a worker process ended abruptly; starting new ones")
+            self._pool.shutdown(wait=False)
+            self._pool = self._make_pool()
+            return self._pool.submit(fn, *args, **kwargs)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Ends the workers after the calls they are at."""
+        self._pool.shutdown(wait=wait, cancel_futures=cancel_futures)
+
+    def _make_pool(self) -> futures.ProcessPoolExecutor:
+        # Forking a process that runs jax may deadlock.
+        return futures.ProcessPoolExecutor(
+            self._num_workers,
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=_ignore_interrupts,
+        )
+
+
+def _ignore_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@contextlib.contextmanager
+def cluster(
+    address: str | None = None,
+    *,
+    num_workers: int = 2,
+    resources: Mapping[str, float] | None = None,
+) -> Iterator[futures.Executor]:
+    """A Dask cluster as an executor; needs the extra `cluster`.
+
+        with executors.cluster("tcp://host:8786", resources={"eval": 1}) as executor:
+            search.drive(..., executor=executor, ask_ahead=8)
+
+    Messages are pickles: a scheduler must not listen to machines that are not
+    trusted. Dask itself retries the calls of a lost worker; one that lost several
+    fails with `KilledWorker`.
+
+    Args:
+      address: of a running scheduler (of dask-jobqueue, SSH, Kubernetes). None: own
+        processes on this machine, listening on the loopback interface only.
+      num_workers: how many own processes, of one thread each.
+      resources: what a call takes of a worker, such as `{"eval": 1}` where workers were
+        started with `--resources "eval=1"`, so that each trains one network at a time.
+
+    Raises:
+      ConfigError: the extra is not installed, or the scheduler does not answer.
+    """
+    try:
+        import distributed
+    except ModuleNotFoundError as error:
+        raise errors.ConfigError(
+            "a cluster needs Dask: pip install 'nasjax[cluster]'"
+        ) from error
+    with contextlib.ExitStack() as stack:
+        if address is None:
+            own = distributed.LocalCluster(
+                n_workers=num_workers,
+                threads_per_worker=1,
+                host="127.0.0.1",
+                dashboard_address=None,
+            )
+            address = stack.enter_context(own).scheduler_address
+        try:
+            client = stack.enter_context(distributed.Client(address))
+        except OSError as error:
+            raise errors.ConfigError(
+                f"no Dask scheduler answers at {address!r}: {error}"
+            ) from error
+        wanted = {} if resources is None else {"resources": dict(resources)}
+        yield client.get_executor(**wanted)
+
+
+def is_lost(error: BaseException) -> bool:
+    """Whether an evaluation failed because its worker did, and can be tried again."""
+    gone = (futures.BrokenExecutor, futures.CancelledError, asyncio.CancelledError)
+    module, name = type(error).__module__.split(".")[0], type(error).__name__
+    return isinstance(error, gone) or (
+        module == "distributed" and name in _LOST_ON_CLUSTER
+    )

@@ -1,0 +1,132 @@
+"""A search as one `lax.scan`: a pure function of a PRNG key."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from nasjax.core.types import Array, Evaluation, Key, Proposal
+from nasjax.search import budget
+from nasjax.search.algorithm import Evaluate, SearchAlgorithm
+from nasjax.search.history import History
+
+
+class Keys(NamedTuple):
+    """Keys of a run, the same in both loops.
+
+    Attributes:
+      init: for `algorithm.init`.
+      asks: `fold_in(asks, step)` is for ask number `step`.
+      trials: `fold_in(trials, trial)` is for every evaluation of a training.
+    """
+
+    init: Key
+    asks: Key
+    trials: Key
+
+
+def split_keys(key: Key) -> Keys:
+    """The keys of a run."""
+    return Keys(*jax.random.split(key, 3))
+
+
+def run(
+    key: Key,
+    algorithm: SearchAlgorithm,
+    evaluate: Evaluate,
+    num_steps: int,
+    *,
+    budget_seconds: float = float("inf"),
+    budget_queries: int | None = None,
+    budget_epochs: int | None = None,
+    last_epoch: int | None = None,
+) -> History:
+    """One search; `jax.vmap` over keys gives independent trials.
+
+        evaluate = jax.tree_util.Partial(TabularBenchmark.evaluate, table)
+        history = jax.jit(run, static_argnums=(1, 3))(key, algorithm, evaluate, 500)
+
+    Args:
+      key: all randomness of the search, of the draw of training seeds as well.
+      algorithm: what to run.
+      evaluate: `(key, arch, epoch, trained) -> Evaluation`. Pass a benchmark to jit
+        as an argument, in a `Partial`.
+      num_steps: how often the algorithm is asked, a static bound; H = num_steps x Q.
+      budget_seconds: (simulated) seconds. Evaluations that are not complete by then are
+        masked; the loop goes on, but its results do not count.
+      budget_queries: how many evaluations count.
+      budget_epochs: how many trained epochs count; needs `last_epoch`.
+      last_epoch: how many epochs `LAST` stands for.
+
+    Raises:
+      ConfigError: a budget is not positive, or `last_epoch` is missing.
+    """
+    limits = budget.limit(budget_seconds, budget_queries, budget_epochs, last_epoch)
+    return scan(key, algorithm, evaluate, num_steps, limits)
+
+
+def scan(
+    key: Key,
+    algorithm: SearchAlgorithm,
+    evaluate: Evaluate,
+    num_steps: int,
+    limits: budget.Budget,
+) -> History:
+    """`run` with a budget that may be traced."""
+    keys = split_keys(key)
+
+    def step(carry: Any, number: Array) -> tuple[Any, History]:
+        state, spent = carry
+        proposal, state = algorithm.ask(jax.random.fold_in(keys.asks, number), state)
+        key_trials = jax.vmap(jax.random.fold_in, (None, 0))(
+            keys.trials, proposal.trial
+        )
+        evaluation = jax.vmap(evaluate)(
+            key_trials, proposal.archs, proposal.epochs, proposal.trained
+        )
+        state, spent, told = settle(
+            algorithm, state, proposal, evaluation, spent, limits
+        )
+        return (state, spent), told
+
+    start = algorithm.init(keys.init), budget.Spent.zero()
+    _, told = jax.lax.scan(step, start, jnp.arange(num_steps))
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), told)
+
+
+def settle(
+    algorithm: SearchAlgorithm,
+    state: Any,
+    proposal: Proposal,
+    evaluation: Evaluation,
+    spent: budget.Spent,
+    limits: budget.Budget,
+) -> tuple[Any, budget.Spent, History]:
+    """Pays for the evaluations of one proposal, tells and records them.
+
+    Args:
+      algorithm: whose `tell` is called.
+      state: of the algorithm.
+      proposal: what was asked for.
+      evaluation: what came of it, `[Q]`; may have NaN.
+      spent: totals before.
+      limits: of the run.
+
+    Returns:
+      State and totals after it, and the Q rows of the history.
+    """
+    spent, counted, seconds = budget.charge(spent, limits, proposal, evaluation)
+    scored = proposal.mask & ~jnp.isnan(evaluation.valid)
+    valid = jnp.where(scored, evaluation.valid, -jnp.inf)
+    paid = proposal.mask & ~jnp.isnan(evaluation.cost)
+    clean = evaluation._replace(valid=valid, cost=jnp.where(paid, evaluation.cost, 0))
+    told = History(
+        archs=proposal.archs,
+        epochs=proposal.epochs,
+        mask=counted,
+        valid=jnp.where(counted, valid, -jnp.inf),
+        test=jnp.where(counted, evaluation.test, jnp.nan),
+        seconds=seconds,
+        trial=proposal.trial,
+    )
+    return algorithm.tell(state, proposal, clean), spent, told
