@@ -16,7 +16,7 @@ NOISE = 0.002
 
 
 def scores(rng):
-    """Validation accuracy of every cell: edges add up, and neighbouring edges interact."""
+    """Validation accuracy of every cell: edges add up, and neighbours interact."""
     cells = nasbench201.enumerate_cells()
     edges = np.arange(nasbench201.NUM_GENES)
     worth = rng.normal(size=(nasbench201.NUM_GENES, nasbench201.NUM_OPS))

@@ -81,6 +81,12 @@ class Experiment:
     def key(self) -> jax.Array:
         return jax.random.key(self.config["seed"])
 
+    def shown(self, count: int) -> np.ndarray:
+        """Held-out rows for figures, spread over the final value of their curves."""
+        final = self.data.curves[self.metric][self.test, -1]
+        places = (np.arange(count) + 0.5) / count * (len(self.test) - 1)
+        return self.test[np.argsort(final)[places.round().astype(int)]]
+
     @property
     def unit(self) -> float:
         """What the decimals of rounded predictions count."""
@@ -342,9 +348,10 @@ def _draw_studies(
     ranks = range(1, min(12, train.shape[1], len(train)) + 1)
     study = residuals.rank_study(train, test, ranks, test_mean=means)
     chosen = [rank for rank in (1, 3, 6, 12) if rank in ranks]
+    example = data.curves[metric][experiment.shown(1)]
     shown = {
         rank: compression.reconstruct(
-            compression.fit("svd", experiment.key, train, rank=rank), test[:1]
+            compression.fit("svd", experiment.key, train, rank=rank), example
         )[0]
         for rank in chosen
     }
@@ -353,7 +360,7 @@ def _draw_studies(
         [row.singular_value for row in study],
         [row.train_mse for row in study],
         [row.test_mse for row in study],
-        test[0],
+        example[0],
         shown,
         folder / "figures" / "figure_5_3",
     )
@@ -379,7 +386,7 @@ def _draw_predictions(
     *,
     first: int,
 ) -> list[pathlib.Path]:
-    rows = experiment.test[:first]
+    rows = experiment.shown(first)
     keys = jax.random.split(experiment.key, 200)
     features = jnp.asarray(experiment.data.features[rows])
     predicted = _predict(fitted.members, np.asarray(features))
@@ -388,7 +395,7 @@ def _draw_predictions(
     low, high = np.quantile(noisy, [0.05, 0.95], axis=1)
     panels = [
         surrogate_curves.Panel(
-            f"held-out row {row}",
+            f"architecture {row}",
             experiment.data.curves[experiment.metric][row],
             predicted[i],
             noisy[i, 0],

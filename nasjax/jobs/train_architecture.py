@@ -91,7 +91,7 @@ def run(config: dict[str, Any], folder: str) -> dict[str, Any]:
     path = pathlib.Path(folder)
     chosen = architecture_lists.choose(config)
     architecture.check(protocol, chosen.archs[0])
-    workdir.claim(path, config, ignore=("data.dir", "searched", "table"))
+    workdir.claim(path, config, ignore=architecture.IGNORED)
     rows = _train_all(config, protocol, path, chosen.archs)
     tree = _tree(rows, chosen, config["seeds"])
     _save(path, tree, config, protocol)

@@ -154,7 +154,10 @@ def dngo(
         "DNGO", num_hidden=num_hidden, epochs=epochs, batch_size=batch_size, rate=rate
     )
     released = variant == "released"
-    optimizer = optax.adamw(rate, weight_decay=weight_decay)
+    # Without decay AdamW computes the same with one more pass over the weights.
+    optimizer = optax.adam(rate)
+    if weight_decay:
+        optimizer = optax.adamw(rate, weight_decay=weight_decay)
 
     def network_loss(params: Params, batch: tuple[Array, Array], valid: Array) -> Array:
         features, targets = batch

@@ -4,22 +4,35 @@
 loop on the host for real trainings; all take any `SearchAlgorithm`.
 """
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from nasjax.core import errors
 from nasjax.core.types import Evaluation, Proposal, SearchSpace
-from nasjax.search import evolution, local_search, random_search, reinforce
+from nasjax.search import (
+    bananas,
+    bo,
+    bo_gcn,
+    evolution,
+    latent_reinforce,
+    local_search,
+    neural_predictor,
+    random_search,
+    reinforce,
+)
 from nasjax.search.algorithm import SearchAlgorithm
 from nasjax.search.crew import LostEvaluation
 from nasjax.search.drive import Stopped, drive
 from nasjax.search.history import History, rescore
+from nasjax.search.latent import EmbeddingTable
 from nasjax.search.loop import run
 from nasjax.search.trials import run_trials
 
 __all__ = [
     "ALGORITHMS",
+    "EmbeddingTable",
     "Evaluation",
     "History",
     "LostEvaluation",
@@ -38,6 +51,15 @@ ALGORITHMS: Mapping[str, Callable[..., SearchAlgorithm]] = {
     "regularized_evolution": evolution.regularized_evolution,
     "local_search": local_search.local_search,
     "reinforce": reinforce.reinforce,
+    "bananas": bananas.bananas,
+    "bo_bohamiann": functools.partial(bo.bayesian_optimization, predictor="bohamiann"),
+    "bo_dngo": functools.partial(bo.bayesian_optimization, predictor="dngo"),
+    "bo_gcn": bo_gcn.bo_gcn,
+    "bo_gp": functools.partial(bo.bayesian_optimization, predictor="gp"),
+    "latent_control": latent_reinforce.latent_control,
+    "latent_dngo": bo.latent_dngo,
+    "latent_reinforce": latent_reinforce.latent_reinforce,
+    "neural_predictor": neural_predictor.neural_predictor,
 }
 """Factories `(space, **settings) -> SearchAlgorithm`."""
 

@@ -125,6 +125,9 @@ def drive(
                 continue
             if stop.requested:
                 save(book)
+                bar.close()
+                again = "" if folder is None else "; the same command continues"
+                progress.echo(f"stopped in {description} at step {book.told}{again}")
                 raise Stopped(128 + int(stop.received or 0))
             for place, step, slot in journal.missing(book):
                 if (step, slot) not in crew:

@@ -86,6 +86,7 @@ def cluster(
     *,
     num_workers: int = 2,
     resources: Mapping[str, float] | None = None,
+    timeout: float = 30.0,
 ) -> Iterator[futures.Executor]:
     """A Dask cluster as an executor; needs the extra `cluster`.
 
@@ -102,6 +103,7 @@ def cluster(
       num_workers: how many own processes, of one thread each.
       resources: what a call takes of a worker, such as `{"eval": 1}` where workers were
         started with `--resources "eval=1"`, so that each trains one network at a time.
+      timeout: seconds in which the scheduler must answer.
 
     Raises:
       ConfigError: the extra is not installed, or the scheduler does not answer.
@@ -122,7 +124,7 @@ def cluster(
             )
             address = stack.enter_context(own).scheduler_address
         try:
-            client = stack.enter_context(distributed.Client(address))
+            client = stack.enter_context(distributed.Client(address, timeout=timeout))
         except OSError as error:
             raise errors.ConfigError(
                 f"no Dask scheduler answers at {address!r}: {error}"

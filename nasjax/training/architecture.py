@@ -59,7 +59,7 @@ def train_architecture(
       loop.Stopped: the process was asked to stop; the state is saved.
     """
     epochs = protocol.epochs if epochs is None else epochs
-    workdir.claim(folder, _identity(key, arch, protocol), ignore=_IGNORED)
+    workdir.claim(folder, _identity(key, arch, protocol), ignore=IGNORED)
     try:
         if isinstance(protocol.training, LanguageModelSettings):
             return _train_on_text(key, arch, protocol, folder, epochs)
@@ -68,7 +68,8 @@ def train_architecture(
         workdir.release(folder)
 
 
-_IGNORED = ("data.dir", "data.num_workers", "data.num_threads")
+IGNORED = ("data.dir", "data.num_workers", "data.num_threads")
+"""Where the images lie and how they are read does not change a training."""
 
 
 def _identity(key: Key, arch: Any, protocol: Protocol) -> dict[str, Any]:

@@ -280,7 +280,7 @@ def test_searches_find_good_cells_that_are_pairwise_different():
         score = (arch[21:26] == 1).sum() / 5  # how many 3x3 convolutions
         return Evaluation(score, score, jnp.float32(1), jnp.zeros(1))
 
-    names = ("local_search", "regularized_evolution")
+    names = ("random_search", "regularized_evolution")
     found = architecture_lists.searched_cells(
         jax.random.key(0), evaluate, 12, num_trials=3, num_queries=30, names=names
     )

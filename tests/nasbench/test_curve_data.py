@@ -70,6 +70,17 @@ def test_arrays(tmp_path):
     np.testing.assert_array_equal(part.features, given.features[[2, 0]])
 
 
+def test_trainings_that_diverged_are_left_out(tmp_path):
+    curves = np.ones((3, 4), np.float32)
+    curves[1, 2:] = np.nan
+    tree = {"features": np.arange(6.0).reshape(3, 2), "train_accuracy": curves}
+    tree["valid_accuracy"] = np.full((3, 4), np.nan)  # recorded nowhere
+    arrays.save(tmp_path / "x.safetensors", tree)
+    data = curve_data.read(tmp_path / "x.safetensors")
+    assert set(data.curves) == {"train_accuracy"}
+    np.testing.assert_array_equal(data.features, [[0, 1], [4, 5]])
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

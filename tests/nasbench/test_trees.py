@@ -110,19 +110,33 @@ def test_models_hold_what_their_options_say():
     assert set(kinds["constant"].num_leaves.tolist()) == {1}
 
 
-def test_a_regressor_that_stopped_early_keeps_its_best_trees():
+def test_a_booster_that_stopped_early_keeps_its_best_trees():
     x, y = make_data()
-    regressor = lightgbm.LGBMRegressor(n_estimators=60, num_leaves=31, verbose=-1)
-    held = make_data(seed=7)
+    data, held = lightgbm.Dataset(x, y), lightgbm.Dataset(*make_data(seed=7))
+    parameters = {"objective": "regression", "verbosity": -1, "num_threads": 1}
     stop = lightgbm.early_stopping(2, verbose=False)
-    regressor.fit(x, y, eval_set=[held], callbacks=[stop])
-    model = lightgbm_text.parse(regressor)
-    assert model.num_trees == regressor.best_iteration_ < 60
+    booster = lightgbm.train(
+        parameters, data, num_boost_round=60, valid_sets=[held], callbacks=[stop]
+    )
+    model = lightgbm_text.parse(booster)
+    assert model.num_trees == booster.best_iteration < 60
     found = plain_forest.predict(model, x[:50])
-    np.testing.assert_allclose(found, regressor.predict(x[:50]), atol=1e-12)
+    np.testing.assert_allclose(found, booster.predict(x[:50]), atol=1e-12)
 
 
-@pytest.mark.parametrize("name", ["numbers", "zero_is_missing", "categories"])
+def test_an_xgboost_regressor_that_stopped_early_keeps_its_best_trees():
+    xgboost = pytest.importorskip("xgboost")
+    x, y = make_data()
+    regressor = xgboost.XGBRegressor(n_estimators=60, early_stopping_rounds=2, n_jobs=1)
+    regressor.fit(x, y, eval_set=[make_data(seed=7)], verbose=False)
+    model = xgboost_json.parse(regressor)
+    assert model.num_trees == regressor.best_iteration + 1
+    assert model.num_trees < regressor.get_booster().num_boosted_rounds()
+    found = plain_forest.predict(model, x[:50])
+    np.testing.assert_allclose(found, regressor.predict(x[:50]), atol=3e-6)
+
+
+@pytest.mark.parametrize("name", ["numbers", "averaged", "categories"])
 def test_treelite_reads_the_same_trees(name):
     treelite = pytest.importorskip("treelite")
     booster = fit_lightgbm(**LIGHTGBM[name])

@@ -24,7 +24,7 @@ SETTINGS = {
 }
 NAMES = sorted(SETTINGS)
 KNOW_DISTANCE = ("bayesian_linear", "bohamiann", "dngo", "gp", "mlp_ensemble")
-CAPACITY, COUNT, QUERIES = 48, 40, 64
+CAPACITY, COUNT, QUERIES = 64, 40, 64
 RNG = np.random.default_rng(0)
 
 
@@ -52,13 +52,18 @@ def is_graph(name):
 
 @functools.cache
 def data(graph):
-    make = graphs if graph else points
-    return make(CAPACITY), make(QUERIES)
+    draw = graphs if graph else points
+    return draw(CAPACITY), draw(QUERIES)
+
+
+@functools.cache
+def make(name):
+    return predictors.make(name, **SETTINGS[name])
 
 
 @functools.cache
 def compiled(name):
-    predictor = predictors.make(name, **SETTINGS[name])
+    predictor = make(name)
     return jax.jit(predictor.fit), jax.jit(predictor.predict)
 
 
@@ -114,9 +119,9 @@ def test_the_key_decides(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_one_example_is_scored_like_many(name):
     _, (queries, _) = data(is_graph(name))
-    predictor = predictors.make(name, **SETTINGS[name])
-    many = compiled(name)[1](fitted(name), queries)
-    one = predictor.predict(fitted(name), jax.tree.map(lambda leaf: leaf[3], queries))
+    predict = compiled(name)[1]
+    many = predict(fitted(name), queries)
+    one = predict(fitted(name), jax.tree.map(lambda leaf: leaf[3], queries))
     assert one.mean.shape == one.std.shape == ()
     np.testing.assert_allclose(one.mean, many.mean[3], rtol=1e-4)
     np.testing.assert_allclose(one.std, many.std[3], rtol=1e-2, atol=1e-5)
@@ -151,16 +156,15 @@ def test_an_empty_buffer_is_finite():
 def test_trials_under_vmap_are_the_trials_alone():
     (features, targets), (queries, _) = data(False)
     masks = np.arange(CAPACITY)[None] < np.array([[COUNT], [25]])
-    predictor = predictors.make("dngo", **SETTINGS["dngo"])
+    predictor, (fit, predict) = make("dngo"), compiled("dngo")
     keys = jax.random.split(jax.random.key(0), 2)
 
     def trial(key, mask):
         return predictor.predict(predictor.fit(key, features, targets, mask), queries)
 
     together = jax.jit(jax.vmap(trial))(keys, masks)
-    alone = jax.jit(trial)
     for i in range(2):
-        found = alone(keys[i], masks[i])
+        found = predict(fit(keys[i], features, targets, masks[i]), queries)
         np.testing.assert_allclose(together.mean[i], found.mean, rtol=1e-3)
         np.testing.assert_allclose(together.std[i], found.std, rtol=2e-2)
 
@@ -177,7 +181,7 @@ def test_names_and_options_are_checked():
 @pytest.fixture(scope="module")
 def regressor():
     (features, targets), _ = data(False)
-    model = predictors.Regressor(predictors.make("bayesian_linear"))
+    model = predictors.Regressor(make("bayesian_linear"))
     return model.fit(features[:COUNT], targets[:COUNT])
 
 
@@ -192,8 +196,7 @@ def test_the_regressor_fits_and_predicts_arrays(regressor):
 
 def test_the_regressor_takes_graphs():
     (features, targets), (queries, truth) = data(True)
-    predictor = predictors.make("gcn", **SETTINGS["gcn"])
-    model = predictors.Regressor(predictor).fit(features, targets)
+    model = predictors.Regressor(make("gcn")).fit(features, targets)
     assert np.corrcoef(model.predict(queries), truth)[0, 1] > 0.8
 
 

@@ -43,7 +43,8 @@ def leaf(trees, tree, x):
 def predict(trees, xs):
     """float64 `[B]` for inputs `[B, D]`."""
     if trees.library == "xgboost":
-        xs = np.asarray(xs, np.float32)
+        with np.errstate(over="ignore"):
+            xs = np.asarray(xs, np.float32)
     starts = np.cumsum(trees.num_leaves) - trees.num_leaves
     return np.array(
         [

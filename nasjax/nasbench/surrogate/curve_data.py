@@ -162,12 +162,23 @@ def _read_arrays(path: pathlib.Path, features_name: str) -> CurveData:
     stored = {key: np.array(view) for key, view in arrays.memory_map(path).items()}
     metadata: Mapping[str, Any] = arrays.load_metadata(path)
     found = {
-        name: stored[name].astype(np.float64) for name in _SPLITS if name in stored
+        name: stored[name].astype(np.float64)
+        for name in _SPLITS
+        if name in stored and np.isfinite(stored[name]).any()
     }
     if not found:
         raise errors.DataError(
             f"{path}: no curves; name them {', '.join(_SPLITS)}, each [N, T]"
         )
+    finite = [np.isfinite(values).all(axis=1) for values in found.values()]
+    # Trainings that diverged have no curve to fit.
+    rows = np.logical_and.reduce(finite)
+    found = {name: values[rows] for name, values in found.items()}
+    stored = {
+        key: values[rows] if len(values) == len(rows) else values
+        for key, values in stored.items()
+        if values.ndim
+    }
     archs, measured = stored.get("archs"), None
     if "features" in stored:
         features, features_name = stored["features"].astype(np.float64), GIVEN

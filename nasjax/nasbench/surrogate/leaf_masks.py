@@ -235,9 +235,8 @@ def round_down(numbers: np.ndarray, dtype: np.dtype) -> np.ndarray:
     compiled code takes for zero."""
     with np.errstate(over="ignore", under="ignore"):
         rounded = numbers.astype(dtype)
-    rounded = np.where(
-        rounded > numbers, np.nextafter(rounded, dtype.type(-np.inf)), rounded
-    )
+        below = np.nextafter(rounded, dtype.type(-np.inf))
+    rounded = np.where(rounded > numbers, below, rounded)
     tiny = np.finfo(dtype).tiny
     subnormal = (np.abs(rounded) < tiny) & (rounded != 0)
     return np.where(subnormal, np.where(rounded < 0, -tiny, 0), rounded).astype(dtype)
@@ -247,7 +246,8 @@ def _after(cuts: np.ndarray) -> np.ndarray:
     """`[1]`, a value behind the last cut, of the same category if there are any."""
     if not len(cuts):
         return np.zeros(1, cuts.dtype)
-    after = np.nextafter(cuts[-1:], cuts.dtype.type(np.inf))
+    with np.errstate(over="ignore"):
+        after = np.nextafter(cuts[-1:], cuts.dtype.type(np.inf))
     tiny = np.finfo(cuts.dtype).tiny
     subnormal = (np.abs(after) < tiny) & (after != 0)
     return np.where(subnormal, np.where(after < 0, 0, tiny), after).astype(cuts.dtype)

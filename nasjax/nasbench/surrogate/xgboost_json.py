@@ -170,8 +170,9 @@ def _saved_tree(tree: dict[str, Any]) -> dict[str, Any]:
     reached = np.zeros(number, bool)
     frontier = np.array([0])
     while len(frontier):
-        if reached[frontier].any() or (frontier < 0).any():
-            raise ValueError("a node is reached twice")
+        again = reached[frontier].any() or len(np.unique(frontier)) < len(frontier)
+        if again or (frontier < 0).any():
+            raise ValueError("a node is reached twice, or is none")
         reached[frontier] = True
         inner = frontier[left[frontier] != -1]
         frontier = np.concatenate([left[inner], right[inner]])

@@ -1,0 +1,203 @@
+"""Regularized evolution, 500 trials of 500 queries on NAS-Bench-201, against Python.
+
+python benchmarks/search_trials.py [--table=FILE] [--schedule=12] [--config=NAME]
+
+p100_s10: population 100, sample 10; p20_s10: population 20, as in NAS-Bench-x11.
+
+Ours: all trials are one compiled program. Reference: one trial after another with a
+deque, `random`, and a dict from the gene tuple to the scores of three seeds; no
+wrappers. Both draw one of three training seeds for each query and keep every result.
+Without --table the scores are made up; edges add up and interact, so that there is
+something to find. Both must find equally good cells: the difference of the mean best
+validation scores is printed with its standard error.
+"""
+
+import argparse
+import collections
+import json
+import os
+import random
+import statistics
+import time
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
+)
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+# One core for both sides: XLA's second thread would cost more than it brings.
+if hasattr(os, "sched_setaffinity"):
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.tree_util import Partial
+
+from nasjax import nasbench, search
+from nasjax.nasbench import TabularBenchmark, lookup
+from nasjax.nasbench.runs import Runs
+from nasjax.spaces import nasbench201
+
+NUM_TRIALS, NUM_QUERIES = 500, 500
+ROUNDS = 7
+REFERENCE_TRIALS = 20  # of one round
+CONFIGS = {
+    "p100_s10": {"population_size": 100, "sample_size": 10},
+    "p20_s10": {"population_size": 20, "sample_size": 10},
+}
+
+
+def make_table(rng):
+    """All 15,625 cells, three seeds, last epoch only."""
+    cells = nasbench201.enumerate_cells()
+    edges = np.arange(nasbench201.NUM_GENES)
+    score = rng.normal(size=(6, 5))[edges, cells].sum(axis=1)
+    score += rng.normal(size=(5, 5, 5))[edges[:-1], cells[:, :-1], cells[:, 1:]].sum(1)
+    score = 0.8 + 0.05 * (score - score.mean()) / score.std()
+    valid = score[:, None, None] + 0.003 * rng.normal(size=(len(cells), 3, 1))
+    return TabularBenchmark(
+        index=lookup.build("nasbench201", cells.astype(np.int8)),
+        archs=jnp.asarray(cells, jnp.int8),
+        curves={
+            "valid_accuracy": Runs.build(valid.astype(np.float32)),
+            "test_accuracy": Runs.build(valid.astype(np.float32) - 0.01),
+        },
+        seconds=Runs.build(rng.uniform(600, 1800, valid.shape).astype(np.float32)),
+        facts={},
+        space="nasbench201",
+        data_set="made up",
+        epochs=(12,),
+        metric="accuracy",
+        seeds=(0, 1, 2),
+    )
+
+
+def python_table(table):
+    """Gene tuple to the (validation score, test score, seconds) of each seed."""
+
+    def seeds(runs):
+        """Lists of recorded values at the last epoch; absent seeds are left out."""
+        last = np.asarray(runs.values)[:, :, -1]
+        return [[v for v in row if not np.isnan(v)] for row in last.tolist()]
+
+    columns = [seeds(table.curves["valid_accuracy"])]
+    for runs in (table.curves.get("test_accuracy"), table.seconds):
+        columns.append(columns[0] if runs is None else seeds(runs))
+    cells = map(tuple, np.asarray(table.archs).tolist())
+    known = {}
+    for cell, valid, test, seconds in zip(cells, *columns, strict=True):
+        # Fewer test scores than seeds: the last one stands for the others.
+        known[cell] = [
+            (v, test[min(i, len(test) - 1)], seconds[min(i, len(seconds) - 1)])
+            for i, v in enumerate(valid)
+        ]
+    return known
+
+
+def python_evolution(known, draw, population_size, sample_size):
+    """One trial; returns its history."""
+    population, history, clock = collections.deque(), [], 0.0
+    randrange = draw.randrange
+    while len(history) < NUM_QUERIES:
+        if len(population) < population_size:
+            cell = tuple([randrange(5) for _ in range(6)])
+        else:
+            sample = [
+                population[randrange(population_size)] for _ in range(sample_size)
+            ]
+            parent = list(max(sample, key=lambda member: member[1])[0])
+            edge = randrange(6)
+            parent[edge] = (parent[edge] + randrange(1, 5)) % 5
+            cell = tuple(parent)
+        runs = known[cell]
+        valid, test, seconds = runs[randrange(len(runs))]
+        clock += seconds
+        history.append((cell, valid, test, clock))
+        population.append((cell, valid))
+        if len(population) > population_size:
+            population.popleft()
+    return history
+
+
+def timed(function):
+    """What it returns, CPU seconds and wall seconds."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    result = function()
+    return result, time.process_time() - cpu, time.perf_counter() - wall
+
+
+def measure(name, table):
+    settings = CONFIGS[name]
+    space = nasbench201.make()
+    algorithm = search.make("regularized_evolution", space, **settings)
+    evaluate = Partial(TabularBenchmark.evaluate, table)
+    known, draw = python_table(table), random.Random(0)
+    keys = jax.random.split(jax.random.key(0), (ROUNDS + 1, NUM_TRIALS))
+
+    def ours(number):
+        return search.run_trials(keys[number], algorithm, evaluate, NUM_QUERIES)
+
+    def reference():
+        return [
+            python_evolution(known, draw, **settings) for _ in range(REFERENCE_TRIALS)
+        ]
+
+    _, compile_seconds, _ = timed(lambda: ours(0))
+    best, best_reference, ratios = [], [], []
+    our_cpu, our_wall, reference_cpu = [], [], []
+    for number in range(1, ROUNDS + 1):
+        history, cpu, wall = timed(lambda number=number: ours(number))
+        our_cpu.append(cpu)
+        our_wall.append(wall)
+        best.extend(history.valid.max(axis=1).tolist())
+        histories, cpu, _ = timed(reference)
+        reference_cpu.append(cpu * NUM_TRIALS / REFERENCE_TRIALS)
+        best_reference.extend(max(row[1] for row in trial) for trial in histories)
+        ratios.append(our_cpu[-1] / reference_cpu[-1])
+    error = (
+        np.var(best) / len(best) + np.var(best_reference) / len(best_reference)
+    ) ** 0.5
+    print(
+        json.dumps(
+            {
+                "benchmark": "search_trials",
+                "config": name,
+                "ours_cpu_s": statistics.median(our_cpu),
+                "reference_cpu_s": statistics.median(reference_cpu),
+                "ratio": statistics.median(ratios),
+                "compile_cpu_s": compile_seconds,
+                "trials_per_hour": 3600 * NUM_TRIALS / statistics.median(our_wall),
+                "trials_per_cpu_hour": 3600 * NUM_TRIALS / statistics.median(our_cpu),
+                "trials": NUM_TRIALS,
+                "queries": NUM_QUERIES,
+                "mean_best_ours": statistics.mean(best),
+                "mean_best_reference": statistics.mean(best_reference),
+                "standard_error": error,
+            }
+        ),
+        flush=True,
+    )
+    difference = statistics.mean(best) - statistics.mean(best_reference)
+    assert abs(difference) < 4 * error, "the two do not search equally well"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--config", choices=CONFIGS, action="append")
+    parser.add_argument("--table", help="a NAS-Bench-201 table file")
+    parser.add_argument("--data_set", default="cifar10")
+    parser.add_argument("--schedule", type=int, default=12)
+    arguments = parser.parse_args()
+    table = make_table(np.random.default_rng(0))
+    if arguments.table:
+        table = nasbench.load(
+            arguments.table, data_set=arguments.data_set, schedule=arguments.schedule
+        )
+    for name in arguments.config or CONFIGS:
+        measure(name, table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""All algorithms on the embedded benchmark digits201: nothing is downloaded.
+
+python launch/search.py --config=configs/search/digits201.py --workdir=runs/search
+python launch/search.py --config=configs/search/digits201.py --workdir=runs/two
+    --config.algorithms="('random_search','local_search')" --config.budget.queries=300
+NAS-Bench-201's cells on noisy digits: the reward is the validation accuracy of one of
+five trainings, incumbents are judged by means over the trainings.
+Presets: full (500 trials each), cpu (500 trials of the fast algorithms, 30 of the slow
+ones), smoke (all algorithms, 4 trials, small predictors, under a minute).
+"""
+
+import ml_collections
+
+PRESETS = ("full", "cpu", "smoke")
+SLOW = ("bananas", "bo_bohamiann", "bo_gcn", "bo_gp", "neural_predictor")
+
+
+def get_config(preset: str = "full") -> ml_collections.ConfigDict:
+    if preset not in PRESETS:
+        raise ValueError(f"unknown preset {preset!r}; known: {', '.join(PRESETS)}")
+    config = ml_collections.ConfigDict()
+    config.seed = 0
+    config.num_trials = 500
+    config.epoch = 0  # of the reward; 0: the last
+    config.benchmark = ml_collections.ConfigDict(
+        {
+            "name": "digits201",
+            "path": "",  # a file instead of the name
+            "data_set": "",  # of a file that has several
+            "schedule": 0,  # 0: the longest
+            "listed": False,  # True: architectures are drawn from the rows
+            "average": False,  # True: the reward is the mean over trainings
+        }
+    )
+    config.report = ml_collections.ConfigDict(
+        {"path": "", "data_set": "", "schedule": 0}  # all empty: the benchmark itself
+    )
+    config.budget = ml_collections.ConfigDict(
+        {"queries": 150, "seconds": 0.0}  # 0: no limit
+    )
+    config.controls = ("random_search", "latent_control")
+    config.settings = ml_collections.ConfigDict(
+        {
+            "random_search": {},
+            "regularized_evolution": {"population_size": 20, "sample_size": 10},
+            "local_search": {"num_init": 10},
+            "reinforce": {"learning_rate": 0.1},
+            "bananas": {
+                "features": "path_one_hot",
+                "predictor_options": {"epochs": 150},
+            },
+            "bo_dngo": {"features": "adjacency_one_hot"},
+            "bo_gp": {"features": "adjacency_one_hot"},
+            "bo_bohamiann": {"features": "adjacency_one_hot"},
+            "bo_gcn": {"predictor_options": {"epochs": 100}},
+            "neural_predictor": {"predictor_options": {"epochs": 300}},
+            "latent_reinforce": {"discount": 0.8, "baseline": 0.95},
+            "latent_control": {},
+            "latent_dngo": {"table": "random_projection", "table_size": 16},
+        }
+    )
+    config.algorithms = tuple(config.settings)
+    if preset == "cpu":
+        for name in SLOW:
+            config.settings[name].num_trials = 30
+            config.settings[name].chunk_size = 5
+    if preset == "smoke":
+        shrink(config)
+    return config
+
+
+def shrink(config: ml_collections.ConfigDict) -> None:
+    """A few short trials with predictors that are hardly trained."""
+    config.num_trials = 4
+    config.budget.queries = 32
+    settings = config.settings
+    settings.regularized_evolution.population_size = 10
+    settings.bananas.predictor_options.update({"epochs": 5, "members": 2, "layers": 2})
+    settings.bo_dngo.predictor_options = {"epochs": 5}
+    settings.bo_gp.predictor_options = {"steps": 5}
+    settings.bo_bohamiann.predictor_options = {
+        "num_burn_in": 20,
+        "num_steps": 40,
+        "keep_every": 10,
+    }
+    settings.bo_gcn.predictor_options.update({"epochs": 2, "width": 16})
+    settings.neural_predictor.update({"num_train": 10, "num_best": 10, "num_pool": 100})
+    settings.neural_predictor.predictor_options.update({"epochs": 2, "width": 16})
+    settings.latent_dngo.predictor_options = {"epochs": 5}

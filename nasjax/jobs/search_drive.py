@@ -1,0 +1,293 @@
+"""Searches with real trainings, in this process, in others or on a Dask cluster.
+
+Every architecture that an algorithm asks for is trained by a protocol. Each evaluation
+is saved, workers may be lost, and a run that was killed goes on where it was.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import math
+import pathlib
+import shutil
+import time
+from collections.abc import Iterator
+from concurrent import futures
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nasjax import search, spaces
+from nasjax.core import (
+    arrays,
+    checkpoint,
+    compilation,
+    errors,
+    metric_log,
+    progress,
+    result,
+    workdir,
+)
+from nasjax.core.types import Evaluation
+from nasjax.jobs import (
+    search_figures,
+    search_inputs,
+    search_scores,
+    search_summary,
+    search_trials,
+)
+from nasjax.jobs import search_setup as setup
+from nasjax.jobs.search_problem import Config
+from nasjax.jobs.search_scores import SPLITS, Optima, Scores
+from nasjax.jobs.search_setup import Budget, Entry
+from nasjax.search import executors, incumbents
+from nasjax.search.history import History
+from nasjax.training import architecture
+from nasjax.training import protocol as protocols
+from nasjax.training.protocol import Protocol
+
+RESULT_FILE = "result.json"
+TRIALS_FILE = "trials.safetensors"
+SEARCHES = "searches"
+TRAININGS = "trainings"
+EXECUTORS = ("in_process", "processes", "dask")
+PLACES = ("executor", "workers", "address")
+"""Keys that say where trainings run; what they find does not depend on them."""
+
+
+@dataclasses.dataclass(frozen=True)
+class CachedTrainer:
+    """A `Trainer` whose process keeps its compiled programs on disk.
+
+    Attributes:
+      trainer: what trains.
+    """
+
+    trainer: architecture.Trainer
+
+    def __call__(self, *arguments: Any) -> Evaluation:
+        """As `Trainer`."""
+        _enable_cache()
+        return self.trainer(*arguments)
+
+
+@functools.cache
+def _enable_cache() -> None:
+    compilation.enable_cache()
+
+
+def run(config: Config, folder: pathlib.Path) -> dict[str, Any]:
+    """Drives every algorithm, `num_trials` times, and returns `result.json`.
+
+    Args:
+      config: `algorithms`, `settings`, `controls`, `num_trials`, `seed` and `budget` as
+        for trials (`budget.seconds` are measured there, and then not reproducible);
+        `protocol`: how architectures are trained (`training.protocol.read`);
+        `ask_ahead`: W, proposals in flight; the history depends on it;
+        `executor`, `workers`, `address`: where trainings run, a name in `EXECUTORS`,
+        how many processes, and the scheduler of a running Dask cluster ("": none).
+      folder: working directory; other machines of a cluster must see it.
+
+    Raises:
+      NasjaxError: bad configuration, data or working directory, or a training that
+        lost its worker again and again.
+      search.Stopped: the process was asked to stop; the state is saved.
+    """
+    began = time.time()
+    protocol, entries, limits = _read(config)
+    workdir.claim(folder, dict(config), ignore=(*PLACES, "protocol.data.dir"))
+    histories: dict[str, list[History]] = {}
+    cpu: dict[str, float] = {}
+    with _executor(config) as executor:
+        for number, entry in enumerate(entries):
+            started = time.process_time()
+            histories[entry.name] = [
+                _drive(config, folder, protocol, entry, limits, executor, number, trial)
+                for trial in range(config["num_trials"])
+            ]
+            cpu[entry.name] = time.process_time() - started
+    joined = {name: _join(parts) for name, parts in histories.items()}
+    _save(folder, joined, protocol)
+    outcome = _summarise(config, folder, protocol, joined, cpu)
+    outcome["seconds"] = time.time() - began  # of this process
+    result.write(folder / RESULT_FILE, outcome)
+    search_summary.show(outcome, folder)
+    for name, row in outcome["algorithms"].items():
+        progress.echo(f"{name}: {row['best']}")
+    return outcome
+
+
+def _read(config: Config) -> tuple[Protocol, list[Entry], Budget]:
+    """Everything that can be wrong, before the workdir belongs to the configuration."""
+    if "protocol" not in config:
+        raise errors.ConfigError(
+            "drive needs a configuration with a section `protocol`, such as "
+            "configs/search/digits.py"
+        )
+    if config["executor"] not in EXECUTORS:
+        raise errors.unknown_name("executor", config["executor"], EXECUTORS)
+    for key in ("workers", "ask_ahead", "num_trials"):
+        if config[key] < 1:
+            raise errors.ConfigError(f"{key} = {config[key]} must be at least 1")
+    protocol, limits = protocols.read(config["protocol"]), setup.budget(config)
+    if not limits.queries:
+        raise errors.ConfigError("drive needs budget.queries, how many to train")
+    inputs = search_inputs.Inputs(spaces.make(protocol.space), None, limits.queries)
+    entries = setup.entries(config, inputs, functools.partial(_shape, protocol.epochs))
+    arch = inputs.space.sample(jax.random.key(0))
+    architecture.check(protocol, np.asarray(arch))
+    return protocol, entries, limits
+
+
+def _shape(num_epochs: int, *_: Any) -> Evaluation:
+    """What a training returns, for tracing."""
+    zero = jnp.float32(0)
+    return Evaluation(zero, zero, zero, jnp.zeros(num_epochs))
+
+
+@contextlib.contextmanager
+def _executor(config: Config) -> Iterator[futures.Executor]:
+    """Where trainings run; its processes end with the block."""
+    if config["executor"] == "in_process":
+        yield executors.InProcess()
+    elif config["executor"] == "processes":
+        pool = executors.Processes(config["workers"])
+        try:
+            yield pool
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+    else:
+        address = config["address"] or None
+        with executors.cluster(address, num_workers=config["workers"]) as executor:
+            yield executor
+
+
+def _drive(
+    config: Config,
+    folder: pathlib.Path,
+    protocol: Protocol,
+    entry: Entry,
+    limits: Budget,
+    executor: futures.Executor,
+    number: int,
+    trial: int,
+) -> History:
+    """One search; a finished one is read back."""
+    name = f"{entry.name}/{trial}"
+    trainings, saved = folder / TRAININGS / name, folder / SEARCHES / name
+    steps = math.ceil(limits.queries / entry.size)
+    with checkpoint.Checkpoints(saved) as checkpoints:
+        done = checkpoints.latest()
+    # The rows of each search follow those of the one before.
+    before = (number * config["num_trials"] + trial) * steps
+    start = before + (done or 0)
+    with metric_log.MetricLog(folder, resume_step=start or None) as log:
+        history = search.drive(
+            jax.random.split(jax.random.key(config["seed"]), config["num_trials"])[
+                trial
+            ],
+            entry.algorithm,
+            CachedTrainer(architecture.Trainer(protocol)),
+            steps,
+            executor=executor,
+            ask_ahead=config["ask_ahead"],
+            folder=saved,
+            trainings_folder=trainings,
+            budget_seconds=limits.seconds or math.inf,
+            budget_queries=limits.queries,
+            last_epoch=protocol.epochs,
+            curve_length=protocol.epochs,
+            log=lambda step, row: log.write(before + step, row, stage=entry.name),
+            description=name,
+        )
+    # What a training left behind is of no use once the search is over.
+    shutil.rmtree(trainings, ignore_errors=True)
+    return history
+
+
+# --- results -----------------------------------------------------------------------
+
+
+def _join(parts: list[History]) -> History:
+    """Searches `[R, K]`, only the evaluations that count."""
+    stacked = [jax.tree.map(lambda x: np.asarray(x)[None], part) for part in parts]
+    finished = [
+        search_trials.Trials(search_trials.compress(part), 0.0) for part in stacked
+    ]
+    return search_trials.join(finished).history
+
+
+def _save(folder: pathlib.Path, joined: dict[str, History], protocol: Protocol) -> None:
+    tree = {
+        name: search_trials.as_tree(search_trials.Trials(history, 0.0))
+        for name, history in joined.items()
+    }
+    metadata = {"form": search_trials.FORM, "space": protocol.space}
+    arrays.save(folder / TRIALS_FILE, tree, metadata=metadata)
+
+
+def _summarise(
+    config: Config,
+    folder: pathlib.Path,
+    protocol: Protocol,
+    joined: dict[str, History],
+    cpu: dict[str, float],
+) -> dict[str, Any]:
+    """`result.json` without its seconds; figures on the way."""
+    times = search_scores.time_grid(list(joined.values()), 0.0)
+    judged = {
+        name: _judge(history, int(config["budget"]["queries"]), times)
+        for name, history in joined.items()
+    }
+    nothing = Optima({"valid": None, "test": None}, "unknown")
+    space = spaces.make(protocol.space)
+    rows = {}
+    for name, scores in judged.items():
+        row = search_summary.algorithm(scores, nothing, cpu[name])
+        finals = np.nan_to_num(scores.final("valid"), nan=-np.inf)
+        rows[name] = row | {"best": space.format_arch(scores.best[finals.argmax()])}
+    benchmark = {
+        "space": protocol.space,
+        "data_set": protocol.data["name"],
+        "metric": "loss" if protocol.space in protocols.TEXT_SPACES else "accuracy",
+        "epoch": protocol.epochs,
+        "last_epoch": protocol.epochs,
+        "listed": False,
+        "version": "",
+    }
+    is_accuracy = benchmark["metric"] == "accuracy"
+    search_figures.draw(
+        folder,
+        judged,
+        # The error is what an accuracy falls short of 1, the loss what minus it of 0.
+        Optima(dict.fromkeys(SPLITS, 1.0 if is_accuracy else 0.0), "perfect"),
+        title=f"{protocol.space} on {protocol.data['name']}",
+        unit="%" if is_accuracy else "nats",
+        seconds="training seconds",
+        word="error" if is_accuracy else "loss",
+        log=False,
+    )
+    return {
+        "algorithms": rows,
+        "comparisons": search_summary.comparisons(judged, config["controls"]),
+        "benchmark": benchmark,
+        "report": benchmark,
+        "tables": {},
+        "notes": ["regret: - (the best architecture is not known)"],
+        "warnings": [],
+        "config": dict(config),
+        "versions": result.versions(),
+    }
+
+
+def _judge(history: History, num_queries: int, times: np.ndarray) -> Scores:
+    """The incumbents by their own trainings."""
+    places = np.asarray(jax.jit(jax.vmap(incumbents.incumbents))(history))
+    at = np.maximum(places, 0)
+    scores = {
+        split: np.take_along_axis(np.asarray(getattr(history, split)), at, axis=1)
+        for split in SPLITS
+    }
+    return search_scores.from_scores(history, places, scores, num_queries, times)

@@ -1,0 +1,174 @@
+"""What algorithms read besides the space: encodings, embeddings and buffer sizes.
+
+Factories of `search.ALGORITHMS` take functions and arrays where a configuration can
+only name them. An entry's settings name
+
+    features       an encoding of `encoders.ENCODINGS`, with `features_options`; BANANAS
+                   reads "path_one_hot" where none is named
+    table          "random_projection" of one-hot genes, with `table_size` (16) and
+                   `table_seed` (0), or a safetensors file of `archs` and `vectors`
+    capacity       is the budget in queries where it is not given
+
+and everything else goes to the factory as it stands.
+"""
+
+import inspect
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nasjax import encoders, search
+from nasjax.core import arrays, errors
+from nasjax.core.types import SearchSpace
+from nasjax.nasbench.table import TabularBenchmark
+from nasjax.search import latent
+from nasjax.search.algorithm import SearchAlgorithm
+from nasjax.search.latent import EmbeddingTable
+from nasjax.spaces import nasbench201
+
+RANDOM_PROJECTION = "random_projection"
+FEATURES = {"bananas": "path_one_hot"}
+"""Encodings of algorithms that have one of their own."""
+
+_NETWORKS = {
+    "bananas": "mlp",
+    "bohamiann": "mlp",
+    "dngo": "mlp",
+    "ensemble": "mlp",
+    "bogcn": "gcn",
+    "neural": "gcn",
+    "xgboost": "xgb",
+    "lightgbm": "lgb",
+}
+"""The technique behind a word in the name of an algorithm or predictor."""
+
+
+class Inputs(NamedTuple):
+    """Where inputs come from.
+
+    Attributes:
+      space: what is searched.
+      benchmark: whose rows are the architectures of a table, or None.
+      queries: of a trial, 0 where the budget is in seconds only.
+    """
+
+    space: SearchSpace
+    benchmark: Any
+    queries: int
+
+
+def make(kind: str, inputs: Inputs, settings: Mapping[str, Any]) -> SearchAlgorithm:
+    """An algorithm of the registry with what its settings name.
+
+    Args:
+      kind: a key of `search.ALGORITHMS`.
+      inputs: where inputs come from.
+      settings: of the entry.
+
+    Raises:
+      ConfigError: there is no such algorithm, setting, encoding or file, or the
+        settings do not fit the space.
+    """
+    if kind not in search.ALGORITHMS:
+        raise errors.unknown_name("search algorithm", kind, search.ALGORITHMS)
+    known = inspect.signature(search.ALGORITHMS[kind]).parameters
+    given = {key: value for key, value in settings.items() if value is not None}
+    options = {key: given.pop(key, None) for key in ("features_options", *_OF_TABLES)}
+    if "features" in known:
+        given.setdefault("features", FEATURES.get(kind, ""))
+        _name_features(given, inputs.space, options["features_options"])
+    if "table" in known:
+        # Where both are possible, a table is used where one is named.
+        if "features" not in known:
+            given.setdefault("table", RANDOM_PROJECTION)
+        _name_table(given, inputs, options)
+    if "capacity" in known and inputs.queries:
+        given.setdefault("capacity", inputs.queries)
+    return search.make(kind, inputs.space, **given)
+
+
+_OF_TABLES = ("table_size", "table_seed")
+
+
+def _name_features(
+    given: dict[str, Any], space: SearchSpace, options: Mapping[str, Any] | None
+) -> None:
+    """Replaces the name of an encoding by its function."""
+    name = given.pop("features", "")
+    if name:
+        given["features"] = encoders.make(name, space.name, **(options or {}))
+
+
+def _name_table(
+    given: dict[str, Any], inputs: Inputs, options: Mapping[str, Any]
+) -> None:
+    """Replaces the name of a table by its arrays."""
+    name = given.pop("table", "")
+    if name == RANDOM_PROJECTION:
+        size, seed = (options[key] for key in _OF_TABLES)
+        given["table"] = latent.random_projection(
+            jax.random.key(seed or 0),
+            inputs.space,
+            candidates(inputs),
+            num_features=size or 16,
+        )
+    elif name:
+        given["table"] = read_table(name, inputs.space)
+
+
+def candidates(inputs: Inputs) -> np.ndarray:
+    """int32 `[N, G]`, all architectures of a space that can be listed.
+
+    NAS-Bench-201 is listed by itself, other spaces by the rows of their table.
+
+    Raises:
+      ConfigError: there is no list.
+    """
+    listed = isinstance(inputs.benchmark, TabularBenchmark)
+    rows = inputs.benchmark.archs if listed else None
+    if inputs.space.name == "nasbench201" and (
+        rows is None or len(rows) < nasbench201.SIZE
+    ):
+        return nasbench201.enumerate_cells()
+    if rows is None:
+        raise errors.ConfigError(
+            f"the architectures of {inputs.space.name} are not listed: name a file of "
+            "`archs` and `vectors` as table"
+        )
+    return np.asarray(rows, np.int32)
+
+
+def read_table(path: str, space: SearchSpace) -> EmbeddingTable:
+    """Embeddings from a safetensors file of `archs` `[N, G]` and `vectors` `[N, D]`.
+
+    Raises:
+      DataError: the file is missing or damaged, or lacks one of the two.
+      ConfigError: the architectures are not of the space.
+    """
+    tree = arrays.load(path)
+    for key in ("archs", "vectors"):
+        if key not in tree:
+            near = errors.suggest(key, tree)
+            raise errors.DataError(f"{path}: no array {key!r}{near}")
+    table = EmbeddingTable(
+        jnp.asarray(tree["archs"], jnp.int32), jnp.asarray(tree["vectors"], jnp.float32)
+    )
+    latent.check(table, space, needed=1)
+    return table
+
+
+def techniques(kind: str, settings: Mapping[str, Any]) -> set[str]:
+    """Words for what an algorithm is made of, as surrogates name theirs.
+
+    Read from the names of the algorithm, its predictor, features and table.
+    """
+    named = (
+        kind,
+        *(settings.get(key, "") for key in ("predictor", "features", "table")),
+    )
+    words = {word for name in named for word in re.split(r"[^a-z0-9]+", str(name))}
+    return (words | {_NETWORKS[word] for word in words if word in _NETWORKS}) - {""}

@@ -1,0 +1,158 @@
+"""What a search configuration says of budget and algorithms.
+
+An algorithm is an entry of `config.settings`: settings of its factory, and what the
+factory cannot know: `algorithm` (its registry name, where the entry has another),
+`num_trials` (where it has fewer than the others), `chunk_size` and `vectorized` of its
+trials, and the keys of `search_inputs`.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import jax
+
+from nasjax import search
+from nasjax.core import errors
+from nasjax.core.types import Key
+from nasjax.jobs import search_inputs
+from nasjax.jobs.search_problem import Benchmark, Config
+from nasjax.search.algorithm import Evaluate, SearchAlgorithm
+
+_JOB_KEYS = ("algorithm", "num_trials", "chunk_size", "vectorized")
+
+
+class Budget(NamedTuple):
+    """What a trial may spend: `queries` 0 or `seconds` 0 is no limit, but not both."""
+
+    queries: int
+    seconds: float
+
+
+class Entry(NamedTuple):
+    """One algorithm with its settings.
+
+    Attributes:
+      name: of the entry.
+      kind: registry name of the algorithm.
+      algorithm: made for the space.
+      size: Q, architectures of one proposal.
+      num_trials: how many independent runs.
+      chunk_size: trials that are run and saved at once; 0: as many as fit.
+      vectorized: False: the trials of a chunk run one after another.
+    """
+
+    name: str
+    kind: str
+    algorithm: SearchAlgorithm
+    size: int
+    num_trials: int
+    chunk_size: int
+    vectorized: bool
+
+
+def budget(config: Config, reward: Benchmark | None = None) -> Budget:
+    """The budget of a trial.
+
+    Raises:
+      ConfigError: there is none, or it is negative.
+      DataError: it is in seconds, which `reward` does not record.
+    """
+    section = config["budget"]
+    made = Budget(int(section["queries"]), float(section["seconds"]))
+    if min(made) < 0 or max(made) == 0 or not math.isfinite(made.seconds):
+        raise errors.ConfigError(
+            f"budget.queries = {made.queries} and budget.seconds = {made.seconds}: "
+            "give at least one of them a positive number"
+        )
+    if made.seconds and reward is not None and reward.seconds is None:
+        raise errors.DataError(
+            f"budget.seconds = {made.seconds:g}: the benchmark records no training "
+            "time; use budget.queries"
+        )
+    return made
+
+
+def entries(
+    config: Config, inputs: search_inputs.Inputs, evaluate: Evaluate
+) -> list[Entry]:
+    """The algorithms of `config.algorithms`, each ready to run.
+
+    Args:
+      config: `algorithms` are names of `settings`, or registry names.
+      inputs: what they search and may read.
+      evaluate: what they will be evaluated with; traced only.
+
+    Raises:
+      ConfigError: there is no such algorithm or setting, or it cannot search here.
+    """
+    names = list(config["algorithms"])
+    if not names or len(set(names)) < len(names):
+        raise errors.ConfigError(
+            f"algorithms = {names}: name at least one, and none twice"
+        )
+    most = int(config["num_trials"])
+    if most < 1:
+        raise errors.ConfigError(f"num_trials = {most} must be at least 1")
+    return [
+        _entry(name, settings_of(config, name), most, inputs, evaluate)
+        for name in names
+    ]
+
+
+def settings_of(config: Config, name: str) -> dict[str, Any]:
+    """The settings of an entry, with its registry name as `algorithm`.
+
+    Raises:
+      ConfigError: the name is neither an entry nor an algorithm.
+    """
+    known = config.get("settings", {})
+    if name not in known and name not in search.ALGORITHMS:
+        raise errors.unknown_name("algorithm", name, {*known, *search.ALGORITHMS})
+    return {"algorithm": name, **known.get(name, {})}
+
+
+def _entry(
+    name: str,
+    settings: dict[str, Any],
+    most: int,
+    inputs: search_inputs.Inputs,
+    evaluate: Evaluate,
+) -> Entry:
+    kind = settings["algorithm"]
+    num_trials, chunk_size = (
+        int(settings.get(key, 0)) for key in ("num_trials", "chunk_size")
+    )
+    if min(num_trials, chunk_size) < 0:
+        raise errors.ConfigError(
+            f"{name}: num_trials = {num_trials} and chunk_size = {chunk_size} must not "
+            "be negative; 0 leaves them open"
+        )
+    own = {key: value for key, value in settings.items() if key not in _JOB_KEYS}
+    try:
+        algorithm = search_inputs.make(kind, inputs, own)
+        size = proposal_size(algorithm, evaluate)
+    except errors.ConfigError as error:
+        raise errors.ConfigError(f"{name}: {error}") from error
+    return Entry(
+        name=name,
+        kind=kind,
+        algorithm=algorithm,
+        size=size,
+        num_trials=min(num_trials or most, most),
+        chunk_size=chunk_size,
+        vectorized=bool(settings.get("vectorized", True)),
+    )
+
+
+def proposal_size(algorithm: SearchAlgorithm, evaluate: Evaluate) -> int:
+    """Q, by tracing one step, which also finds what cannot work."""
+
+    def step(key: Key) -> Any:
+        state = algorithm.init(key)
+        proposal, state = algorithm.ask(key, state)
+        evaluation = jax.vmap(evaluate, (None, 0, 0, 0))(
+            key, proposal.archs, proposal.epochs, proposal.trained
+        )
+        return proposal, algorithm.tell(state, proposal, evaluation)
+
+    return jax.eval_shape(step, jax.random.key(0))[0].archs.shape[0]

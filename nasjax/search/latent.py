@@ -1,0 +1,104 @@
+"""Tables of embedded architectures, and steps between them."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from nasjax.core import errors
+from nasjax.core.types import Array, Key, SearchSpace
+from nasjax.search import genes
+
+
+class EmbeddingTable(struct.PyTreeNode):
+    """Architectures with a vector each, such as the encodings of arch2vec.
+
+    Attributes:
+      archs: int32 `[N, G]`.
+      vectors: float32 `[N, D]`.
+    """
+
+    archs: Array
+    vectors: Array
+
+
+def check(table: EmbeddingTable | None, space: SearchSpace, *, needed: int) -> None:
+    """Raises a `ConfigError` unless the table fits the space.
+
+    Args:
+      table: to be checked.
+      space: whose architectures it must hold.
+      needed: how many rows there must be at least.
+    """
+    if table is None:
+        raise errors.ConfigError(
+            "table=... is needed: an EmbeddingTable of the architectures to choose "
+            "from, such as latent.random_projection(key, space, archs)"
+        )
+    archs, vectors = table.archs.shape, table.vectors.shape
+    if len(archs) != 2 or len(vectors) != 2 or archs[0] != vectors[0]:
+        raise errors.ConfigError(
+            f"an EmbeddingTable has archs [N, G] and vectors [N, D], not {list(archs)} "
+            f"and {list(vectors)}"
+        )
+    if archs[1] != space.num_genes:
+        raise errors.ConfigError(
+            f"the EmbeddingTable has architectures of {archs[1]} genes; those of "
+            f"{space.name} have {space.num_genes}"
+        )
+    if archs[0] < needed:
+        raise errors.ConfigError(
+            f"the EmbeddingTable has {archs[0]} rows; at least {needed} are needed"
+        )
+
+
+def random_projection(
+    key: Key, space: SearchSpace, archs: Array | np.ndarray, *, num_features: int = 16
+) -> EmbeddingTable:
+    """A table that needs no training: one-hot genes times a fixed Gaussian matrix.
+
+    Distances follow the number of genes in which two architectures differ. Entries of
+    the matrix are N(0, 1 / (G D)), so that vectors have a norm of about 1.
+
+    Args:
+      key: of the matrix; the same key, the same table.
+      space: whose genes they are.
+      archs: int32 `[N, G]`, such as `nasbench201.enumerate_cells()`.
+      num_features: D.
+
+    Raises:
+      ConfigError: the space does not say which values its genes have, or the
+        architectures have another number of genes.
+    """
+    archs = jnp.asarray(archs, jnp.int32)
+    encoded = jax.vmap(genes.one_hot(space))(archs)
+    scale = (space.num_genes * num_features) ** -0.5
+    matrix = scale * jax.random.normal(key, (encoded.shape[1], num_features))
+    table = EmbeddingTable(archs, encoded @ matrix)
+    check(table, space, needed=1)
+    return table
+
+
+def nearest(
+    table: EmbeddingTable, target: Array, excluded: Array, *, skip_first: bool = False
+) -> tuple[Array, Array]:
+    """The row whose vector is nearest to the target by Euclidean distance.
+
+    |v|^2 - 2 v t orders rows as |v - t| does; under vmap over targets it is one matrix
+    product for all of them.
+
+    Args:
+      table: of N rows.
+      target: float32 `[D]`.
+      excluded: bool `[N]`, rows that are not wanted.
+      skip_first: never the nearest row of all, excluded or not.
+
+    Returns:
+      The row int32 `[]` and whether there is one, bool `[]`.
+    """
+    norms = jnp.sum(jnp.square(table.vectors), axis=1)
+    distances = norms - 2 * (table.vectors @ target)
+    if skip_first:
+        excluded |= jnp.arange(norms.shape[0]) == jnp.argmin(distances)
+    row = jnp.argmin(jnp.where(excluded, jnp.inf, distances)).astype(jnp.int32)
+    return row, ~excluded[row]

@@ -1,0 +1,272 @@
+"""arch2vec-RL: steps in an embedding space, learnt by REINFORCE, and its control."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+from jax import lax
+from jax.tree_util import Partial
+
+from nasjax.core import errors
+from nasjax.core.types import Array, Evaluation, Key, Proposal, SearchSpace
+from nasjax.search import latent, lstm_policy
+from nasjax.search.algorithm import SearchAlgorithm
+from nasjax.search.latent import EmbeddingTable
+
+VARIANTS = ("thesis", "released")
+_RELEASED_SKIPS = ("nasbench201",)
+"""Spaces whose published script never takes the nearest neighbour."""
+
+
+class Episodes(struct.PyTreeNode):
+    """The last W episodes; episode e is at place e mod W.
+
+    Attributes:
+      states: float32 `[W, T, D]`, embedding before each step.
+      actions: float32 `[W, T, D]`.
+      asked: int32 `[]`, how many episodes have been asked for.
+    """
+
+    states: Array
+    actions: Array
+    asked: Array
+
+
+class LatentState(struct.PyTreeNode):
+    """A walk through the table, and the policy that leads it.
+
+    Attributes:
+      state: float32 `[D]`, embedding of the architecture that was met last.
+      visited: bool `[N]`, rows that are not met again.
+      episodes: what is needed to learn from scores that are still to be told.
+      params: of the policy; None in the control.
+      optimizer: its state; None in the control.
+    """
+
+    state: Array
+    visited: Array
+    episodes: Episodes
+    params: Any
+    optimizer: Any
+
+
+def latent_reinforce(
+    space: SearchSpace,
+    *,
+    table: EmbeddingTable | None = None,
+    episode_length: int = 16,
+    num_hidden: int = 128,
+    learning_rate: float = 1e-2,
+    discount: float = 0.8,
+    baseline: float = 0.95,
+    relative: bool = False,
+    pending: int = 4,
+    variant: str = "thesis",
+) -> SearchAlgorithm:
+    """arch2vec-RL (thesis, section 3.3).
+
+    The policy reads the embedding of the architecture that was met last and draws an
+    action from N(mean, I); the architecture met next is the row nearest to the action
+    that was not met before. After an episode of T steps the policy ascends
+
+        1/T sum_t G_t log N(action_t; mean_t, I),  G_t = sum_k discount^k (r_(t+k) - b).
+
+    Rewards are only needed at the end of an episode, so a proposal is an episode. The
+    walk starts at a random row, which is not trained, and goes on from episode to
+    episode; the policy's memory does not. Thesis on NAS-Bench-201's CIFAR-10:
+    `discount=0.4, baseline=0.4`.
+
+    Args:
+      space: what is searched.
+      table: of the architectures and their embeddings; needed.
+      episode_length: T, also the batch size Q.
+      num_hidden: units of the LSTM.
+      learning_rate: of Adam.
+      discount: of later rewards, in [0, 1].
+      baseline: b, subtracted from every reward.
+      relative: the row nearest to the embedding of the last architecture plus the
+        action is met, instead of the row nearest to the action.
+      pending: W, episodes that may be in flight at once; others teach nothing.
+      variant: "released": rewards are not discounted, G_t = r_t - b (the published
+        scripts overwrite the returns), and on NAS-Bench-201 the nearest row of all,
+        visited or not, is never taken.
+
+    Raises:
+      ConfigError: there is no table or no such variant, or a setting is out of range.
+    """
+    if not 0 <= discount <= 1:
+        raise errors.ConfigError(f"discount = {discount} must be in [0, 1]")
+    if min(num_hidden, learning_rate) <= 0:
+        raise errors.ConfigError(
+            f"num_hidden = {num_hidden} and learning_rate = {learning_rate} must be "
+            "above 0"
+        )
+    walk = _Walk(space, table, episode_length, relative, pending, variant)
+    released = variant == "released"
+    optimizer = optax.adam(learning_rate)
+
+    def init(table: EmbeddingTable, key: Key) -> LatentState:
+        key_start, key_policy = jax.random.split(key)
+        params = lstm_policy.init(key_policy, table.vectors.shape[1], num_hidden)
+        return walk.start(table, key_start, params, optimizer.init(params))
+
+    def ask(
+        table: EmbeddingTable, key: Key, state: LatentState
+    ) -> tuple[Proposal, LatentState]:
+        def act(
+            key: Key, memory: lstm_policy.Memory, place: Array
+        ) -> tuple[Array, lstm_policy.Memory]:
+            memory, mean = lstm_policy.step(state.params, memory, place)
+            return mean + jax.random.normal(key, mean.shape), memory
+
+        return walk.episode(key, table, state, act, lstm_policy.forget(state.params))
+
+    def returns(rewards: Array) -> Array:
+        """G `[T]`; a training without a score is worth the baseline."""
+        gains = jnp.where(jnp.isfinite(rewards), rewards - baseline, 0)
+        if released:
+            return gains
+        later, terms = jnp.float32(0), []
+        for gain in gains[::-1]:
+            later = gain + discount * later
+            terms.append(later)
+        return jnp.stack(terms[::-1])
+
+    def tell(
+        state: LatentState, proposal: Proposal, evaluation: Evaluation
+    ) -> LatentState:
+        episode = proposal.trial[0] // episode_length
+        place = episode % pending
+        slope = lstm_policy.gradient(
+            state.params,
+            state.episodes.states[place],
+            state.episodes.actions[place],
+            returns(evaluation.valid),
+        )
+        updates, moments = optimizer.update(slope, state.optimizer)
+        params = optax.apply_updates(state.params, updates)
+        known = episode >= state.episodes.asked - pending
+        old = (state.params, state.optimizer)
+        params, moments = jax.tree.map(
+            lambda new, old: jnp.where(known, new, old), (params, moments), old
+        )
+        return state.replace(params=params, optimizer=moments)
+
+    return SearchAlgorithm(Partial(init, table), Partial(ask, table), tell)
+
+
+def latent_control(
+    space: SearchSpace,
+    *,
+    table: EmbeddingTable | None = None,
+    episode_length: int = 16,
+    relative: bool = False,
+    variant: str = "thesis",
+) -> SearchAlgorithm:
+    """arch2vec-RL without a policy: actions are drawn from N(0, I), nothing is learnt.
+
+    What this reaches is due to the geometry of the table: embeddings are shorter than
+    actions, so the rows met lie at the rim. A claim about `latent_reinforce` is a
+    claim about its difference to this.
+
+    Args:
+      space: what is searched.
+      table: of the architectures and their embeddings; needed.
+      episode_length: batch size Q.
+      relative: as in `latent_reinforce`.
+      variant: as in `latent_reinforce`.
+
+    Raises:
+      ConfigError: there is no table or no such variant, or a size is below 1.
+    """
+    walk = _Walk(space, table, episode_length, relative, 1, variant)
+
+    def init(table: EmbeddingTable, key: Key) -> LatentState:
+        return walk.start(table, key, None, None)
+
+    def ask(
+        table: EmbeddingTable, key: Key, state: LatentState
+    ) -> tuple[Proposal, LatentState]:
+        def act(key: Key, memory: None, place: Array) -> tuple[Array, None]:
+            return jax.random.normal(key, place.shape), None
+
+        return walk.episode(key, table, state, act, None)
+
+    def tell(
+        state: LatentState, proposal: Proposal, evaluation: Evaluation
+    ) -> LatentState:
+        del proposal, evaluation
+        return state
+
+    return SearchAlgorithm(Partial(init, table), Partial(ask, table), tell)
+
+
+class _Walk:
+    """The environment, the same with and without a policy."""
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        table: EmbeddingTable | None,
+        length: int,
+        relative: bool,
+        pending: int,
+        variant: str,
+    ) -> None:
+        if variant not in VARIANTS:
+            raise errors.unknown_name("variant of arch2vec-RL", variant, VARIANTS)
+        if min(length, pending) < 1:
+            raise errors.ConfigError(
+                f"episode_length = {length} and pending = {pending} must be at least 1"
+            )
+        latent.check(table, space, needed=2)
+        self._length, self._relative, self._pending = length, relative, pending
+        self._skip = variant == "released" and space.name in _RELEASED_SKIPS
+
+    def start(
+        self, table: EmbeddingTable, key: Key, params: Any, optimizer: Any
+    ) -> LatentState:
+        """At a random row, which counts as visited."""
+        num_rows, num_features = table.vectors.shape
+        row = jax.random.randint(key, (), 0, num_rows)
+        empty = jnp.zeros((self._pending, self._length, num_features))
+        return LatentState(
+            state=table.vectors[row],
+            visited=jnp.arange(num_rows) == row,
+            episodes=Episodes(empty, empty, jnp.int32(0)),
+            params=params,
+            optimizer=optimizer,
+        )
+
+    def episode(
+        self, key: Key, table: EmbeddingTable, state: LatentState, act: Any, memory: Any
+    ) -> tuple[Proposal, LatentState]:
+        """T steps of `act(key, memory, state [D]) -> (action [D], memory)`."""
+
+        def step(carry: Any, key: Key) -> tuple[Any, Any]:
+            memory, place, visited = carry
+            action, memory = act(key, memory, place)
+            target = place + action if self._relative else action
+            row, there = latent.nearest(table, target, visited, skip_first=self._skip)
+            visited = visited.at[row].set(True)
+            return (memory, table.vectors[row], visited), (place, action, row, there)
+
+        keys = jax.random.split(key, self._length)
+        start = (memory, state.state, state.visited)
+        (_, last, visited), met = lax.scan(step, start, keys)
+        states, actions, rows, there = met
+        episodes = state.episodes
+        number = episodes.asked * self._length + jnp.arange(self._length)
+        slot = episodes.asked % self._pending
+        proposal = Proposal.batch(table.archs[rows], trial=number, mask=there)
+        return proposal, state.replace(
+            state=last,
+            visited=visited,
+            episodes=Episodes(
+                episodes.states.at[slot].set(states),
+                episodes.actions.at[slot].set(actions),
+                episodes.asked + 1,
+            ),
+        )

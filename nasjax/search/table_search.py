@@ -1,0 +1,116 @@
+"""Model-based search over a table: every architecture is scored in every round."""
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jax.tree_util import Partial
+
+from nasjax.core.types import Array, Evaluation, Key, Proposal, SearchSpace
+from nasjax.predictors import Predictor
+from nasjax.search import branches, latent, observations
+from nasjax.search.acquisition import Acquire
+from nasjax.search.algorithm import SearchAlgorithm
+from nasjax.search.latent import EmbeddingTable
+from nasjax.search.observations import Observations
+
+
+class TableState(struct.PyTreeNode):
+    """What was trained, and how the search began.
+
+    Attributes:
+      observations: items are rows of the table, `[P]`.
+      visited: bool `[N]`, rows that are no candidates any more.
+      first: int32 `[F]`, random rows of the first trainings.
+    """
+
+    observations: Observations
+    visited: Array
+    first: Array
+
+
+def over_table(
+    space: SearchSpace,
+    predictor: Predictor,
+    table: EmbeddingTable,
+    acquire: Acquire,
+    *,
+    incumbent: float | None = None,
+    num_init: int,
+    batch_size: int,
+    capacity: int,
+    repeats: bool = False,
+) -> SearchAlgorithm:
+    """Fits a model to all scores, ranks the whole table by it, trains the first Q.
+
+    Every proposal is one fit. When the table is used up, proposals stay unused.
+
+    Args:
+      space: what is searched.
+      predictor: fitted to the scores of what was trained.
+      table: of the candidates; its arrays are arguments of compiled programs.
+      acquire: ranks the candidates.
+      incumbent: the score to improve on; None: the best so far.
+      num_init: F, random rows at the start.
+      batch_size: Q, architectures of one proposal.
+      capacity: P, the model is fitted to the last P trainings; it costs time and
+        memory, so it should be about the number of queries.
+      repeats: rows may be chosen again after they were trained.
+
+    Raises:
+      ConfigError: a size is below 1, or the table does not fit.
+    """
+    observations.check_sizes(
+        num_init=num_init, batch_size=batch_size, capacity=capacity
+    )
+    latent.check(table, space, needed=max(num_init, batch_size))
+
+    def init(table: EmbeddingTable, key: Key) -> TableState:
+        num_rows = table.vectors.shape[0]
+        first = observations.first_rows(key, num_rows, num_init)
+        visited = jnp.zeros(num_rows, bool)
+        return TableState(
+            Observations.empty(capacity, ()),
+            visited if repeats else visited.at[first].set(True),
+            first,
+        )
+
+    def choose(
+        key: Key, table: EmbeddingTable, state: TableState
+    ) -> tuple[Array, Array]:
+        """Rows `[Q]`, the most wanted one first, and which of them are used."""
+        key_fit, key_acquire = jax.random.split(key)
+        seen = state.observations
+        model = predictor.fit(
+            key_fit, table.vectors[seen.items], seen.valid, seen.observed
+        )
+        prediction = predictor.predict(model, table.vectors)
+        goal = seen.best if incumbent is None else jnp.float32(incumbent)
+        scores = acquire(key_acquire, prediction, goal)
+        return observations.highest(scores, ~state.visited, batch_size)
+
+    def ask(
+        table: EmbeddingTable, key: Key, state: TableState
+    ) -> tuple[Proposal, TableState]:
+        number = state.observations.upcoming(batch_size)
+        chosen, used = branches.where_needed(
+            number[-1] >= num_init,
+            lambda: choose(key, table, state),
+            (jnp.zeros(batch_size, jnp.int32), jnp.ones(batch_size, bool)),
+        )
+        rows = observations.merge(number, state.first, chosen)
+        used = observations.merge(number, jnp.ones(num_init, bool), used)
+        # A row beyond the end is dropped.
+        marked = jnp.where(used & ~jnp.bool_(repeats), rows, state.visited.shape[0])
+        proposal = Proposal.batch(table.archs[rows], trial=number, mask=used)
+        return proposal, state.replace(
+            observations=state.observations.ask(rows),
+            visited=state.visited.at[marked].set(True, mode="drop"),
+        )
+
+    def tell(
+        state: TableState, proposal: Proposal, evaluation: Evaluation
+    ) -> TableState:
+        told = state.observations.tell(proposal.trial, evaluation.valid)
+        return state.replace(observations=told)
+
+    return SearchAlgorithm(Partial(init, table), Partial(ask, table), tell)
