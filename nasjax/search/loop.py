@@ -74,24 +74,48 @@ def scan(
 ) -> History:
     """`run` with a budget that may be traced."""
     keys = split_keys(key)
+    numbers = jnp.arange(num_steps)
+    # All at once, for one long array takes less time than many short ones.
+    asks = jax.vmap(jax.random.fold_in, (None, 0))(keys.asks, numbers)
 
-    def step(carry: Any, number: Array) -> tuple[Any, History]:
+    def train(trial: Array, *arguments: Array) -> Evaluation:
+        return evaluate(jax.random.fold_in(keys.trials, trial), *arguments)
+
+    def step(carry: Any, key_and_number: tuple[Key, Array]) -> tuple[Any, History]:
         state, spent = carry
-        proposal, state = algorithm.ask(jax.random.fold_in(keys.asks, number), state)
-        key_trials = jax.vmap(jax.random.fold_in, (None, 0))(
-            keys.trials, proposal.trial
-        )
-        evaluation = jax.vmap(evaluate)(
-            key_trials, proposal.archs, proposal.epochs, proposal.trained
-        )
-        state, spent, told = settle(
-            algorithm, state, proposal, evaluation, spent, limits
-        )
+        key_ask, number = key_and_number
+        proposal, state = algorithm.ask(key_ask, state)
+        stored = _store(proposal, number)
+        archs, epochs, _, trial, trained = stored
+        evaluation = _map_slots(train, trial, archs, epochs, trained)
+        state, spent, told = settle(algorithm, state, stored, evaluation, spent, limits)
         return (state, spent), told
 
     start = algorithm.init(keys.init), budget.Spent.zero()
-    _, told = jax.lax.scan(step, start, jnp.arange(num_steps))
+    _, told = jax.lax.scan(step, start, (asks, numbers))
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), told)
+
+
+def _map_slots(function: Any, *arguments: Array) -> Any:
+    """`vmap`, without an axis in between where there is one slot: a sixth faster."""
+    if arguments[0].shape[0] > 1:
+        return jax.vmap(function)(*arguments)
+    result = function(*(argument[0] for argument in arguments))
+    return jax.tree.map(lambda x: jnp.asarray(x)[None], result)
+
+
+def _store(proposal: Proposal, number: Array) -> Proposal:
+    """The proposal, computed once.
+
+    XLA's CPU backend would compute it again for each of the gathers that look it up in
+    a table, which doubles the time of a search. It removes optimisation barriers before
+    that, but not a conditional that it cannot decide.
+    """
+    if jax.default_backend() != "cpu":
+        return proposal
+    return jax.lax.cond(
+        number >= 0, lambda x: x, lambda x: jax.tree.map(jnp.zeros_like, x), proposal
+    )
 
 
 def settle(

@@ -117,7 +117,8 @@ def test_cross_validation_of_a_users_csv(tmp_path, capsys):
     write_csv(tmp_path / "mine.csv", np.random.default_rng(0))
     config = load_config("curves", "csv")
     config["data"]["name"] = str(tmp_path / "mine.csv")
-    config["surrogate"]["num_rounds"] = 300
+    config["folds"] = 2
+    config["surrogate"] |= {"num_rounds": 200, "rank": 2}
     outcome = nasbench_x11.run(config, str(tmp_path / "run"), "fit")
     table = outcome["cross_validation"]["svd_lgb_gkde"]
     assert set(table) == {"all features", "architecture only", "measured only"}

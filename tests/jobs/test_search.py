@@ -94,9 +94,16 @@ def test_trials_hold_what_the_table_says(finished, file):
     assert not np.array_equal(*(trials(folder)[name]["archs"] for name in NAMES))
 
 
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Runs without figures, which take most of their time."""
+    monkeypatch.setattr(search.search_figures, "draw", lambda *_, **__: None)
+
+
 def by_hand(tree, table):
     """Mean score of the incumbent after every query, by plain loops."""
     found = {}
+    rows = {tuple(arch): row for row, arch in enumerate(np.asarray(table.archs))}
     for split in ("valid", "test"):
         runs = np.asarray(table.curves[f"{split}_accuracy"].values, np.float64)
         means = runs[:, :, 0].mean(axis=1)
@@ -108,8 +115,7 @@ def by_hand(tree, table):
             for query in range(len(rewards)):
                 if rewards[query] > rewards[best]:
                     best = query
-                row = int(table.find(jnp.asarray(archs[best], jnp.int32)))
-                scores[trial, query] = means[row]
+                scores[trial, query] = means[rows[tuple(archs[best])]]
         found[split] = scores, means.max()
     return found
 
@@ -205,7 +211,9 @@ def test_rows_of_table_3_3_have_the_thesis_numbers(finished):
     assert row["num_seeds"] == TRIALS
 
 
-def test_a_second_run_of_the_same_workdir_returns_the_same_result(finished, file):
+def test_a_second_run_of_the_same_workdir_returns_the_same_result(
+    finished, file, undrawn
+):
     folder, outcome = finished
     again = search.run(config(file), str(folder))
     assert result.to_json(again) | {"seconds": 0} == (
@@ -216,7 +224,7 @@ def test_a_second_run_of_the_same_workdir_returns_the_same_result(finished, file
 
 
 def test_a_stopped_run_goes_on_and_its_chunks_are_the_same_trials(
-    finished, file, tmp_path, monkeypatch
+    finished, file, tmp_path, monkeypatch, undrawn
 ):
     folder, _ = finished
     settings = copy.deepcopy(CONFIG["settings"])
@@ -244,7 +252,7 @@ def test_a_stopped_run_goes_on_and_its_chunks_are_the_same_trials(
 
 
 def test_a_budget_in_seconds_is_used_up_however_the_bound_is_guessed(
-    file, tmp_path, monkeypatch
+    file, tmp_path, monkeypatch, undrawn
 ):
     budget = {"queries": 0, "seconds": 3000.0}
     timed = config(file, budget=budget, algorithms=["random_search"])
@@ -262,7 +270,7 @@ def test_a_budget_in_seconds_is_used_up_however_the_bound_is_guessed(
 
 
 def test_a_metric_that_is_not_recorded_is_a_dash_with_its_reason(
-    file, tmp_path, capsys
+    file, tmp_path, capsys, undrawn
 ):
     missing = config(
         file, benchmark={"data_set": "cifar100"}, algorithms=["random_search", "other"]
@@ -288,7 +296,7 @@ def test_a_metric_that_is_not_recorded_is_a_dash_with_its_reason(
     ]
 
 
-def test_a_list_is_drawn_from_and_not_walked_through(tmp_path):
+def test_a_list_is_drawn_from_and_not_walked_through(tmp_path, undrawn):
     rows = np.random.default_rng(1).permutation(15625)[:300]
     part = search_files.write(tmp_path / "part.safetensors", rows=np.sort(rows))
     listed = config(part, algorithms=["random_search"], benchmark={"listed": True})

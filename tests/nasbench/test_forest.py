@@ -168,6 +168,18 @@ def test_a_chain_feeds_its_predictions_on_in_batches_of_any_size(
     np.testing.assert_allclose(chunked, expected[:57], atol=2e-5)
 
 
+def test_the_stages_of_a_query_are_compiled_apart_on_cpus(small_chain):
+    """Where the compiler sees through the conditionals, queries are far slower."""
+    chain, xs, _ = small_chain
+    for query, operands in (
+        (lambda c, xs: c.predict_batch(xs), (chain, xs[:12])),
+        (lambda xs: chain.predict_batch(xs), (xs[:12],)),
+        (lambda xs: jax.vmap(chain.predict)(xs), (xs,)),
+    ):
+        compiled = jax.jit(query).lower(*operands).compile().as_text()
+        assert compiled.count(" conditional(") == 2 * chain.num_components
+
+
 def test_accelerators_are_traced_plainly_and_compute_the_same(small_chain):
     chain, xs, expected = small_chain
     with formulation.use(formulation.LAX):
