@@ -1,6 +1,6 @@
 """All algorithms on NAS-Bench-101 (table 3.2, figure 3.6): 108 epochs.
 
-python launch/search.py --config=configs/search/nasbench101.py --workdir=runs/nasbench101
+python launch/search.py --config=configs/search/nasbench101.py --workdir=runs/nb101
     --config.benchmark.path=FILE
 FILE: a table that `launch/nasbench_x11.py --mode=convert` made of the official file;
 "": that of the data folder. The reward is the validation accuracy of one of three

@@ -1,6 +1,6 @@
 """All algorithms on NAS-Bench-201 (table 3.3): 12-epoch reward, 200-epoch report.
 
-python launch/search.py --config=configs/search/nasbench201.py --workdir=runs/nasbench201
+python launch/search.py --config=configs/search/nasbench201.py --workdir=runs/nb201
     --config.benchmark.path=FILE
 FILE: a table that `launch/nasbench_x11.py --mode=convert` made; "": that of the data
 folder. As in the thesis (section 3.4.2) the reward is the validation accuracy after 12

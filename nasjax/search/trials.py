@@ -112,18 +112,22 @@ def trial_bytes(algorithm: SearchAlgorithm, evaluate: Evaluate, num_steps: int) 
     step.
     """
 
-    def one_step(key: Array) -> Any:
-        keys = loop.split_keys(key)
-        state = algorithm.init(keys.init)
-        proposal, state = algorithm.ask(keys.asks, state)
-        evaluation = jax.vmap(evaluate, (None, 0, 0, 0))(
-            keys.trials, proposal.archs, proposal.epochs, proposal.trained
-        )
-        return state, proposal, evaluation
-
-    state, proposal, evaluation = jax.eval_shape(one_step, jax.random.key(0))
+    state, proposal, evaluation = jax.eval_shape(
+        _one_step, jax.random.key(0), as_argument(algorithm), as_partial(evaluate)
+    )
     step = _bytes(proposal) + _bytes(evaluation.valid) * 3
     return 2 * num_steps * step + 3 * _bytes(state) + 2 * _bytes(evaluation)
+
+
+@jax.jit  # For its shapes only: the second time they are known without tracing.
+def _one_step(key: Key, algorithm: SearchAlgorithm, evaluate: Evaluate) -> Any:
+    keys = loop.split_keys(key)
+    state = algorithm.init(keys.init)
+    proposal, state = algorithm.ask(keys.asks, state)
+    evaluation = jax.vmap(evaluate, (None, 0, 0, 0))(
+        keys.trials, proposal.archs, proposal.epochs, proposal.trained
+    )
+    return state, proposal, evaluation
 
 
 def _bytes(tree: Any) -> int:
