@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nasjax.core import errors, progress
-from nasjax.core.types import Array, Key
+from nasjax.core.types import Key
 from nasjax.search import budget, loop
 from nasjax.search.algorithm import Evaluate, SearchAlgorithm, as_argument, as_partial
 from nasjax.search.history import History
