@@ -13,7 +13,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from concurrent import futures
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -98,16 +98,17 @@ def run(config: Config, folder: pathlib.Path) -> dict[str, Any]:
     began = time.time()
     protocol, entries, limits = _read(config)
     workdir.claim(folder, dict(config), ignore=(*PLACES, "protocol.data.dir"))
-    histories: dict[str, list[History]] = {}
-    cpu: dict[str, float] = {}
-    with _executor(config) as executor:
-        for number, entry in enumerate(entries):
+    searches = _plan(entries, limits, folder)
+    histories: dict[str, list[History]] = {entry.name: [] for entry in entries}
+    cpu = dict.fromkeys(histories, 0.0)
+    with _executor(config) as executor, _open_log(searches, folder) as log:
+        drive = functools.partial(_drive, config, protocol, limits, executor, log)
+        for planned in searches:
             started = time.process_time()
-            histories[entry.name] = [
-                _drive(config, folder, protocol, entry, limits, executor, number, trial)
-                for trial in range(config["num_trials"])
-            ]
-            cpu[entry.name] = time.process_time() - started
+            histories[planned.entry.name].append(drive(planned))
+            cpu[planned.entry.name] += time.process_time() - started
+    # What trainings left behind is of no use once all searches are over.
+    shutil.rmtree(folder / TRAININGS, ignore_errors=True)
     joined = {name: _join(parts) for name, parts in histories.items()}
     _save(folder, joined, protocol)
     outcome = _summarise(config, folder, protocol, joined, cpu)
@@ -164,47 +165,79 @@ def _executor(config: Config) -> Iterator[futures.Executor]:
             yield executor
 
 
+class _Search(NamedTuple):
+    """One search of one algorithm.
+
+    Attributes:
+      entry: the algorithm.
+      trial: number of the search, which picks its key.
+      num_steps: proposals.
+      before: proposals of all earlier searches, whose rows its own follow in the log.
+      saved: folder of its state.
+      trainings: folder of the state of its trainings.
+    """
+
+    entry: Entry
+    trial: int
+    num_steps: int
+    before: int
+    saved: pathlib.Path
+    trainings: pathlib.Path
+
+
+def _plan(entries: list[Entry], limits: Budget, folder: pathlib.Path) -> list[_Search]:
+    """All searches in the order in which they run."""
+    planned, before = [], 0
+    for entry in entries:
+        steps = math.ceil(limits.queries / entry.size)
+        for trial in range(entry.num_trials):
+            places = (
+                folder / part / entry.name / str(trial)
+                for part in (SEARCHES, TRAININGS)
+            )
+            planned.append(_Search(entry, trial, steps, before, *places))
+            before += steps
+    return planned
+
+
+def _open_log(searches: list[_Search], folder: pathlib.Path) -> metric_log.MetricLog:
+    """The log, with the rows of what earlier processes have saved."""
+    step = None
+    for planned in searches:
+        with checkpoint.Checkpoints(planned.saved) as checkpoints:
+            told = checkpoints.latest()
+        if told:
+            step = planned.before + told
+    return metric_log.MetricLog(folder, resume_step=step)
+
+
 def _drive(
     config: Config,
-    folder: pathlib.Path,
     protocol: Protocol,
-    entry: Entry,
     limits: Budget,
     executor: futures.Executor,
-    number: int,
-    trial: int,
+    log: metric_log.MetricLog,
+    planned: _Search,
 ) -> History:
     """One search; a finished one is read back."""
-    name = f"{entry.name}/{trial}"
-    trainings, saved = folder / TRAININGS / name, folder / SEARCHES / name
-    steps = math.ceil(limits.queries / entry.size)
-    with checkpoint.Checkpoints(saved) as checkpoints:
-        done = checkpoints.latest()
-    # The rows of each search follow those of the one before.
-    before = (number * config["num_trials"] + trial) * steps
-    start = before + (done or 0)
-    with metric_log.MetricLog(folder, resume_step=start or None) as log:
-        history = search.drive(
-            jax.random.split(jax.random.key(config["seed"]), config["num_trials"])[
-                trial
-            ],
-            entry.algorithm,
-            CachedTrainer(architecture.Trainer(protocol)),
-            steps,
-            executor=executor,
-            ask_ahead=config["ask_ahead"],
-            folder=saved,
-            trainings_folder=trainings,
-            budget_seconds=limits.seconds or math.inf,
-            budget_queries=limits.queries,
-            last_epoch=protocol.epochs,
-            curve_length=protocol.epochs,
-            log=lambda step, row: log.write(before + step, row, stage=entry.name),
-            description=name,
-        )
-    # What a training left behind is of no use once the search is over.
-    shutil.rmtree(trainings, ignore_errors=True)
-    return history
+    entry = planned.entry
+    keys = jax.random.split(jax.random.key(config["seed"]), config["num_trials"])
+    return search.drive(
+        keys[planned.trial],
+        entry.algorithm,
+        CachedTrainer(architecture.Trainer(protocol)),
+        planned.num_steps,
+        executor=executor,
+        ask_ahead=config["ask_ahead"],
+        folder=planned.saved,
+        trainings_folder=planned.trainings,
+        budget_seconds=limits.seconds or math.inf,
+        budget_queries=limits.queries,
+        last_epoch=protocol.epochs,
+        curve_length=protocol.epochs,
+        log=lambda step, row: log.write(planned.before + step, row, stage=entry.name),
+        description=f"{entry.name}/{planned.trial}",
+    )
 
 
 # --- results -----------------------------------------------------------------------
