@@ -86,32 +86,33 @@ def over_mutants(
             mutants.sample_distinct(key, space, num_init),
         )
 
-    def candidates(keys: Key, seen: Observations) -> tuple[Array, Array]:
+    def candidates(key: Key, seen: Observations) -> tuple[Array, Array]:
         """Architectures `[C + S, G]`, and which of them may be trained."""
+        key_mutate, key_spare = jax.random.split(key)
         parents = mutants.best(seen.items, seen.valid, min(num_parents, capacity))
         pool = mutants.mutate(
-            keys[:num_candidates],
+            key_mutate,
             space,
             parents,
+            num_candidates=num_candidates,
             max_edits=max_edits,
             always_max=only_mutants,
         )
-        spare = jax.vmap(space.sample)(keys[num_candidates:])
+        spare = jax.vmap(space.sample)(jax.random.split(key_spare, num_spare))
         pool = jnp.concatenate([pool, spare])
         if only_mutants:
-            return pool, jnp.arange(pool.shape[0]) < num_candidates
+            return pool, jnp.arange(num_candidates + num_spare) < num_candidates
         return pool, mutants.is_new(pool, seen.items)
 
     def choose(key: Key, seen: Observations) -> tuple[Array, Array]:
         """Architectures `[Q, G]`, the most wanted one first, and which are used."""
-        # One split for all: every random operation takes half a second to compile.
-        keys = jax.random.split(key, 2 + num_candidates + num_spare)
+        key_fit, key_candidates, key_acquire = jax.random.split(key, 3)
         encoded = jax.vmap(encode)(seen.items)
-        model = predictor.fit(keys[0], encoded, seen.valid, seen.observed)
-        pool, allowed = candidates(keys[2:], seen)
+        model = predictor.fit(key_fit, encoded, seen.valid, seen.observed)
+        pool, allowed = candidates(key_candidates, seen)
         prediction = predictor.predict(model, jax.vmap(encode)(pool[:num_candidates]))
         goal = seen.best if incumbent is None else jnp.float32(incumbent)
-        scores = acquire(keys[1], prediction, goal)
+        scores = acquire(key_acquire, prediction, goal)
         # Random architectures only where there are not enough mutants.
         lowest = jnp.full(num_spare, jnp.finfo(scores.dtype).min)
         scores = jnp.concatenate([scores, lowest])

@@ -8,10 +8,11 @@ from nasjax.core.types import Array, Key, SearchSpace
 
 
 def mutate(
-    keys: Key,
+    key: Key,
     space: SearchSpace,
     parents: Array,
     *,
+    num_candidates: int,
     max_edits: int,
     always_max: bool = False,
 ) -> Array:
@@ -19,24 +20,18 @@ def mutate(
 
     Parents take turns; so do numbers of edits from 1 to `max_edits`, unless all mutants
     get `max_edits`.
-
-    Args:
-      keys: PRNG keys `[C]`.
-      space: whose `mutate` makes one edit.
-      parents: int32 `[K, G]`.
-      max_edits: most edits of a mutant.
-      always_max: every mutant gets that many.
     """
-    number = jnp.arange(keys.shape[0])
+    number = jnp.arange(num_candidates)
     edits = 1 + number // parents.shape[0] % max_edits
     edits = jnp.full_like(edits, max_edits) if always_max else edits
+    archs = parents[number % parents.shape[0]]
 
     def edit(step: Array, archs: Array) -> Array:
-        keys_step = jax.vmap(jax.random.fold_in, (0, None))(keys, step)
-        changed = jax.vmap(space.mutate)(keys_step, archs)
+        keys = jax.random.split(jax.random.fold_in(key, step), num_candidates)
+        changed = jax.vmap(space.mutate)(keys, archs)
         return jnp.where((step < edits)[:, None], changed, archs)
 
-    return lax.fori_loop(0, max_edits, edit, parents[number % parents.shape[0]])
+    return lax.fori_loop(0, max_edits, edit, archs)
 
 
 def best(archs: Array, valid: Array, count: int) -> Array:
