@@ -12,6 +12,21 @@ ones), smoke (all algorithms, 4 trials, small predictors, under a minute).
 import ml_collections
 
 PRESETS = ("full", "cpu", "smoke")
+ALGORITHMS = (
+    "random_search",
+    "regularized_evolution",
+    "local_search",
+    "reinforce",
+    "bananas",
+    "bo_dngo",
+    "bo_gp",
+    "bo_bohamiann",
+    "bo_gcn",
+    "neural_predictor",
+    "latent_reinforce",
+    "latent_control",
+    "latent_dngo",
+)
 SLOW = ("bananas", "bo_bohamiann", "bo_gcn", "bo_gp", "neural_predictor")
 
 
@@ -59,7 +74,7 @@ def get_config(preset: str = "full") -> ml_collections.ConfigDict:
             "latent_dngo": {"table": "random_projection", "table_size": 16},
         }
     )
-    config.algorithms = tuple(config.settings)
+    config.algorithms = ALGORITHMS
     if preset == "cpu":
         for name in SLOW:
             config.settings[name].num_trials = 30

@@ -13,6 +13,21 @@ pick from a list, 100 queries), cpu (30 trials of the slow algorithms), smoke.
 import ml_collections
 
 PRESETS = ("full", "listed", "cpu", "smoke")
+ALGORITHMS = (
+    "random_search",
+    "regularized_evolution",
+    "local_search",
+    "reinforce",
+    "bananas",
+    "bo_dngo",
+    "bo_gp",
+    "bo_bohamiann",
+    "bo_gcn",
+    "neural_predictor",
+    "latent_reinforce",
+    "latent_control",
+    "latent_dngo",
+)
 SLOW = ("bananas", "bo_bohamiann", "bo_gcn", "bo_gp", "neural_predictor")
 PICKERS = (
     "random_search",
@@ -71,7 +86,7 @@ def get_config(preset: str = "full") -> ml_collections.ConfigDict:
             "latent_dngo": {"table": "random_projection", "table_size": 16},
         }
     )
-    config.algorithms = tuple(config.settings)
+    config.algorithms = ALGORITHMS
     if preset == "listed":
         config.algorithms = PICKERS
         config.benchmark.listed = True

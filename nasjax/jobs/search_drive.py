@@ -4,14 +4,11 @@ Every architecture that an algorithm asks for is trained by a protocol. Each eva
 is saved, workers may be lost, and a run that was killed goes on where it was.
 """
 
-import contextlib
-import dataclasses
 import functools
 import math
 import pathlib
 import shutil
 import time
-from collections.abc import Iterator
 from concurrent import futures
 from typing import Any, NamedTuple
 
@@ -23,7 +20,6 @@ from nasjax import search, spaces
 from nasjax.core import (
     arrays,
     checkpoint,
-    compilation,
     errors,
     metric_log,
     progress,
@@ -37,12 +33,13 @@ from nasjax.jobs import (
     search_scores,
     search_summary,
     search_trials,
+    search_workers,
 )
 from nasjax.jobs import search_setup as setup
 from nasjax.jobs.search_problem import Config
 from nasjax.jobs.search_scores import SPLITS, Optima, Scores
 from nasjax.jobs.search_setup import Budget, Entry
-from nasjax.search import executors, incumbents
+from nasjax.search import incumbents
 from nasjax.search.history import History
 from nasjax.training import architecture
 from nasjax.training import protocol as protocols
@@ -52,30 +49,6 @@ RESULT_FILE = "result.json"
 TRIALS_FILE = "trials.safetensors"
 SEARCHES = "searches"
 TRAININGS = "trainings"
-EXECUTORS = ("in_process", "processes", "dask")
-PLACES = ("executor", "workers", "address")
-"""Keys that say where trainings run; what they find does not depend on them."""
-
-
-@dataclasses.dataclass(frozen=True)
-class CachedTrainer:
-    """A `Trainer` whose process keeps its compiled programs on disk.
-
-    Attributes:
-      trainer: what trains.
-    """
-
-    trainer: architecture.Trainer
-
-    def __call__(self, *arguments: Any) -> Evaluation:
-        """As `Trainer`."""
-        _enable_cache()
-        return self.trainer(*arguments)
-
-
-@functools.cache
-def _enable_cache() -> None:
-    compilation.enable_cache()
 
 
 def run(config: Config, folder: pathlib.Path) -> dict[str, Any]:
@@ -86,8 +59,9 @@ def run(config: Config, folder: pathlib.Path) -> dict[str, Any]:
         for trials (`budget.seconds` are measured there, and then not reproducible);
         `protocol`: how architectures are trained (`training.protocol.read`);
         `ask_ahead`: W, proposals in flight; the history depends on it;
-        `executor`, `workers`, `address`: where trainings run, a name in `EXECUTORS`,
-        how many processes, and the scheduler of a running Dask cluster ("": none).
+        `executor`, `workers`, `address`: where trainings run, one of
+        `search_workers.EXECUTORS`, how many processes, and the scheduler of a running
+        Dask cluster ("": none).
       folder: working directory; other machines of a cluster must see it.
 
     Raises:
@@ -97,11 +71,16 @@ def run(config: Config, folder: pathlib.Path) -> dict[str, Any]:
     """
     began = time.time()
     protocol, entries, limits = _read(config)
-    workdir.claim(folder, dict(config), ignore=(*PLACES, "protocol.data.dir"))
+    workdir.claim(
+        folder, dict(config), ignore=(*search_workers.PLACES, "protocol.data.dir")
+    )
     searches = _plan(entries, limits, folder)
     histories: dict[str, list[History]] = {entry.name: [] for entry in entries}
     cpu = dict.fromkeys(histories, 0.0)
-    with _executor(config) as executor, _open_log(searches, folder) as log:
+    with (
+        search_workers.executor(config) as executor,
+        _open_log(searches, folder) as log,
+    ):
         drive = functools.partial(_drive, config, protocol, limits, executor, log)
         for planned in searches:
             started = time.process_time()
@@ -127,9 +106,8 @@ def _read(config: Config) -> tuple[Protocol, list[Entry], Budget]:
             "drive needs a configuration with a section `protocol`, such as "
             "configs/search/digits.py"
         )
-    if config["executor"] not in EXECUTORS:
-        raise errors.unknown_name("executor", config["executor"], EXECUTORS)
-    for key in ("workers", "ask_ahead", "num_trials"):
+    search_workers.check(config)
+    for key in ("ask_ahead", "num_trials"):
         if config[key] < 1:
             raise errors.ConfigError(f"{key} = {config[key]} must be at least 1")
     protocol, limits = protocols.read(config["protocol"]), setup.budget(config)
@@ -146,23 +124,6 @@ def _shape(num_epochs: int, *_: Any) -> Evaluation:
     """What a training returns, for tracing."""
     zero = jnp.float32(0)
     return Evaluation(zero, zero, zero, jnp.zeros(num_epochs))
-
-
-@contextlib.contextmanager
-def _executor(config: Config) -> Iterator[futures.Executor]:
-    """Where trainings run; its processes end with the block."""
-    if config["executor"] == "in_process":
-        yield executors.InProcess()
-    elif config["executor"] == "processes":
-        pool = executors.Processes(config["workers"])
-        try:
-            yield pool
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-    else:
-        address = config["address"] or None
-        with executors.cluster(address, num_workers=config["workers"]) as executor:
-            yield executor
 
 
 class _Search(NamedTuple):
@@ -225,7 +186,7 @@ def _drive(
     return search.drive(
         keys[planned.trial],
         entry.algorithm,
-        CachedTrainer(architecture.Trainer(protocol)),
+        search_workers.CachedTrainer(architecture.Trainer(protocol)),
         planned.num_steps,
         executor=executor,
         ask_ahead=config["ask_ahead"],

@@ -77,44 +77,33 @@ def make(kind: str, inputs: Inputs, settings: Mapping[str, Any]) -> SearchAlgori
         raise errors.unknown_name("search algorithm", kind, search.ALGORITHMS)
     known = inspect.signature(search.ALGORITHMS[kind]).parameters
     given = {key: value for key, value in settings.items() if value is not None}
-    options = {key: given.pop(key, None) for key in ("features_options", *_OF_TABLES)}
-    if "features" in known:
-        given.setdefault("features", FEATURES.get(kind, ""))
-        _name_features(given, inputs.space, options["features_options"])
+    # Where both are possible, a table is used where one is named.
     if "table" in known:
-        # Where both are possible, a table is used where one is named.
         if "features" not in known:
             given.setdefault("table", RANDOM_PROJECTION)
-        _name_table(given, inputs, options)
+        _name_table(given, inputs)
+    if "features" in known:
+        given.setdefault("features", FEATURES.get(kind, ""))
+        _name_features(given, inputs.space)
     if "capacity" in known and inputs.queries:
         given.setdefault("capacity", inputs.queries)
     return search.make(kind, inputs.space, **given)
 
 
-_OF_TABLES = ("table_size", "table_seed")
-
-
-def _name_features(
-    given: dict[str, Any], space: SearchSpace, options: Mapping[str, Any] | None
-) -> None:
+def _name_features(given: dict[str, Any], space: SearchSpace) -> None:
     """Replaces the name of an encoding by its function."""
-    name = given.pop("features", "")
+    name, options = given.pop("features", ""), given.pop("features_options", {})
     if name:
-        given["features"] = encoders.make(name, space.name, **(options or {}))
+        given["features"] = encoders.make(name, space.name, **options)
 
 
-def _name_table(
-    given: dict[str, Any], inputs: Inputs, options: Mapping[str, Any]
-) -> None:
+def _name_table(given: dict[str, Any], inputs: Inputs) -> None:
     """Replaces the name of a table by its arrays."""
     name = given.pop("table", "")
+    size, seed = given.pop("table_size", 16), given.pop("table_seed", 0)
     if name == RANDOM_PROJECTION:
-        size, seed = (options[key] for key in _OF_TABLES)
         given["table"] = latent.random_projection(
-            jax.random.key(seed or 0),
-            inputs.space,
-            candidates(inputs),
-            num_features=size or 16,
+            jax.random.key(seed), inputs.space, candidates(inputs), num_features=size
         )
     elif name:
         given["table"] = read_table(name, inputs.space)

@@ -251,12 +251,11 @@ def show(outcome: Mapping[str, Any], folder: Any) -> None:
     titles = "".join(f"{h:>{w}}" for h, w in zip(head, widths, strict=True))
     progress.echo(f"{f'({unit})':<24}{titles}")
     best = "final_test_mean" if judged_names(rows) == "test" else "final_valid_mean"
+    control = next(iter(outcome["config"]["controls"]), "")
     order = sorted(rows, key=lambda name: -(rows[name][best] or -np.inf))
     for name in order:
         row = rows[name]
-        versus: dict[str, Any] = {}
-        for found in outcome["comparisons"].get(name, {}).values():
-            versus = versus or found  # the first control
+        versus = outcome["comparisons"].get(name, {}).get(control, {})
         ends = row["ci95"] if best == "final_test_mean" else row["final_valid_ci95"]
         cells = (
             _text(row["final_valid_mean"], scale),
@@ -269,6 +268,8 @@ def show(outcome: Mapping[str, Any], folder: Any) -> None:
         )
         texts = "".join(f"{c:>{w}}" for c, w in zip(cells, widths, strict=True))
         progress.echo(f"{name:<24}{texts}")
+    if control in rows and len(rows) > 1:
+        progress.echo(f"  against: difference to {control} and its p-value")
     for note in outcome["notes"]:
         progress.echo(f"  {note}")
     progress.echo(

@@ -64,9 +64,7 @@ def regularized_evolution(
         if not with_replacement:
             scores = draws.uniform(key, population_size)
             return jax.lax.top_k(scores, sample_size)[1]
-        # Compiles and runs faster than randint; biased by less than P * 2^-23.
-        drawn = draws.uniform(key, sample_size) * population_size
-        return jnp.minimum(drawn.astype(jnp.int32), population_size - 1)
+        return draws.below(key, sample_size, population_size)
 
     def ask(key: Key, state: EvolutionState) -> tuple[Proposal, EvolutionState]:
         key_draw, key_mutate = jax.random.split(key)

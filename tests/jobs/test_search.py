@@ -509,6 +509,7 @@ def test_histories_of_different_length_are_joined_and_masked():
         ({"settings": {"random_search": {"chunk_size": -1}}}, "chunk_size = -1"),
         ({"settings": {"random_search": {"algorithm": "nothing"}}}, "search algorithm"),
         ({"settings": {"random_search": {"features": "path"}}}, "features"),
+        ({"settings": {"random_search": {"table_size": 4}}}, "table_size"),
         ({"num_trials": 0}, "num_trials = 0"),
         ({"budget": {"queries": 0, "seconds": 0.0}}, "at least one of them"),
         ({"epoch": 13}, "epoch = 13"),

@@ -16,7 +16,7 @@ from nasjax import search as searches
 from nasjax import spaces
 from nasjax.core import arrays, errors, result
 from nasjax.core.types import Evaluation
-from nasjax.jobs import search, search_drive
+from nasjax.jobs import search, search_workers
 from nasjax.training import architecture, protocol
 
 QUERIES = 4
@@ -161,7 +161,7 @@ def test_a_worker_of_two_is_killed_and_the_history_is_the_same(
     folder, _ = finished
     mark = str(tmp_path / "killed")
     monkeypatch.setattr(
-        search_drive, "CachedTrainer", lambda trainer: KilledOnce(trainer, mark)
+        search_workers, "CachedTrainer", lambda trainer: KilledOnce(trainer, mark)
     )
     # The first algorithm is enough: the search of the second has a key of its own.
     settings = config(executor="dask", algorithms=NAMES[:1])

@@ -21,7 +21,7 @@ def draws_of(keys, with_replacement):
     def draw(step):
         key, _ = jax.random.split(jax.random.fold_in(keys.asks, step))
         if with_replacement:
-            return (draws.uniform(key, SAMPLE) * POPULATION).astype(jnp.int32)
+            return draws.below(key, SAMPLE, POPULATION)
         return jnp.argsort(-draws.uniform(key, POPULATION))[:SAMPLE]
 
     return np.asarray(jax.jit(jax.vmap(draw))(jnp.arange(NUM_STEPS)))

@@ -1,0 +1,89 @@
+"""`launch/search.py` in a clean process, as a user calls it."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import search_files
+import shared
+
+
+def run(*arguments):
+    return subprocess.run(
+        [sys.executable, "launch/search.py", *arguments],
+        cwd=shared.ROOT,
+        env=os.environ,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+
+
+def stored(folder):
+    with open(folder / "result.json", encoding="utf-8") as file:
+        return json.load(file)
+
+
+@pytest.mark.slow
+def test_all_algorithms_on_the_embedded_benchmark(tmp_path):
+    process = run(
+        "--config=configs/search/digits201.py:smoke", f"--workdir={tmp_path}/run"
+    )
+    assert process.returncode == 0, process.stderr
+    assert "against: difference to random_search" in process.stdout
+    outcome = stored(tmp_path / "run")
+    assert len(outcome["algorithms"]) == 13
+    for row in outcome["algorithms"].values():
+        assert 0.5 < row["final_test_mean"] < 1 and row["regret_mean"] >= 0
+        assert (row["num_trials"], row["queries"]) == (4, 32)
+    for name in ("trials.safetensors", "figures/regret_queries.svg"):
+        assert (tmp_path / "run" / name).exists()
+
+
+@pytest.mark.slow
+def test_a_table_from_a_file(tmp_path):
+    file = search_files.write(tmp_path / "table.safetensors")
+    process = run(
+        "--config=configs/search/nasbench201.py:smoke",
+        f"--config.benchmark.path={file}",
+        "--config.algorithms=('random_search',)",
+        "--config.num_trials=3",
+        f"--workdir={tmp_path}/run",
+    )
+    assert process.returncode == 0, process.stderr
+    row = stored(tmp_path / "run")["tables"]["3.3"][1]
+    assert row["settings"]["row"] == "RS" and row["thesis"] == 93.75
+
+
+@pytest.mark.slow
+def test_real_trainings_from_the_command_line(tmp_path):
+    process = run(
+        "--config=configs/search/digits.py:smoke",
+        "--mode=drive",
+        f"--workdir={tmp_path}/run",
+    )
+    assert process.returncode == 0, process.stderr
+    row = stored(tmp_path / "run")["algorithms"]["regularized_evolution"]
+    assert row["queries"] == 3 and row["best"] in process.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("digits201.py", "--config.budget.querys=1"), "budget.queries"),
+        (("digits201.py:smok",), "smoke"),
+        (("digits201.py", "--config.algorithms=('randm_search',)"), "random_search"),
+        (("digits201.py", "--mode=drive"), "configs/search/digits.py"),
+        (("digits.py", "--mode=drive", "--config.executor=ray"), "dask"),
+        (("nasbench201.py", "--config.benchmark.path=no.safetensors"), "no such file"),
+    ],
+)
+def test_bad_input_is_one_line_and_a_status(arguments, message, tmp_path):
+    file, *rest = arguments
+    process = run(f"--config=configs/search/{file}", *rest, f"--workdir={tmp_path}/run")
+    assert process.returncode == 1
+    assert message in process.stderr
+    assert len(process.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "run").exists()
