@@ -11,10 +11,14 @@ single: one query at a time, each of another cell; `latency_s` is the median wal
 bulk: 20,000 queries in one call, one thread each.
 two_devices: 20,000 queries, half of them on each of two CPU devices, against LightGBM
 with two threads; wall time, so only meaningful on two idle cores.
+single_noise, bulk_noise: as single and bulk, but whole curves with GKDE noise
+(`surrogate.sample`) against the same without (`surrogate.curve`); `rate_of_noiseless`
+is the rate with noise over the rate without, the median over rounds.
 
-The reference is `lightgbm.Booster.predict` of each component, its predictions appended
-to the features of the next. Before anything is timed, curves are checked to agree
-within 1e-4 percent points.
+The reference of the others is `lightgbm.Booster.predict` of each component, its
+predictions appended to the features of the next. Before anything is timed, curves are
+checked to agree within 1e-4 percent points, and noise to have the variance of its
+kernel estimate.
 """
 
 import argparse
@@ -26,6 +30,7 @@ import pathlib
 import statistics
 import tempfile
 import time
+from typing import NamedTuple
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault(
@@ -40,14 +45,24 @@ import jax.numpy as jnp
 import lightgbm
 import numpy as np
 
-from nasjax.nasbench.surrogate import boosting, lightgbm_text
+from nasjax.nasbench.surrogate import boosting, lightgbm_text, noise_gkde
+from nasjax.nasbench.surrogate.curves import Scaler
 from nasjax.nasbench.surrogate.forest import Chain
+from nasjax.nasbench.surrogate.model import CurveModel, Member, Surrogate
+from nasjax.nasbench.surrogate.svd import SVD
 
 CELLS, COMPONENTS, EPOCHS = 8_000, 5, 98
 BATCH = 20_000
 SINGLE = 500  # queries of one round
-ROUNDS = {"single": 5, "bulk": 3, "two_devices": 3}
+ROUNDS = {
+    "single": 5,
+    "bulk": 3,
+    "two_devices": 3,
+    "single_noise": 15,
+    "bulk_noise": 5,
+}
 CHECKED = 500
+RESIDUALS = 40_000  # of NAS-Bench-311's kernel estimate
 
 
 def cell_features(rng, count):
@@ -111,16 +126,25 @@ def fit(features, codes, settings):
     return texts
 
 
+class Fitted(NamedTuple):
+    """Texts of the components; a curve in percent is codes @ decoder + mean."""
+
+    texts: list[str]
+    decoder: np.ndarray  # [5, 98]
+    mean: np.ndarray  # [98]
+    residuals: np.ndarray  # [8000, 98]
+
+
 @functools.cache
 def make_surrogate(folder):
-    """Texts of the components, and the decoder `[5, 98]` from codes to percent."""
     rng = np.random.default_rng(0)
     features = make_features(rng, CELLS)
     curves = make_curves(rng, features)
     u, s, v = np.linalg.svd(curves, full_matrices=False)
-    u, spread = u[:, :COMPONENTS], u[:, :COMPONENTS].std(axis=0)
+    u, s, v = u[:, :COMPONENTS], s[:COMPONENTS], v[:COMPONENTS]
+    spread = u.std(axis=0)
     codes = (u - u.mean(axis=0)) / spread
-    decoder = (spread * s[:COMPONENTS])[:, None] * v[:COMPONENTS]
+    decoder, mean = (spread * s)[:, None] * v, (u.mean(axis=0) * s) @ v
     settings = boosting.settings("lightgbm")
     version = f"{lightgbm.__version__}-{CELLS}-{settings.num_rounds}"
     paths = [folder / f"{version}-{j}.txt" for j in range(COMPONENTS)]
@@ -128,7 +152,8 @@ def make_surrogate(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for path, text in zip(paths, fit(features, codes, settings), strict=True):
             path.write_text(text)
-    return [path.read_text() for path in paths], decoder
+    texts = [path.read_text() for path in paths]
+    return Fitted(texts, decoder, mean, curves - (codes @ decoder + mean))
 
 
 class Reference:
@@ -175,9 +200,9 @@ def query_many(chain, xs):
     return jax.vmap(chain.predict)(xs)
 
 
-def single(chain, features, texts):
+def single(chain, features, fitted):
     """(ours, reference): one round each, the queries of a round one after the other."""
-    reference, latencies, facts = Reference(texts, 1), [], {}
+    reference, latencies, facts = Reference(fitted.texts, 1), [], {}
     inputs = [jnp.asarray(x, jnp.float32) for x in features[:SINGLE]]
 
     def ours():
@@ -197,8 +222,8 @@ def single(chain, features, texts):
     return ours, theirs, first, SINGLE, time.process_time, facts
 
 
-def bulk(chain, features, texts):
-    reference = Reference(texts, 1)
+def bulk(chain, features, fitted):
+    reference = Reference(fitted.texts, 1)
     inputs = jnp.asarray(features, jnp.float32)
 
     def ours():
@@ -207,8 +232,8 @@ def bulk(chain, features, texts):
     return ours, lambda: reference(features), ours, BATCH, time.process_time, {}
 
 
-def two_devices(chain, features, texts):
-    reference, devices = Reference(texts, 2), jax.devices()[:2]
+def two_devices(chain, features, fitted):
+    reference, devices = Reference(fitted.texts, 2), jax.devices()[:2]
     halves = np.split(features.astype(np.float32), len(devices))
     parts = [
         (jax.device_put(chain, device), jax.device_put(half, device))
@@ -226,22 +251,116 @@ def two_devices(chain, features, texts):
     return ours, lambda: reference(features), ours, BATCH, time.perf_counter, facts
 
 
-# Queries with noise (`surrogate.sample`) belong here, as a further entry whose
-# reference is the query without noise.
-CONFIGS = {"single": single, "bulk": bulk, "two_devices": two_devices}
+def with_noise(chain, fitted):
+    """The surrogate of whole curves, whose architectures are given by features."""
+    # As large a table of residuals as NAS-Bench-311's, which is read at random.
+    repeats = RESIDUALS // len(fitted.residuals)
+    model = CurveModel(
+        members=(
+            Member(
+                chain,
+                SVD(
+                    mean=jnp.asarray(fitted.mean),
+                    singular_values=jnp.ones(COMPONENTS),
+                    components=jnp.asarray(fitted.decoder),
+                    scaler=Scaler(jnp.zeros(COMPONENTS), jnp.ones(COMPONENTS)),
+                ),
+            ),
+        ),
+        weights=jnp.ones(1),
+        noise=noise_gkde.fit(np.tile(fitted.residuals, (repeats, 1))),
+        low=jnp.asarray(0.0),
+        high=jnp.asarray(100.0),
+    )
+    return Surrogate(
+        models={"valid_accuracy": model},
+        seconds=None,
+        space="",
+        features="given",
+        data_set="made-up",
+        epochs=tuple(range(1, EPOCHS + 1)),
+        metric="accuracy",
+    )
+
+
+def check_noise(surrogate, curves, noisy):
+    """The variance of epochs, within a twentieth on the average."""
+    noise = surrogate.require().noise
+    expected = np.var(noise.data, axis=0) + np.square(noise.factor).sum(axis=1)
+    found = np.var(np.asarray(noisy) - np.asarray(curves), axis=0)
+    gap = np.abs(found / expected - 1).mean()
+    assert gap <= 0.05, f"variances of the noise differ by {gap}"
+
+
+curve_one = jax.jit(Surrogate.curve)
+curve_many = jax.jit(jax.vmap(Surrogate.curve, (None, 0)))
+sample_one = jax.jit(Surrogate.sample)
+sample_many = jax.jit(jax.vmap(Surrogate.sample, (None, 0, 0)))
+
+
+def single_noise(chain, features, fitted):
+    surrogate, latencies, facts = with_noise(chain, fitted), [], {}
+    inputs = [jnp.asarray(x, jnp.float32) for x in features[:SINGLE]]
+    keys = list(jax.random.split(jax.random.key(0), SINGLE))
+
+    def ours():
+        for key, x in zip(keys, inputs, strict=True):
+            start = time.perf_counter()
+            sample_one(surrogate, key, x).block_until_ready()
+            latencies.append(time.perf_counter() - start)
+        facts["latency_s"] = statistics.median(latencies)
+
+    def theirs():
+        for x in inputs:
+            curve_one(surrogate, x).block_until_ready()
+
+    def first():
+        curve_one(surrogate, inputs[0]).block_until_ready()
+        sample_one(surrogate, keys[0], inputs[0]).block_until_ready()
+
+    return ours, theirs, first, SINGLE, time.process_time, facts
+
+
+def bulk_noise(chain, features, fitted):
+    surrogate = with_noise(chain, fitted)
+    inputs = jnp.asarray(features, jnp.float32)
+    keys = jax.random.split(jax.random.key(0), BATCH)
+
+    def ours():
+        return sample_many(surrogate, keys, inputs).block_until_ready()
+
+    def theirs():
+        return curve_many(surrogate, inputs).block_until_ready()
+
+    def first():
+        check_noise(surrogate, theirs(), ours())
+
+    return ours, theirs, first, BATCH, time.process_time, {}
+
+
+CONFIGS = {
+    "single": single,
+    "bulk": bulk,
+    "two_devices": two_devices,
+    "single_noise": single_noise,
+    "bulk_noise": bulk_noise,
+}
 
 
 def measure(name, folder):
-    texts, decoder = make_surrogate(folder)
+    fitted = make_surrogate(folder)
     features = make_features(np.random.default_rng(1), BATCH)
-    chain = Chain.build([lightgbm_text.parse(text) for text in texts])
-    ours, theirs, first, queries, seconds, facts = CONFIGS[name](chain, features, texts)
+    chain = Chain.build([lightgbm_text.parse(text) for text in fitted.texts])
+    config = CONFIGS[name]
+    ours, theirs, first, queries, seconds, facts = config(chain, features, fitted)
     compile_seconds = clock(first, time.process_time)
-    check(query_many, chain, Reference(texts, 1), features, decoder)
+    check(query_many, chain, Reference(fitted.texts, 1), features, fitted.decoder)
     times = [
         (clock(ours, seconds), clock(theirs, seconds)) for _ in range(ROUNDS[name])
     ]
     ours_seconds, reference_seconds = map(statistics.median, zip(*times, strict=True))
+    if name.endswith("_noise"):
+        facts["rate_of_noiseless"] = statistics.median(b / a for a, b in times)
     print(
         json.dumps(
             {

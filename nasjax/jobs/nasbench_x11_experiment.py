@@ -1,0 +1,121 @@
+"""An experiment with surrogates: its data, their split, and what is fitted to them.
+
+The architectures are split once, by row: a row of the embedded benchmark is a function,
+so no function is in both parts.
+"""
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from nasjax.core import errors
+from nasjax.jobs import nasbench_x11_data
+from nasjax.nasbench.surrogate import boosting, compression, fitting
+
+Config = dict[str, Any]
+
+DEFAULT_RANK = {"thesis": 6, "released": 5}
+"""Of the SVD where a configuration says 0."""
+MIN_LIGHTGBM = 2 * boosting.LightGBM.min_child_samples
+"""Curves below which LightGBM predicts the same of all: a split leaves too few."""
+
+
+class Experiment:
+    """What a configuration says: data, split and the surrogates by name.
+
+    Attributes:
+      data: all architectures.
+      train: row numbers.
+      test: row numbers.
+      repeats: float64 `[N, S, T]`, curves of further seeds of every row, or None.
+      metric: what is judged, such as `valid_accuracy`.
+      settings: of each surrogate, by name.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.metric = config["data"]["metric"]
+        self.data, self.repeats = nasbench_x11_data.read(config)
+        count = len(self.data)
+        num_train = _num_train(config, count)
+        order = np.random.default_rng(config["seed"]).permutation(count)
+        self.train, self.test = np.sort(order[:num_train]), np.sort(order[num_train:])
+        self.settings = {s.name: s for s in _settings(config)}
+        epochs = self.data.curves[self.metric].shape[1]
+        for settings in self.settings.values():
+            _check(settings, epochs, _num_fitted(config, count, num_train))
+
+    @property
+    def key(self) -> jax.Array:
+        return jax.random.key(self.config["seed"])
+
+    def shown(self, count: int) -> np.ndarray:
+        """Held-out rows for figures, spread over the final value of their curves."""
+        final = self.data.curves[self.metric][self.test, -1]
+        places = (np.arange(count) + 0.5) / count * (len(self.test) - 1)
+        return self.test[np.argsort(final)[places.round().astype(int)]]
+
+    @property
+    def unit(self) -> float:
+        """What the decimals of rounded predictions count."""
+        return 0.01 if self.metric.endswith("accuracy") else 1.0
+
+
+def _num_train(config: Config, count: int) -> int:
+    num_train = int(config["data"]["num_train"]) or int(round(0.8 * count))
+    if not 10 <= num_train < count:
+        raise errors.ConfigError(
+            f"config.data.num_train {num_train} of {count} architectures: keep at "
+            "least 10 to fit to and 1 to judge by"
+        )
+    if config["folds"] and not 2 <= config["folds"] <= count // 2:
+        raise errors.ConfigError(
+            f"config.folds is {config['folds']}: pass 2 to {count // 2}, so that each "
+            f"has two of {count} architectures, or 0 to fit and save"
+        )
+    return num_train
+
+
+def _num_fitted(config: Config, count: int, num_train: int) -> int:
+    """The fewest architectures that anything is fitted to."""
+    return count - -(-count // config["folds"]) if config["folds"] else num_train
+
+
+def _check(settings: fitting.Settings, epochs: int, num_fitted: int) -> None:
+    """What would otherwise fail late, or quietly fit nothing."""
+    rank = settings.rank or DEFAULT_RANK[settings.variant]
+    if settings.compression == "svd" and rank > min(epochs, num_fitted):
+        raise errors.ConfigError(
+            f"{settings.name} describes a curve by {rank} numbers, but there are "
+            f"{num_fitted} curves of {epochs} epochs: pass --config.surrogate.rank=1 "
+            f"to {min(epochs, num_fitted)}"
+        )
+    if settings.regressor == "lgb" and num_fitted < MIN_LIGHTGBM:
+        raise errors.ConfigError(
+            f"{settings.name} would be fitted to {num_fitted} curves; with fewer than "
+            f"{MIN_LIGHTGBM} LightGBM's trees have no split: train more architectures, "
+            f"or pass --config.surrogates=\"('{settings.compression}_xgb_"
+            f"{settings.noise}',)\""
+        )
+
+
+def _settings(config: Config) -> list[fitting.Settings]:
+    names = config["surrogates"]
+    if names == ["all"]:
+        names = [
+            f"{c}_{r}_{n}"
+            for c in compression.COMPRESSORS
+            for r in fitting.REGRESSORS
+            for n in fitting.NOISES[:3]
+        ]
+    chosen = []
+    for name in names:
+        parts = name.split("_")
+        if len(parts) != 3:
+            raise errors.ConfigError(
+                f"a surrogate is COMPRESSION_REGRESSOR_NOISE, such as svd_lgb_gkde, "
+                f"not {name!r}"
+            )
+        chosen.append(fitting.Settings(*parts, **config["surrogate"]))
+    return chosen

@@ -1,0 +1,77 @@
+"""Scores of surrogates by cross-validation, by what they may read."""
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from nasjax.core import progress, statistics
+from nasjax.jobs import nasbench_x11_scores
+from nasjax.jobs.nasbench_x11_experiment import Experiment
+from nasjax.nasbench.surrogate import evaluation, fitting
+
+COLUMNS = nasbench_x11_scores.KEYS[:4]
+"""What is judged: no noise is fitted."""
+
+
+def cross_validate(experiment: Experiment) -> dict[str, Any]:
+    """K-fold scores of each surrogate by what it may read, and paired comparisons.
+
+    Where some features were measured in the training itself, the surrogate with them
+    is compared with the same surrogate on these measurements alone.
+    """
+    data, config = experiment.data, experiment.config
+    order = np.random.default_rng(config["seed"]).permutation(len(data))
+    folds = np.array_split(order, config["folds"])
+    inputs = {"all features": data.features}
+    if data.num_measured:
+        inputs["architecture only"] = data.features[:, : -data.num_measured]
+        inputs["measured only"] = data.features[:, -data.num_measured :]
+    targets, outcome = data.curves[experiment.metric], {}
+    for name, settings in experiment.settings.items():
+        scores: dict[str, list[dict[str, float]]] = {key: [] for key in inputs}
+        for number, test in enumerate(
+            progress.progress(folds, description=f"{name} folds")
+        ):
+            train = np.setdiff1d(np.arange(len(data)), test)
+            for key, features in inputs.items():
+                mean = fitting.fit_mean(
+                    jax.random.fold_in(experiment.key, number),
+                    features[train],
+                    targets[train],
+                    settings,
+                )
+                predicted = nasbench_x11_scores.predict(mean.members, features[test])
+                scores[key].append(
+                    evaluation.evaluate(targets[test], predicted, unit=experiment.unit)
+                )
+        outcome[name] = _fold_table(scores)
+    return {
+        "cross_validation": outcome,
+        "num_archs": len(data),
+        "num_epochs": targets.shape[1],
+        "ignored": data.ignored,
+    }
+
+
+def _fold_table(scores: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
+    """Mean and deviation over folds, and the paired test against measurements."""
+    table: dict[str, Any] = {}
+    for inputs, folds in scores.items():
+        columns = {key: [fold[key] for fold in folds] for key in COLUMNS}
+        table[inputs] = {
+            key: {"mean": float(np.mean(v)), "std": float(np.std(v, ddof=1))}
+            for key, v in columns.items()
+        }
+    if "measured only" in scores:
+        for key in COLUMNS:
+            ours, theirs = (
+                [fold[key] for fold in scores[inputs]]
+                for inputs in ("all features", "measured only")
+            )
+            difference = statistics.paired_t_test(ours, theirs)
+            table["all features"][key] |= {
+                "above_measured_only": float(difference.mean),
+                "p_value": float(difference.p_value),
+            }
+    return table
