@@ -7,7 +7,8 @@ python launch/nasbench_x11.py --mode=fit --config=$C:nasbench_nlp --workdir=runs
     --config.data.name=TABLE.safetensors
 Presets: csv (one row a training: columns that begin with `prefix` are the epochs of its
 curve, the others its features; `first_epochs` adds the start of the curve to them),
-arrays (.safetensors with curves by metric and `features` or `archs`) and nasbench_nlp
+arrays (.safetensors with curves by metric and `features` or `archs`; the
+`curves.safetensors` of launch/train_architecture.py needs no preset) and nasbench_nlp
 (NAS-Bench-NLP11 from converted logs). `--config.folds=0` fits and saves instead.
 """
 
