@@ -1,0 +1,24 @@
+"""arch2vec: unsupervised encodings of architectures, and searches with them.
+
+C=configs/arch2vec
+python launch/arch2vec.py --config=$C/nasbench201.py --workdir=runs/arch2vec201
+python launch/arch2vec.py --config=$C/nasbench101.py --workdir=runs/arch2vec101
+python launch/arch2vec.py --config=$C/darts.py --workdir=runs/arch2vec_darts
+
+train: pre-trains the variants, measures reconstruction, validity and uniqueness, writes
+`embeddings_VARIANT.safetensors` (architectures and vectors) and figures.
+"""
+
+from typing import Any
+
+import command_line
+
+
+def main(config: dict[str, Any], workdir: str, mode: str) -> None:
+    from nasjax.jobs import arch2vec  # imported late: --help does not wait for jax
+
+    arch2vec.run(config, workdir, mode)
+
+
+if __name__ == "__main__":
+    command_line.run(main, modes=("train",))

@@ -1,0 +1,1 @@
+"""arch2vec: unsupervised encodings by a variational graph isomorphism autoencoder."""

@@ -1,0 +1,85 @@
+"""What arch2vec minimises: reconstruction and divergence of a batch of graphs."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from nasjax.core.types import Array
+from nasjax.encoders.arch2vec.decoder import Logits, pairs
+from nasjax.encoders.arch2vec.forms import Inputs
+
+
+class Terms(NamedTuple):
+    """Parts of the loss `[]`, in nats.
+
+    Attributes:
+      ops: reconstruction of the operations.
+      edges: reconstruction of the edges.
+      kl: divergence of the posterior from N(0, I), with its weight.
+    """
+
+    ops: Array
+    edges: Array
+    kl: Array
+
+    @property
+    def total(self) -> Array:
+        """What is minimised."""
+        return self.ops + self.edges + self.kl
+
+
+def divergence(mean: Array, log_sigma: Array) -> Array:
+    """KL(N(mu, sigma^2) || N(0, I)) of each node, `[B, N]`."""
+    each = jnp.exp(2 * log_sigma) + mean * mean - 1 - 2 * log_sigma
+    return each.sum(-1) / 2
+
+
+def negative_elbo(
+    inputs: Inputs, logits: Logits, mean: Array, log_sigma: Array, *, kl_weight: float
+) -> Terms:
+    """Minus equation 3.5 of a graph, its mean over the batch.
+
+    Sums over nodes and over the pairs i < j, which hold every edge; the thesis also
+    multiplies over i >= j, where a symmetric sigma(z_i z_j) cannot follow a triangular
+    matrix. Padding has no operation unless the decoder has a label for it.
+
+    Args:
+      inputs: the graphs.
+      logits: of the decoder.
+      mean: `[B, N, D]`.
+      log_sigma: `[B, N, D]`.
+      kl_weight: of the divergence; 1 in the thesis, 0 without it.
+    """
+    nodes = inputs.nodes
+    if logits.ops.shape[-1] > nodes.shape[-1]:
+        nodes = jnp.concatenate([nodes, 1 - inputs.real[..., None]], axis=-1)
+    ops = -jnp.sum(nodes * jax.nn.log_softmax(logits.ops), axis=(1, 2))
+    edges = _cross_entropy(logits.edges, upper(inputs.adjacency)).sum(1)
+    kl = jnp.mean(divergence(mean, log_sigma).sum(1)) if kl_weight else jnp.float32(0)
+    return Terms(ops.mean(), edges.mean(), kl_weight * kl)
+
+
+def released(inputs: Inputs, logits: Logits, mean: Array, log_sigma: Array) -> Terms:
+    """The loss of the published code.
+
+    A sigmoid for each operation, also on padding; means over all entries, of which
+    those on and below the diagonal are 0; the divergence, already a mean over nodes, is
+    divided by the number of nodes of the batch once more.
+    """
+    ops = _cross_entropy(logits.ops, inputs.nodes).mean()
+    edges = _cross_entropy(logits.edges, upper(inputs.adjacency)).sum()
+    kl = divergence(mean, log_sigma).mean()
+    count = inputs.nodes.shape[0] * inputs.nodes.shape[1]
+    return Terms(ops, edges / (count * inputs.nodes.shape[1]), kl / count)
+
+
+def upper(adjacency: Array) -> Array:
+    """The strict upper triangle `[B, E]` of `[B, N, N]`."""
+    sources, targets = pairs(adjacency.shape[-1])
+    return adjacency[:, sources, targets]
+
+
+def _cross_entropy(logits: Array, truth: Array) -> Array:
+    """Of a sigmoid, entry by entry."""
+    return jax.nn.softplus(logits) - truth * logits

@@ -1,0 +1,267 @@
+"""Pre-training: one compiled scan over the batches of an epoch."""
+
+import functools
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import struct
+from jax import lax
+from jax.flatten_util import ravel_pytree
+
+from nasjax.core.types import Array, Key
+from nasjax.encoders.arch2vec.forms import Form, Inputs
+from nasjax.encoders.arch2vec.model import Model, Weights
+from nasjax.encoders.arch2vec.objective import Terms
+
+# Graphs of one compiled call outside training.
+CHUNK = 2048
+
+
+class Recipe(NamedTuple):
+    """How a model is trained.
+
+    Attributes:
+      batch_size: B; the incomplete last batch of an epoch is left out.
+      learning_rate: of Adam.
+      anneal: let the rate fall to 0 along a cosine.
+      warmup: part of the training during which the divergence gains its weight,
+        linearly; without it posteriors collapse where the weight is high.
+      clip_norm: largest norm of a gradient, 0: any.
+      reshuffle: a fresh order in every epoch; else one order for all.
+      freeze: "released" only: from the second epoch on there is no latent noise and no
+        dropout, and running moments normalise.
+    """
+
+    batch_size: int = 32
+    learning_rate: float = 1e-3
+    anneal: bool = False
+    warmup: float = 0.0
+    clip_norm: float = 0.0
+    reshuffle: bool = True
+    freeze: bool = False
+
+
+RECIPES: Mapping[str, Recipe] = {
+    "released": Recipe(clip_norm=5.0, reshuffle=False, freeze=True),
+    "improved": Recipe(anneal=True, warmup=0.5),
+}
+"""Of the variants of `model.VARIANTS`; the others train by `Recipe()`. released: in the
+published scripts, `model.eval()` after the first epoch is never undone."""
+
+
+class Graphs(NamedTuple):
+    """M graphs in few bytes: what training gathers its batches from.
+
+    Attributes:
+      ops: int8 `[M, N]`, -1 on padding.
+      adjacency: int8 `[M, N, N]`.
+    """
+
+    ops: Array
+    adjacency: Array
+
+
+class State(struct.PyTreeNode):
+    """Everything that a training continues from.
+
+    Attributes:
+      weights: of the model.
+      optimizer: moments of Adam.
+      epoch: int32 `[]`, completed epochs.
+      moments: float32 `[2, N, D]`, mean and standard deviation of the posterior means
+        seen during the last epoch.
+    """
+
+    weights: Weights
+    optimizer: Any
+    epoch: Array
+    moments: Array
+
+
+def store(form: Form, archs: Any) -> Graphs:
+    """The graphs of architectures int32 `[M, G]`."""
+    parts = [
+        jax.tree.map(lambda leaf, count=count: leaf[:count], _store(chunk, form=form))
+        for chunk, count in chunks(np.asarray(archs, np.int32))
+    ]
+    return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *parts)
+
+
+def inputs(form: Form, graphs: Graphs) -> Inputs:
+    """What the networks read of stored graphs."""
+    return Inputs(
+        jax.nn.one_hot(graphs.ops, form.num_ops, dtype=jnp.float32),
+        graphs.adjacency.astype(jnp.float32),
+        (graphs.ops >= 0).astype(jnp.float32),
+    )
+
+
+def start(key: Key, model: Model, recipe: Recipe) -> State:
+    """Before the first epoch."""
+    weights = model.init(key)
+    shape = (2, model.form.num_nodes, model.settings.latent)
+    moments = _optimizer(recipe, 1).init(_trained(weights))
+    return State(weights, moments, jnp.int32(0), jnp.zeros(shape))
+
+
+def run_epoch(
+    key: Key,
+    model: Model,
+    recipe: Recipe,
+    state: State,
+    graphs: Graphs,
+    num_epochs: int,
+) -> tuple[State, Terms]:
+    """One pass over the graphs.
+
+    Args:
+      key: of the whole training; the number of the epoch is folded in.
+      model: what is trained.
+      recipe: how.
+      state: before the epoch.
+      graphs: of M architectures.
+      num_epochs: of the training, for the annealed rate.
+
+    Returns:
+      The state after it and the mean of the loss terms over its batches.
+    """
+    epoch = int(state.epoch)
+    train = not (recipe.freeze and epoch)
+    key_order = jax.random.fold_in(key, epoch if recipe.reshuffle else 0)
+    return _epoch(
+        jax.random.split(key_order, 2),
+        state,
+        graphs,
+        model=model,
+        recipe=recipe,
+        train=train,
+        num_epochs=num_epochs,
+    )
+
+
+@functools.partial(
+    jax.jit,
+    static_argnames=("model", "recipe", "train", "num_epochs"),
+    donate_argnames="state",
+)
+def _epoch(
+    keys: Key,
+    state: State,
+    graphs: Graphs,
+    *,
+    model: Model,
+    recipe: Recipe,
+    train: bool,
+    num_epochs: int,
+) -> tuple[State, Terms]:
+    count, size = graphs.ops.shape[0], recipe.batch_size
+    steps = count // size
+    order = jax.random.permutation(keys[0], count)[: steps * size].reshape(steps, size)
+    optimizer = _optimizer(recipe, num_epochs * steps)
+    key_noise = jax.random.fold_in(keys[1], state.epoch)
+    _, unravel = ravel_pytree(_params(state.weights))
+
+    def loss(
+        vector: Array, key: Key, rows: Array, statistics: Any, warmth: Array | float
+    ) -> Any:
+        weights = _weights(unravel(vector), statistics)
+        batch = inputs(model.form, jax.tree.map(lambda leaf: leaf[rows], graphs))
+        terms, (posterior, statistics) = model.loss(key, weights, batch, train, warmth)
+        return terms.total, (terms, posterior.mean, statistics)
+
+    def step(carry: Any, xs: Any) -> tuple[Any, Terms]:
+        vector, moments, statistics, sums = carry
+        index, rows = xs
+        key = jax.random.fold_in(key_noise, index)
+        warmth = _warmth(recipe, state.epoch * steps + index, num_epochs * steps)
+        slope, (terms, mean, statistics) = jax.grad(loss, has_aux=True)(
+            vector, key, rows, statistics, warmth
+        )
+        updates, moments = optimizer.update(slope, moments, vector)
+        sums = sums + jnp.stack([mean.sum(0), (mean * mean).sum(0)])
+        return (vector + updates, moments, statistics, sums), terms
+
+    carry = (
+        _trained(state.weights),
+        state.optimizer,
+        state.weights.statistics,
+        jnp.zeros_like(state.moments),
+    )
+    carry, terms = lax.scan(step, carry, (jnp.arange(steps), order))
+    vector, moments, statistics, sums = carry
+    mean = sums[0] / (steps * size)
+    std = jnp.sqrt(jnp.maximum(sums[1] / (steps * size) - mean * mean, 0))
+    state = State(
+        _weights(unravel(vector), statistics),
+        moments,
+        state.epoch + 1,
+        jnp.stack([mean, std]),
+    )
+    return state, jax.tree.map(jnp.mean, terms)
+
+
+def means(model: Model, weights: Weights, graphs: Graphs) -> np.ndarray:
+    """Posterior means float32 `[M, N, D]` of all graphs, with running moments."""
+    parts = []
+    for chunk, count in chunks(graphs):
+        parts.append(np.asarray(_means(weights, chunk, model=model))[:count])
+    return np.concatenate(parts)
+
+
+@functools.partial(jax.jit, static_argnames="model")
+def _means(weights: Weights, graphs: Graphs, *, model: Model) -> Array:
+    return model.encode(weights, inputs(model.form, graphs), False)[0].mean
+
+
+def _optimizer(recipe: Recipe, num_steps: int) -> optax.GradientTransformation:
+    rate: Any = recipe.learning_rate
+    if recipe.anneal:
+        rate = optax.cosine_decay_schedule(rate, num_steps)
+    adam = optax.adam(rate)
+    if not recipe.clip_norm:
+        return optax.chain(optax.identity(), adam)
+    return optax.chain(optax.clip_by_global_norm(recipe.clip_norm), adam)
+
+
+def _warmth(recipe: Recipe, step: Array, num_steps: int) -> Array | float:
+    if not recipe.warmup:
+        return 1.0
+    return jnp.minimum(step / (recipe.warmup * num_steps), 1.0)
+
+
+def _params(weights: Weights) -> tuple[Any, Any, Any]:
+    return weights.encoder, weights.heads, weights.decoder
+
+
+def _weights(params: tuple[Any, Any, Any], statistics: Any) -> Weights:
+    encoder, heads, decoder = params
+    return Weights(
+        encoder=encoder, heads=heads, decoder=decoder, statistics=statistics
+    )
+
+
+def _trained(weights: Weights) -> Array:
+    """All parameters as one vector: an optimiser of many small arrays is slow."""
+    return ravel_pytree(_params(weights))[0]
+
+
+def chunks(tree: Any) -> Iterator[tuple[Any, int]]:
+    """Leading slices of equal length, the last one padded, and what counts of each."""
+    total = len(jax.tree.leaves(tree)[0])
+    size = min(CHUNK, total)
+    for first in range(0, total, size):
+        rows = np.minimum(np.arange(first, first + size), total - 1)
+        yield (
+            jax.tree.map(lambda leaf, rows=rows: leaf[rows], tree),
+            min(size, total - first),
+        )
+
+
+@functools.partial(jax.jit, static_argnames="form")
+def _store(archs: Array, *, form: Form) -> Graphs:
+    graph = jax.vmap(form.to_graph)(archs)
+    return Graphs(graph.ops.astype(jnp.int8), graph.adjacency.astype(jnp.int8))
