@@ -4,9 +4,12 @@ C=configs/arch2vec
 python launch/arch2vec.py --config=$C/nasbench201.py --workdir=runs/arch2vec201
 python launch/arch2vec.py --config=$C/nasbench101.py --workdir=runs/arch2vec101
 python launch/arch2vec.py --config=$C/darts.py --workdir=runs/arch2vec_darts
+python launch/arch2vec.py --config=$C/nasbench201.py --workdir=runs/arch2vec201 \\
+    --mode=search --config.search.benchmark.path=TABLE
 
 train: pre-trains the variants, measures reconstruction, validity and uniqueness, writes
-`embeddings_VARIANT.safetensors` (architectures and vectors) and figures.
+`embeddings_VARIANT.safetensors` (architectures and vectors) and figures. search: trials
+of searches with them and without (tables 3.2 and 3.3, figure 3.6).
 """
 
 from typing import Any
@@ -21,4 +24,4 @@ def main(config: dict[str, Any], workdir: str, mode: str) -> None:
 
 
 if __name__ == "__main__":
-    command_line.run(main, modes=("train",))
+    command_line.run(main, modes=("train", "search"))

@@ -4,7 +4,8 @@ python launch/arch2vec.py --config=configs/arch2vec/darts.py
     --workdir=runs/arch2vec_darts
 `variants` are rows of table 3.1: thesis (the equations), released (the published code),
 improved, and the baselines without_kl, gae and vgae. `settings` changes one, such as
---config.settings="{'improved': {'kl_weight': 0.1}}". Presets: full, smoke.
+--config.settings.improved.kl_weight=0.1.
+Presets: full, smoke.
 """
 
 import ml_collections
@@ -26,10 +27,27 @@ def get_config(preset: str = "full") -> ml_collections.ConfigDict:
     config.batch_size = 32
     config.learning_rate = 1e-3
     config.num_points = 10_000
-    config.settings = ml_collections.ConfigDict({name: {} for name in VARIANTS})
+    config.settings = ml_collections.ConfigDict(
+        {name: {"kl_weight": None, "width": None} for name in VARIANTS}
+    )
+    config.analysis = ml_collections.ConfigDict(
+        {
+            "benchmark": {"name": "", "path": "", "data_set": "", "schedule": 0},
+            "num_train": 250,
+            "num_seeds": 10,
+            "num_walks": 100,
+            "walk_length": 16,
+            "random_walk": 1_000,
+            "num_points": 10_000,
+        }
+    )
     if preset == "smoke":
-        config.variants = ("thesis", "improved")
+        config.variants = ("thesis",)
         config.num_archs = 2_000
         config.epochs = 2
         config.num_points = 1_000
+        config.analysis.num_seeds = 2
+        config.analysis.num_walks = 10
+        config.analysis.random_walk = 100
+        config.analysis.num_points = 500
     return config

@@ -2,15 +2,33 @@
 
 python launch/arch2vec.py --config=configs/arch2vec/nasbench101.py
     --workdir=runs/arch2vec101
+python launch/arch2vec.py --mode=search --config=configs/arch2vec/nasbench101.py
+    --workdir=runs/arch2vec101 --config.search.benchmark.path=TABLE
 `variants` are rows of table 3.1: thesis (the equations), released (the published code),
 improved, and the baselines without_kl, gae and vgae. `settings` changes one, such as
---config.settings="{'improved': {'kl_weight': 0.1}}". Presets: full, smoke.
+--config.settings.improved.kl_weight=0.1. Figures of accuracy
+need --config.analysis.benchmark.path=TABLE.
+Presets: full, listed (searches on a table of a part of the space), smoke.
 """
 
 import ml_collections
 
-PRESETS = ("full", "smoke")
+PRESETS = ("full", "listed", "smoke")
 VARIANTS = ("thesis", "released", "improved", "without_kl", "gae", "vgae")
+ALGORITHMS = (
+    "random_search",
+    "regularized_evolution",
+    "reinforce",
+    "no_policy",
+    "no_policy_released",
+    "arch2vec_rl",
+    "arch2vec_rl_released",
+    "arch2vec_bo",
+    "arch2vec_bo_released",
+    "supervised_rl",
+    "supervised_bo",
+)
+DISCRETE = ("regularized_evolution", "reinforce")
 
 
 def get_config(preset: str = "full") -> ml_collections.ConfigDict:
@@ -26,10 +44,133 @@ def get_config(preset: str = "full") -> ml_collections.ConfigDict:
     config.batch_size = 32
     config.learning_rate = 1e-3
     config.num_points = 10_000
-    config.settings = ml_collections.ConfigDict({name: {} for name in VARIANTS})
+    config.settings = ml_collections.ConfigDict(
+        {name: {"kl_weight": None, "width": None} for name in VARIANTS}
+    )
+    config.analysis = ml_collections.ConfigDict(
+        {
+            "benchmark": {"name": "", "path": "", "data_set": "", "schedule": 0},
+            "num_train": 250,
+            "num_seeds": 10,
+            "num_walks": 100,
+            "walk_length": 16,
+            "random_walk": 1_000,
+            "num_points": 10_000,
+        }
+    )
+    config.search = search(preset)
     if preset == "smoke":
-        config.variants = ("thesis", "improved")
+        config.variants = ("thesis",)
         config.num_archs = 2_000
         config.epochs = 2
         config.num_points = 1_000
+        config.analysis.num_seeds = 2
+        config.analysis.num_walks = 10
+        config.analysis.random_walk = 100
+        config.analysis.num_points = 500
     return config
+
+
+def search(preset: str) -> ml_collections.ConfigDict:
+    """Table 3.2 and figure 3.6: 108 epochs, 1,000,000 seconds of training."""
+    section = ml_collections.ConfigDict()
+    section.seed = 0
+    section.num_trials = 500
+    section.controls = ("random_search", "no_policy")
+    section.tables = ml_collections.ConfigDict(
+        {"thesis": "", "released": "", "improved": ""}  # "": as pre-training wrote it
+    )
+    section.benchmark = ml_collections.ConfigDict(
+        {"name": "nasbench101", "path": "", "listed": False, "average": False}
+    )
+    section.data_sets = ml_collections.ConfigDict(
+        {
+            "nasbench101": {
+                "data_set": "",
+                "schedule": 0,
+                "epoch": 0,
+                "report_schedule": 0,
+                "queries": 0,
+                "seconds": 1e6,
+                "queries_of": "",
+            }
+        }
+    )
+    rl = {"discount": 0.8, "baseline": 0.95}
+    one_by_one = {"vectorized": False, "chunk_size": 1}
+    section.settings = ml_collections.ConfigDict(
+        {
+            "random_search": {"row": "Random Search"},
+            "regularized_evolution": {
+                "row": "RE",
+                "population_size": 100,
+                "sample_size": 10,
+            },
+            "reinforce": {
+                "row": "RL",
+                "learning_rate": 0.1,
+                # Seven vertices, as in the published searches.
+                "gene_ranges": (*((0, 1),) * 21, *((0, 2),) * 5, (7, 7)),
+            },
+            "no_policy": {"algorithm": "latent_control", "table": "thesis"},
+            "no_policy_released": {
+                "algorithm": "latent_control",
+                "table": "released",
+                "variant": "released",
+            },
+            "arch2vec_rl": {
+                "row": "arch2vec-RL",
+                "algorithm": "latent_reinforce",
+                "table": "thesis",
+                **rl,
+            },
+            "arch2vec_rl_released": {
+                "row": "arch2vec-RL",
+                "algorithm": "latent_reinforce",
+                "table": "released",
+                "variant": "released",
+                **rl,
+            },
+            "arch2vec_bo": {
+                "row": "arch2vec-BO",
+                "algorithm": "latent_dngo",
+                "table": "thesis",
+                "num_trials": 100,
+                "capacity": 600,
+            },
+            "arch2vec_bo_released": {
+                "row": "arch2vec-BO",
+                "algorithm": "latent_dngo",
+                "table": "released",
+                "variant": "released",
+                "num_trials": 100,
+                "capacity": 600,
+            },
+            "supervised_rl": {
+                "row": "RL (supervised)",
+                "algorithm": "supervised_reinforce",
+                "num_trials": 10,
+                **one_by_one,
+                **rl,
+            },
+            "supervised_bo": {
+                "row": "BO (supervised)",
+                "algorithm": "supervised_bo",
+                "num_trials": 5,
+                "capacity": 600,
+                **one_by_one,
+            },
+        }
+    )
+    section.algorithms = ALGORITHMS
+    if preset == "smoke":
+        section.num_trials = 4
+        section.settings.supervised_rl.num_trials = 1
+        section.settings.supervised_bo.num_trials = 1
+    if preset == "listed":
+        # A table of a part of the space without test accuracies.
+        section.benchmark.listed = True
+        section.data_sets.nasbench101.queries = 100
+        section.data_sets.nasbench101.seconds = 0.0
+        section.algorithms = tuple(name for name in ALGORITHMS if name not in DISCRETE)
+    return section

@@ -10,6 +10,8 @@ import jax
 from nasjax.core import compilation, errors, progress, result, workdir
 from nasjax.encoders.arch2vec import corpus, forms, training
 from nasjax.encoders.arch2vec import model as models
+from nasjax.jobs import arch2vec_figures as figures
+from nasjax.jobs import arch2vec_search
 from nasjax.jobs import arch2vec_training as variants
 from nasjax.jobs.arch2vec_training import Config, Corpus
 from nasjax.training import runner
@@ -59,19 +61,29 @@ def pretrain(config: Config, folder: pathlib.Path) -> dict[str, Any]:
     for name in config["variants"]:
         variants.variant(config, name)
     compilation.enable_cache()
-    workdir.claim(folder, dict(config))
+    workdir.claim(folder, dict(config), ignore=("analysis", "search"))
     graphs = load(config)
     key = jax.random.key(config["seed"])
-    found = {}
+    trained = {}
     with runner.StageRunner(folder) as stages:
         for name in config["variants"]:
             number = list(models.VARIANTS).index(name)
             key_variant = jax.random.fold_in(key, number + 1)
-            found[name] = variants.run(
+            trained[name] = variants.run(
                 key_variant, name, config, graphs, folder, stages
             )
+    found = {name: made.measured for name, made in trained.items()}
+    learnt = {name: _representation(made) for name, made in trained.items()}
+    examined = figures.examine(
+        jax.random.fold_in(key, len(models.VARIANTS) + 1),
+        config,
+        graphs.archs,
+        learnt,
+        folder,
+    )
     outcome = {
         "variants": found,
+        **examined,
         "tables": {"3.1": table(config, found)},
         "num_archs": len(graphs.archs),
         "seconds": time.time() - began,
@@ -81,6 +93,13 @@ def pretrain(config: Config, folder: pathlib.Path) -> dict[str, Any]:
     result.write(folder / RESULT_FILE, outcome)
     show(outcome, folder)
     return outcome
+
+
+def _representation(made: variants.Trained) -> figures.Representation:
+    def embed(archs: Any) -> Any:
+        return variants.embeddings(made.model, made.weights, archs)
+
+    return figures.Representation(made.vectors, embed)
 
 
 def load(config: Config) -> Corpus:
@@ -174,4 +193,4 @@ def run(config: dict[str, Any], folder: str, mode: str = "train") -> dict[str, A
     return MODES[mode](config, pathlib.Path(folder))
 
 
-MODES = {"train": pretrain}
+MODES = {"train": pretrain, "search": arch2vec_search.run}

@@ -10,12 +10,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nasjax import spaces
 from nasjax.core import arrays
 from nasjax.encoders.arch2vec import (
     generation,
     model,
     reconstruction,
     training,
+    uniqueness,
 )
 from nasjax.encoders.arch2vec.model import Model, Weights
 from nasjax.encoders.arch2vec.training import Graphs, Recipe, State
@@ -38,18 +40,35 @@ class Corpus(NamedTuple):
     held_out: Graphs
 
 
+class Trained(NamedTuple):
+    """A variant that is ready.
+
+    Attributes:
+      model: what was trained.
+      weights: of the model.
+      vectors: float32 `[M, D]`, search embeddings of all architectures.
+      measured: what `result.json` says of it.
+    """
+
+    model: Model
+    weights: Weights
+    vectors: np.ndarray
+    measured: dict[str, float]
+
+
 def variant(config: Config, name: str) -> tuple[Model, Recipe]:
     """The model and the recipe of a variant, with the changes of the configuration.
 
     Args:
       config: `space`, `batch_size`, `learning_rate` and `settings`, changes of
-        `model.Settings` and `training.Recipe` by variant.
+        `model.Settings` and `training.Recipe` by variant; None changes nothing.
       name: a key of `model.VARIANTS`.
 
     Raises:
       ConfigError: there is no such variant or setting.
     """
-    changes = dict(config["settings"].get(name, {}))
+    given = config["settings"].get(name, {})
+    changes = {key: value for key, value in given.items() if value is not None}
     fields = Recipe._fields
     recipe = training.RECIPES.get(name, Recipe())._replace(
         batch_size=config["batch_size"], learning_rate=config["learning_rate"]
@@ -67,7 +86,7 @@ def run(
     corpus: Corpus,
     folder: pathlib.Path,
     stages: runner.StageRunner,
-) -> dict[str, Any]:
+) -> Trained:
     """Trains a variant from its newest checkpoint, measures it, saves its embeddings.
 
     Args:
@@ -77,9 +96,6 @@ def run(
       corpus: the graphs.
       folder: of the run; embeddings and weights go there.
       stages: runs the epochs.
-
-    Returns:
-      What `result.json` says of the variant.
 
     Raises:
       training.loop.Stopped: the process was asked to stop; the state is saved.
@@ -106,7 +122,8 @@ def run(
         {"weights": _plain(state.weights), "moments": state.moments},
         metadata={"space": config["space"], "variant": name},
     )
-    return {**measured, "cpu_seconds": _cpu_seconds(folder, name)}
+    measured["cpu_seconds"] = _cpu_seconds(folder, name)
+    return Trained(made, state.weights, vectors, measured)
 
 
 def measure(
@@ -118,6 +135,9 @@ def measure(
     num_points: int,
 ) -> dict[str, float]:
     """Reconstruction of the held-out graphs, validity and uniqueness of random points.
+
+    `uniqueness_ceiling` is the expected uniqueness of as many uniform draws from the
+    space: from its encodings, on NAS-Bench-101 from its classes.
 
     Where points are scaled, the released code uses the means that it saw while it
     trained, the others those of the trained encoder.
@@ -131,7 +151,9 @@ def measure(
     found = reconstruction.evaluate(made, state.weights, corpus.held_out)
     graphs = reconstruction.generate(key, made, state.weights, moments, num_points)
     valid = generation.evaluate(graphs, made.form.space)
+    size = spaces.make(made.form.space).size or 0
     return {
+        "uniqueness_ceiling": uniqueness.ceiling(size, int(valid.num_strict)),
         **{f"reconstruction_{name}": value for name, value in found._asdict().items()},
         **{name: float(value) for name, value in valid._asdict().items()},
     }

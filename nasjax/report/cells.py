@@ -63,7 +63,8 @@ def draw_cell(
     to no output are grey; thin lines are the concatenation.
 
     Args:
-      cell: `{"num_nodes", "inputs", "edges", "concat"}` of a genotype.
+      cell: `{"num_nodes", "inputs", "edges", "concat"}` of a genotype; `weighted`
+        False: a discrete cell, whose weights are not told.
       path: file to write, `.svg` or `.png`.
       title: printed above the cell.
 
@@ -123,7 +124,7 @@ def cell_figure(cell: Cell, *, title: str = "") -> Figure:
         color = _color(edge.source) if alive else _DEAD
         stroke = 0.8 + 3.8 * abs(edge.weight) / heaviest
         _draw_line(axes, layout, edge[:2], color, stroke)
-        _draw_label(axes, layout, edge, color, alive)
+        _draw_label(axes, layout, edge, color, alive, cell.weighted)
     for node in range(cell.num_nodes):
         _draw_node(axes, layout, cell, node, node in live)
     return figure
@@ -185,7 +186,11 @@ def _columns(cell: Cell, side: float) -> list[float]:
     """x of every node: the inputs share a column, labels stand between columns."""
     xs = [_MARGIN + side / 2] * len(cell.inputs)
     for node in cell.intermediate:
-        widths = [_label_width(edge) for edge in cell.edges if edge.target == node]
+        widths = [
+            _label_width(edge, cell.weighted)
+            for edge in cell.edges
+            if edge.target == node
+        ]
         step = side + max([0.0, *widths]) + _PAD + _GAP
         xs.append(xs[-1] + max(step, side + 2 * _CORNER))
     return [*xs, xs[-1] + side + 2 * _CORNER]
@@ -206,8 +211,9 @@ def _rows(
     return ys
 
 
-def _label_width(edge: Edge) -> float:
-    widths = [_text_width(line, _OP_POINTS) for line in _operation_lines(edge)]
+def _label_width(edge: Edge, weighted: bool) -> float:
+    lines = _operation_lines(edge, weighted)
+    widths = [_text_width(line, _OP_POINTS) for line in lines]
     return max(widths, default=0.0)
 
 
@@ -220,7 +226,9 @@ def _text_width(text: str, points: float) -> float:
     return hinting * TextPath((0, 0), literal, prop=font).get_extents().width / 72
 
 
-def _operation_lines(edge: Edge) -> list[str]:
+def _operation_lines(edge: Edge, weighted: bool) -> list[str]:
+    if not weighted:
+        return [name for name, _ in edge.operations]
     return [f"{name}  {weight:.2f}" for name, weight in edge.operations]
 
 
@@ -228,10 +236,11 @@ def _header(cell: Cell, title: str) -> list[tuple[str, float, str]]:
     """(text, points, colour) of the lines above the cell."""
     operations = sum(len(edge.operations) for edge in cell.edges)
     edges = f"{len(cell.edges)} of {cell.num_possible_edges} edges"
+    key = "bold and line width: edge weight; below: operation weights"
     return [
         (title, 12, "#222222"),
         (f"{edges}, {operations} operations", 8, "#444444"),
-        ("bold and line width: edge weight; below: operation weights", 7, "#777777"),
+        (key if cell.weighted else "", 7, "#777777"),
     ]
 
 
@@ -271,25 +280,28 @@ def _draw_line(
 
 
 def _draw_label(
-    axes: Axes, layout: _Layout, edge: Edge, color: str, alive: bool
+    axes: Axes, layout: _Layout, edge: Edge, color: str, alive: bool, weighted: bool
 ) -> None:
     x, y = layout.corners[edge[:2]]
     place: dict[str, Any] = {"ha": "right", "va": "top", "zorder": 3}
     name = f"{edge.source}-{edge.target}"
-    axes.text(
-        x - _PAD,
-        y + _PAD,
-        f"{edge.weight:.2f}",
-        size=_BETA_POINTS,
-        weight="bold",
-        color=color,
-        gid=f"weight-{name}",
-        **place,
-    )
-    for line, text in enumerate(_operation_lines(edge)):
+    down = _PAD
+    if weighted:
         axes.text(
             x - _PAD,
-            y + _PAD + _BETA_HEIGHT + line * _OP_HEIGHT,
+            y + down,
+            f"{edge.weight:.2f}",
+            size=_BETA_POINTS,
+            weight="bold",
+            color=color,
+            gid=f"weight-{name}",
+            **place,
+        )
+        down += _BETA_HEIGHT
+    for line, text in enumerate(_operation_lines(edge, weighted)):
+        axes.text(
+            x - _PAD,
+            y + down + line * _OP_HEIGHT,
             text,
             size=_OP_POINTS,
             color="#333333" if alive else _DEAD,

@@ -38,12 +38,14 @@ class Cell(NamedTuple):
       num_nodes: all nodes, the output included.
       edges: live edges, by target and then by source.
       concat: intermediate nodes that the output concatenates.
+      weighted: whether the weights say anything; a discrete cell has none.
     """
 
     inputs: tuple[str, ...]
     num_nodes: int
     edges: tuple[Edge, ...]
     concat: tuple[int, ...]
+    weighted: bool = True
 
     @property
     def output(self) -> int:
@@ -113,7 +115,8 @@ def read_cell(cell: Mapping[str, Any], name: str = "cell") -> Cell:
         raise DataError(f"genotype {name}: {error}; write the genotype anew") from error
     edges.sort(key=lambda edge: (edge.target, edge.source))
     edges = [edge for edge in edges if edge.operations]
-    read = Cell(inputs, num_nodes, tuple(edges), concat)
+    weighted = bool(cell.get("weighted", True))
+    read = Cell(inputs, num_nodes, tuple(edges), concat, weighted)
     _check(read, name)
     return read
 

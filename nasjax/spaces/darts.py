@@ -50,6 +50,8 @@ _STEP = np.repeat(np.arange(NUM_STEPS), 2)
 # Node of each state, and of the two operations of each step, in the 15-node graph.
 _STATE_NODE = np.array([0, 1, 4, 7, 10, 13])
 _OP_NODE = np.array([[3 * step + 3, 3 * step + 2] for step in range(NUM_STEPS)])
+# State that each node of the 11-node graph belongs to; the output is none.
+_COMPACT_STATE = np.array([0, 1, *(_STEP + 2), -1])
 _RELABELLINGS = np.array(list(itertools.permutations(range(NUM_STEPS))))
 
 
@@ -189,6 +191,19 @@ def to_compact_graph(arch: Array) -> Graph:
     eight.
     """
     return _per_cell(_graph_11, arch)
+
+
+def from_compact_graph(graph: Graph) -> Array:
+    """The inverse of `to_compact_graph` for one cell: int32 `[16]`.
+
+    An operation reads the state of its first predecessor. Where the graph is that of
+    no cell the genes are invalid, or `to_compact_graph` of them differs from it.
+    """
+    first = jnp.argmax(graph.adjacency[:, 2:10] != 0, axis=0)
+    ids = graph.ops[2:10]
+    ops = jnp.where(ids == 2, NONE, ids - 3)
+    genes = jnp.stack([ops, jnp.asarray(_COMPACT_STATE)[first]], axis=1)
+    return genes.reshape(-1).astype(jnp.int32)
 
 
 def _per_cell(build: Any, arch: Array) -> Graph:

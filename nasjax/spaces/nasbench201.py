@@ -52,6 +52,9 @@ _GRAPH_EDGES = (
     *((2, 6), (3, 6), (4, 7), (5, 7), (6, 7)),
 )
 _GRAPH_OPS = np.array([GRAPH_OP_NAMES.index(name) for name in OP_NAMES], np.int32)
+_GRAPH_GENES = np.array(
+    [OP_NAMES.index(name) if name in OP_NAMES else -1 for name in GRAPH_OP_NAMES]
+)
 _PLACES = NUM_OPS ** np.arange(NUM_GENES - 1, -1, -1, dtype=np.int32)
 # The published tables list the cells in an order shuffled with this seed.
 _OFFICIAL_SEED = 88
@@ -117,6 +120,16 @@ def to_graph(arch: Array) -> Graph:
     ends = jnp.array([0, len(GRAPH_OP_NAMES) - 1], jnp.int32)
     ops = jnp.concatenate([ends[:1], jnp.asarray(_GRAPH_OPS)[arch], ends[1:]])
     return Graph(jnp.asarray(adjacency), ops, jnp.int32(NUM_GENES + 2))
+
+
+def from_graph(graph: Graph) -> Array:
+    """The inverse of `to_graph`: the operations of nodes 1 to 6, int32 `[6]`.
+
+    The adjacency is not looked at; -1 where a node has no operation of the space.
+    """
+    ids = graph.ops[1:-1]
+    # Padding (-1) reads the last id, the output, which is no operation either.
+    return jnp.asarray(_GRAPH_GENES, jnp.int32)[ids]
 
 
 def code(arch: Array) -> Array:

@@ -157,6 +157,19 @@ def test_compact_graph_is_the_one_of_the_golden_file():
     np.testing.assert_array_equal(graph.ops, one_hot.argmax(-1))
 
 
+def test_compact_graph_is_read_back():
+    archs = random_archs(5, num_cells=1, num_ops=8)
+    back = jax.jit(
+        jax.vmap(lambda arch: space.from_compact_graph(space.to_compact_graph(arch)))
+    )(archs)
+    np.testing.assert_array_equal(back, archs)
+    # What is no cell is no valid genotype, or the genotype of another graph.
+    graph = space.to_compact_graph(jnp.asarray(archs[0]))
+    mislabelled = graph._replace(ops=graph.ops.at[4].set(0))
+    genes = space.from_compact_graph(mislabelled)
+    assert not space.is_valid(genes, num_ops=8)
+
+
 def test_graphs_have_a_cell_axis_only_for_two_cells():
     arch = jnp.asarray(space.parse_arch(DARTS_V2))
     both, one, compact = jax.jit(

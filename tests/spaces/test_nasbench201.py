@@ -145,6 +145,18 @@ def test_graph_is_that_of_the_golden_file():
     assert names == [space.OP_NAMES[gene] for gene in archs[0]]
 
 
+def test_graph_is_read_back():
+    graph = jax.jit(jax.vmap(space.to_graph))(ALL)
+    read = jax.jit(jax.vmap(space.from_graph))
+    np.testing.assert_array_equal(read(graph), ALL)
+    # Input, output and padding in between are no operations.
+    ops = np.tile(graph.ops[:1], (len(ALL), 1))
+    ops[0, 1], ops[1, 2], ops[2, 6] = 0, 6, -1
+    genes = np.asarray(read(graph._replace(ops=ops)))
+    assert (genes[0, 0], genes[1, 1], genes[2, 5]) == (-1, -1, -1)
+    assert jax.vmap(space.is_valid)(genes[:4]).tolist() == [False] * 3 + [True]
+
+
 def test_neighbors_are_all_cells_one_edge_away():
     archs, mask = jax.jit(jax.vmap(space.neighbors))(ALL[::1000])
     assert archs.shape[1:] == (24, 6) and np.all(mask)

@@ -43,7 +43,7 @@ def init_inner_product(key: Key, form: Form, latent: int) -> Params:
 def inner_product(params: Params, form: Form, z: Array) -> Logits:
     """z `[B, N, D]`; an edge's logit is the inner product of its ends."""
     sources, targets = pairs(form.num_nodes)
-    ops = z @ params["ops"]["kernel"] + params["ops"]["bias"]
+    ops = z @ params["ops"]["kernel"] + params["ops"]["bias"][None, None]
     return Logits(ops, jnp.sum(z[:, sources] * z[:, targets], axis=-1))
 
 
@@ -63,8 +63,8 @@ def joint(params: Params, form: Form, z: Array) -> Logits:
     """z `[B, N, D]`; every logit depends on all of it."""
     x = z.reshape(z.shape[0], -1)
     for name in ("hidden1", "hidden2"):
-        x = jax.nn.relu(x @ params[name]["kernel"] + params[name]["bias"])
-    x = x @ params["out"]["kernel"] + params["out"]["bias"]
+        x = jax.nn.relu(x @ params[name]["kernel"] + params[name]["bias"][None])
+    x = x @ params["out"]["kernel"] + params["out"]["bias"][None]
     labels = form.num_ops + form.padded
     ops = x[:, : form.num_nodes * labels].reshape(-1, form.num_nodes, labels)
     return Logits(ops, x[:, form.num_nodes * labels :])

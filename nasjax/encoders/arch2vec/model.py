@@ -63,7 +63,8 @@ VARIANTS: Mapping[str, Settings] = {
 """The rows of table 3.1. thesis: the equations. released: the published code, which
 trains as an autoencoder without noise after its first epoch. improved: directed edges,
 a decoder that sees the whole graph, a weight of the divergence chosen on NAS-Bench-201
-with which the posteriors fill the prior, and points from that prior. The others are the baselines, by the equations."""
+with which the posteriors fill the prior, and points from that prior. The others are the
+baselines, by the equations."""
 
 
 class Weights(struct.PyTreeNode):

@@ -69,7 +69,8 @@ def generate(
 def _generate(
     key: Key, weights: Weights, moments: Array, *, model: Model, count: int
 ) -> Graph:
-    z = moments[0] + moments[1] * jax.random.normal(key, (count, *moments.shape[1:]))
+    mean, std = moments[:, None]
+    z = mean + std * jax.random.normal(key, (count, *moments.shape[1:]))
     return decoder.most_likely(model.form, model.decode(weights, z))
 
 

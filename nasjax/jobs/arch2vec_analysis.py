@@ -1,0 +1,183 @@
+"""What embeddings of architectures tell: accuracy, distance, neighbours, a map.
+
+Yan, 2022, figures 3.2 to 3.5; what walks through the space is in `arch2vec_walks`.
+"""
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nasjax.core import errors, metrics
+from nasjax.core.types import Array, Key
+from nasjax.jobs.arch2vec_walks import distance_against_edits as distance_against_edits
+from nasjax.jobs.arch2vec_walks import nearest_walk as nearest_walk
+from nasjax.predictors import gp
+from nasjax.report import latent_space
+
+_CHUNK = 4_096
+"""Rows that a Gaussian process predicts at a time."""
+
+
+class Predictions(NamedTuple):
+    """Of one Gaussian process.
+
+    Attributes:
+      tested: int64 `[K]`, the rows that it was not fitted on.
+      predicted: float32 `[K]`, their accuracies.
+    """
+
+    tested: np.ndarray
+    predicted: np.ndarray
+
+
+def predict(
+    key: Key, vectors: np.ndarray, accuracy: np.ndarray, *, num_train: int = 250
+) -> Predictions:
+    """Fits a Gaussian process on random rows and predicts all others.
+
+    Args:
+      key: of the rows.
+      vectors: `[N, D]`.
+      accuracy: `[N]`, in [0, 1].
+      num_train: rows to fit on.
+
+    Raises:
+      ConfigError: no row is left to test.
+      DataError: a number is not finite.
+    """
+    vectors = np.asarray(vectors, np.float32)
+    accuracy = np.asarray(accuracy, np.float32)
+    _check(vectors, accuracy, num_train)
+    key_rows, key_fit = jax.random.split(key)
+    rows = np.asarray(jax.random.permutation(key_rows, len(vectors)))
+    fitted, tested = rows[:num_train], np.sort(rows[num_train:])
+    state = _fit(key_fit, vectors[fitted], accuracy[fitted])
+    predicted = np.empty(len(tested), np.float32)
+    for start in range(0, len(tested), _CHUNK):
+        part = vectors[tested[start : start + _CHUNK]]
+        padded = np.zeros((_CHUNK, vectors.shape[1]), np.float32)
+        padded[: len(part)] = part
+        predicted[start : start + _CHUNK] = _predict(state, padded)[: len(part)]
+    return Predictions(tested, predicted)
+
+
+def predictive_performance(
+    key: Key,
+    vectors: np.ndarray,
+    accuracy: np.ndarray,
+    *,
+    num_train: int = 250,
+    num_seeds: int = 10,
+    restricted_above: float = 0.8,
+) -> dict[str, Any]:
+    """Error and correlation of Gaussian processes on other rows (figure 3.2).
+
+    Seed i is `predict(jax.random.fold_in(key, i), ...)`.
+
+    Args:
+      key: of the seeds.
+      vectors: `[N, D]`.
+      accuracy: `[N]`, in [0, 1].
+      num_train: rows that each process is fitted on.
+      num_seeds: how many processes.
+      restricted_above: the thesis evaluates rows whose true accuracy is above.
+
+    Returns:
+      `{"rmse": {"mean", "std"}, "pearson": {"mean", "std"}, "num_seeds", "num_train",
+      "restricted_above": {"threshold", "rmse", "pearson"}}`; the standard deviation is
+      over seeds (N - 1 in the denominator). The restricted values are None where a
+      seed has fewer than two such rows; a correlation with a constant is NaN.
+
+    Raises:
+      ConfigError: no row is left to test, or there is no seed.
+      DataError: a number is not finite.
+    """
+    if num_seeds < 1:
+        raise errors.ConfigError(f"num_seeds is {num_seeds}; it must be above 0")
+    accuracy = np.asarray(accuracy, np.float32)
+    everything, restricted = [], []
+    for seed in range(num_seeds):
+        key_seed = jax.random.fold_in(key, seed)
+        found = predict(key_seed, vectors, accuracy, num_train=num_train)
+        true = accuracy[found.tested]
+        high = true > restricted_above
+        everything.append(_scores(true, found.predicted))
+        if np.sum(high) > 1:
+            restricted.append(_scores(true[high], found.predicted[high]))
+    complete = len(restricted) == num_seeds
+    missing = {"rmse": None, "pearson": None}
+    return {
+        **_summary(everything),
+        "num_seeds": num_seeds,
+        "num_train": num_train,
+        "restricted_above": {
+            "threshold": restricted_above,
+            **(_summary(restricted) if complete else missing),
+        },
+    }
+
+
+def tsne(
+    vectors: np.ndarray, *, seed: int = 0, num_points: int = 10_000
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows int64 `[K]` of at most `num_points` random vectors, and their places
+    float32 `[K, 2]` on a t-SNE map (figure 3.4).
+
+    Raises:
+      DataError: there are fewer than four vectors, or one is not finite.
+    """
+    rows = np.arange(len(vectors))
+    if len(rows) > num_points:
+        rows = np.random.default_rng(seed).choice(rows, num_points, replace=False)
+        rows.sort()
+    return rows, latent_space.project(np.asarray(vectors)[rows], seed=seed)
+
+
+def _check(vectors: np.ndarray, accuracy: np.ndarray, num_train: int) -> None:
+    if not 2 <= num_train < len(vectors):
+        raise errors.ConfigError(
+            f"num_train is {num_train} of {len(vectors)} architectures; at least two "
+            "are to be fitted and one to be tested"
+        )
+    if not (np.isfinite(vectors).all() and np.isfinite(accuracy).all()):
+        raise errors.DataError(
+            "a vector or an accuracy is not finite; leave out what was not measured"
+        )
+
+
+@functools.cache
+def _regression() -> Any:
+    return gp.gp()
+
+
+@jax.jit
+def _fit(key: Key, features: Array, targets: Array) -> Any:
+    return _regression().fit(key, features, targets, jnp.ones(len(targets), bool))
+
+
+@jax.jit
+def _predict(state: Any, features: Array) -> Array:
+    return _regression().predict(state, features).mean
+
+
+def _scores(true: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
+    """RMSE and Pearson's r in float64; r with a constant is NaN."""
+    x, y = np.asarray(true, np.float64), np.asarray(predicted, np.float64)
+    a, b = x - x.mean(), y - y.mean()
+    norm = np.sqrt(np.sum(a**2) * np.sum(b**2))
+    pearson = float(np.sum(a * b) / norm) if norm > 0 else float("nan")
+    return {"rmse": metrics.mse(x, y) ** 0.5, "pearson": pearson}
+
+
+def _summary(scores: Sequence[Mapping[str, float]]) -> dict[str, Any]:
+    names = ("rmse", "pearson")
+    return {name: _moments(np.array([s[name] for s in scores])) for name in names}
+
+
+def _moments(values: np.ndarray) -> dict[str, float]:
+    std = values.std(ddof=1) if len(values) > 1 else 0.0
+    return {"mean": float(values.mean()), "std": float(std)}

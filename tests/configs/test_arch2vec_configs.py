@@ -1,0 +1,53 @@
+"""Configurations of arch2vec: every preset is complete, and what the thesis says."""
+
+import importlib.util
+
+import pytest
+import shared
+
+from nasjax.encoders.arch2vec import forms, model
+from nasjax.jobs import arch2vec, arch2vec_training
+
+FOLDER = shared.ROOT / "configs" / "arch2vec"
+SPACES = {
+    "darts": "darts_shared",
+    "nasbench101": "nasbench101",
+    "nasbench201": "nasbench201",
+}
+
+
+def load(name):
+    path = FOLDER / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(f"config_arch2vec_{name}", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_there_is_one_for_each_space():
+    assert sorted(file.stem for file in FOLDER.glob("*.py")) == sorted(SPACES)
+    assert set(SPACES.values()) == set(forms.FORMS) == set(arch2vec.THESIS)
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_the_full_runs_are_those_of_the_thesis(name):
+    config = load(name).get_config().to_dict()
+    assert config["space"] == SPACES[name]
+    assert set(config["variants"]) == set(model.VARIANTS)
+    assert config["epochs"] == (8 if name == "nasbench101" else 10)
+    assert (config["batch_size"], config["learning_rate"]) == (32, 1e-3)
+    assert (config["held_out"], config["num_points"]) == (0.1, 10_000)
+    made, recipe = arch2vec_training.variant(config, "released")
+    assert (made.settings.width, made.settings.latent) == (128, 16)
+    assert (made.settings.dropout, recipe.clip_norm, recipe.freeze) == (0.3, 5.0, True)
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_every_preset_names_models_that_can_be_made(name):
+    for preset in load(name).PRESETS:
+        config = load(name).get_config(preset).to_dict()
+        for variant in config["variants"]:
+            made, _ = arch2vec_training.variant(config, variant)
+            assert made.form.space == SPACES[name]
+    with pytest.raises(ValueError, match="unknown preset"):
+        load(name).get_config("ful")

@@ -1,0 +1,136 @@
+"""Pre-training as a job: table, files, resume after a kill, bad input."""
+
+import copy
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from nasjax.core import arrays, errors, result
+from nasjax.jobs import arch2vec, search_inputs
+from nasjax.spaces import nasbench201
+
+SMALL = {"width": 8, "num_layers": 2, "latent": 4, "decoder_width": 8}
+CONFIG = {
+    "seed": 0,
+    "space": "nasbench201",
+    "variants": ["thesis", "improved"],
+    "num_archs": 300,
+    "held_out": 0.2,
+    "epochs": 3,
+    "batch_size": 16,
+    "learning_rate": 5e-3,
+    "num_points": 200,
+    "settings": {"thesis": SMALL, "improved": SMALL},
+}
+SCRIPT = """
+import json, sys
+from nasjax.jobs import arch2vec
+arch2vec.run(json.loads(sys.argv[1]), sys.argv[2])
+"""
+
+
+def config(**values):
+    return copy.deepcopy(CONFIG) | values
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("arch2vec")
+    arch2vec.run(config(), str(path))
+    return path
+
+
+def stored(folder):
+    return json.loads((folder / "result.json").read_text(encoding="utf-8"))
+
+
+def test_the_result_has_every_variant_and_the_rows_of_table_3_1(folder):
+    outcome = stored(folder)
+    assert set(outcome["variants"]) == {"thesis", "improved"}
+    for row in outcome["variants"].values():
+        for name in ("exact", "elementwise", "ops", "edges"):
+            assert 0 <= row[f"reconstruction_{name}"] <= 1
+        assert row["cpu_seconds"] > 0
+        assert row["num_strict"] <= 200
+    rows = outcome["tables"]["3.1"]
+    assert len(rows) == 6
+    thesis = [row for row in rows if row["settings"]["variant"] == "thesis"]
+    assert [row["thesis"] for row in thesis] == [100.0, 79.41, 98.72]
+    assert outcome["num_archs"] == 300
+
+
+def test_training_lowers_the_loss(folder):
+    lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [json.loads(line) for line in lines]
+    for name in CONFIG["variants"]:
+        losses = [row["train_loss"] for row in rows if row["stage"] == name]
+        assert len(losses) == 3 and losses[-1] < losses[0]
+
+
+def test_embeddings_are_a_table_for_searches(folder):
+    space = nasbench201.make()
+    table = search_inputs.read_table(
+        str(folder / "embeddings_improved.safetensors"), space
+    )
+    assert table.archs.shape == (300, 6) and table.vectors.shape == (300, 4)
+    assert np.isfinite(table.vectors).all()
+    # Isomorphic or not, different cells are told apart.
+    assert len(np.unique(table.vectors, axis=0)) > 250
+    weights = arrays.load(folder / "weights_improved.safetensors")
+    assert weights["weights"]["heads"]["mean"]["kernel"].shape == (8, 4)
+    assert weights["moments"].shape == (2, 8, 4)
+
+
+def test_a_finished_run_is_read_back(folder):
+    before = stored(folder)
+    again = result.to_json(arch2vec.run(config(), str(folder)))
+    for name, row in before["variants"].items():
+        assert again["variants"][name] == pytest.approx(row)
+
+
+def test_a_killed_run_continues_to_the_same_numbers(folder, tmp_path):
+    made = config(epochs=40, variants=["improved"])
+    whole = arch2vec.run(made, str(tmp_path / "whole"))
+    part = tmp_path / "part"
+    process = subprocess.Popen([sys.executable, "-c", SCRIPT, json.dumps(made), part])
+    rows = part / "metrics.jsonl"
+    limit = time.monotonic() + 240
+    while time.monotonic() < limit and process.poll() is None:
+        if rows.exists() and len(rows.read_bytes().splitlines()) >= 3:
+            break
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    resumed = arch2vec.run(made, str(part))
+    for name, row in whole["variants"].items():
+        same = {key: value for key, value in row.items() if key != "cpu_seconds"}
+        other = resumed["variants"][name]
+        assert {key: other[key] for key in same} == pytest.approx(same, nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"space": "nasbench202"}, "nasbench201"),
+        ({"variants": ["improvd"]}, "improved"),
+        ({"settings": {"thesis": {"widht": 3}}}, "width"),
+        ({"settings": {"thesis": {"decoder": "joined"}}}, "joint"),
+        ({"num_archs": 15}, "12 architectures"),
+        ({"held_out": 1.5}, "held_out = 1.5"),
+    ],
+)
+def test_what_is_wrong_is_named(changes, message, tmp_path):
+    with pytest.raises(errors.ConfigError, match=message):
+        arch2vec.run(config(**changes), str(tmp_path / "run"))
+
+
+def test_a_mode_and_a_folder_are_needed(tmp_path):
+    with pytest.raises(errors.ConfigError, match="train"):
+        arch2vec.run(config(), str(tmp_path), "trian")
+    with pytest.raises(errors.ConfigError, match="--workdir"):
+        arch2vec.run(config(), "")

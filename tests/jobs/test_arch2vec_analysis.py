@@ -1,0 +1,191 @@
+"""Predictive performance, distances along walks and nearest neighbours."""
+
+import itertools
+import math
+
+import jax
+import numpy as np
+import pytest
+from decoded_graphs import random_cells
+from reference import plain_arch2vec_metrics as plain
+
+from nasjax import spaces
+from nasjax.core import errors
+from nasjax.jobs import arch2vec_analysis as analysis
+from nasjax.jobs import arch2vec_walks as walks
+from nasjax.spaces import nasbench101, nasbench201
+
+KEY = jax.random.key(0)
+
+
+def surface(size=300, noise=0.0):
+    """Vectors and accuracies around .8 that follow them smoothly."""
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(size, 4)).astype(np.float32)
+    smooth = 0.8 + 0.03 * np.tanh(vectors[:, 0]) + 0.02 * vectors[:, 1]
+    return vectors, (smooth + noise * rng.normal(size=size)).astype(np.float32)
+
+
+def test_a_smooth_surface_is_predicted_and_scored_as_by_numpy():
+    vectors, accuracy = surface(noise=0.004)
+    found = analysis.predictive_performance(
+        KEY, vectors, accuracy, num_train=60, num_seeds=3
+    )
+    rmse, pearson, high = [], [], []
+    for seed in range(3):
+        key = jax.random.fold_in(KEY, seed)
+        tested, predicted = analysis.predict(key, vectors, accuracy, num_train=60)
+        assert len(np.unique(tested)) == len(predicted) == 240
+        true = accuracy[tested].astype(np.float64)
+        rmse.append(np.sqrt(np.mean((true - predicted) ** 2)))
+        pearson.append(np.corrcoef(true, predicted)[0, 1])
+        kept = true > 0.8
+        high.append(np.corrcoef(true[kept], predicted[kept])[0, 1])
+    assert found["num_seeds"] == 3 and found["num_train"] == 60
+    for name, values in (("rmse", rmse), ("pearson", pearson)):
+        np.testing.assert_allclose(found[name]["mean"], np.mean(values), rtol=1e-6)
+        np.testing.assert_allclose(found[name]["std"], np.std(values, ddof=1), 1e-5)
+    restricted = found["restricted_above"]
+    assert restricted["threshold"] == 0.8
+    np.testing.assert_allclose(restricted["pearson"]["mean"], np.mean(high), rtol=1e-6)
+    assert found["rmse"]["mean"] < 0.008 and found["pearson"]["mean"] > 0.95
+    assert len(set(rmse)) == 3
+
+
+def test_vectors_that_say_nothing_predict_nothing():
+    vectors, accuracy = surface()
+    shuffled = np.random.default_rng(1).permutation(accuracy)
+    found = analysis.predictive_performance(
+        KEY, vectors, shuffled, num_train=60, num_seeds=3, restricted_above=0.99
+    )
+    assert abs(found["pearson"]["mean"]) < 0.3 or math.isnan(found["pearson"]["mean"])
+    assert found["restricted_above"]["rmse"] is None
+
+
+def test_predictions_that_cannot_be_made_are_refused():
+    vectors, accuracy = surface()
+    with pytest.raises(errors.ConfigError, match="num_train is 300 of 300"):
+        analysis.predict(KEY, vectors, accuracy, num_train=300)
+    accuracy[7] = np.nan
+    with pytest.raises(errors.DataError, match="not finite"):
+        analysis.predict(KEY, vectors, accuracy, num_train=60)
+    with pytest.raises(errors.ConfigError, match="num_seeds is 0"):
+        analysis.predictive_performance(KEY, vectors, accuracy, num_seeds=0)
+
+
+def test_a_random_walk_changes_one_operation_at_a_time():
+    walk = walks.random_walk(KEY, spaces.make("nasbench201"), length=25)
+    assert walk.shape == (25, 6) and nasbench201.is_valid(walk)
+    assert np.all(np.sum(walk[1:] != walk[:-1], axis=1) == 1)
+    assert len(np.unique(walk, axis=0)) > 12
+    again = walks.random_walk(KEY, spaces.make("nasbench201"), length=25)
+    np.testing.assert_array_equal(walk, again)
+
+
+def test_distances_are_those_of_a_plain_search():
+    """NAS-Bench-101, where cells are pruned: vectors whose distance is known."""
+    walk = random_cells("nasbench101", np.random.default_rng(4), 12)
+    found = analysis.distance_against_edits(
+        walk, "nasbench101", lambda archs: archs[:, :3] * 2.0, max_lag=3
+    )
+    pairs = [(t, t + lag) for lag in (1, 2, 3) for t in range(12 - lag)]
+    assert found.lags.tolist() == [b - a for a, b in pairs]
+    cells = [pruned(arch) for arch in walk]
+    edits = [plain.edit_distance(cells[a], cells[b]) for a, b in pairs]
+    np.testing.assert_array_equal(found.edits, edits)
+    gaps = [2 * np.linalg.norm((walk[a] - walk[b])[:3]) for a, b in pairs]
+    np.testing.assert_allclose(found.distances, gaps)
+    assert max(edits) > 4
+    groups = found.by_edits(max_edits=4)
+    assert max(groups) <= 4
+    for edit, distances in groups.items():
+        expected = [g for g, e in zip(gaps, edits, strict=True) if e == edit]
+        np.testing.assert_allclose(distances, expected)
+
+
+def pruned(arch):
+    graph = nasbench101.to_graph(arch)
+    ops, n = np.asarray(graph.ops), int(graph.num_nodes)
+    matrix = np.asarray(graph.adjacency)[:n, :n].tolist()
+    return plain.digraph(*plain.prune(matrix, ops[:n].tolist()))
+
+
+def test_the_rank_correlation_tells_smooth_spaces_from_random_ones():
+    walk = walks.random_walk(KEY, spaces.make("nasbench201"), length=25)
+
+    def one_hot(archs):
+        return np.eye(5)[archs].reshape(len(archs), -1)
+
+    def noise(archs):
+        return np.random.default_rng(0).normal(size=(len(archs), 8))
+
+    smooth, rough = (
+        analysis.distance_against_edits(walk, "nasbench201", embed, max_lag=4)
+        for embed in (one_hot, noise)
+    )
+    np.testing.assert_array_equal(smooth.edits[smooth.lags == 1], 1)
+    assert smooth.spearman() > 0.8 > 0.3 > abs(rough.spearman())
+
+
+def test_a_walk_to_nearest_neighbours_is_that_of_plain_loops():
+    vectors = np.random.default_rng(2).normal(size=(40, 3)).astype(np.float32)
+    for start in (0, 17):
+        expected, left = [start], set(range(40)) - {start}
+        while len(expected) < 16:
+            here = vectors[expected[-1]]
+            nearest = min(left, key=lambda row: np.sum((vectors[row] - here) ** 2))
+            expected.append(nearest)
+            left.remove(nearest)
+        assert analysis.nearest_walk(vectors, start).tolist() == expected
+    both = walks.nearest_walks(vectors, [0, 17])
+    assert both[1].tolist() == expected
+    every = walks.nearest_walk(vectors, 3, length=40)
+    assert sorted(every.tolist()) == list(range(40))
+
+
+def test_edits_along_walks_of_nasbench201():
+    archs = np.array(list(itertools.product((1, 3), repeat=6)), np.int32)
+    smooth = walks.mean_walk_edits(
+        KEY, archs.astype(np.float32), archs, "nasbench201", num_starts=6, length=9
+    )
+    vectors = np.random.default_rng(0).normal(size=(64, 4))
+    rough = walks.mean_walk_edits(
+        KEY, vectors, archs, "nasbench201", num_starts=6, length=9
+    )
+    assert 1 <= smooth["mean"] < 1.3 and rough["mean"] > 2
+    assert (rough["num_starts"], rough["length"]) == (6, 9)
+    rows = walks.nearest_walks(vectors, [5], length=9)
+    edits = walks.walk_edits(archs[rows], "nasbench201")
+    changed = np.sum(archs[rows[0, 1:]] != archs[rows[0, :-1]], axis=1)
+    assert edits.shape == (1, 8) and np.all(edits[0] <= changed)
+    assert np.all(edits[0, changed == 1] == 1)
+
+
+def test_a_walk_is_drawn_with_pruned_cells_and_short_names():
+    archs = random_cells("nasbench101", np.random.default_rng(5), 12)
+    walk = walks.drawn_walk(archs, "nasbench101")
+    names = {0: "in", 1: "1x1", 2: "3x3", 3: "MP", 4: "out"}
+    for arch, cell in zip(archs, walk.cells, strict=True):
+        graph = pruned(arch)
+        expected = [names[graph.nodes[node]["op"]] for node in sorted(graph)]
+        assert list(cell.labels) == expected
+        assert int(np.sum(cell.matrix)) == graph.number_of_edges()
+    assert len(walk.edits) == 11
+
+
+def test_a_map_has_at_most_so_many_points():
+    vectors, _ = surface(60)
+    rows, points = analysis.tsne(vectors, seed=3, num_points=40)
+    assert points.shape == (40, 2) and len(np.unique(rows)) == 40
+    everything, points = analysis.tsne(vectors[:30])
+    assert everything.tolist() == list(range(30)) and np.all(np.isfinite(points))
+
+
+def test_walks_that_cannot_be_made_are_refused():
+    vectors, _ = surface(10)
+    with pytest.raises(errors.ConfigError, match="as many vectors, not 10"):
+        walks.nearest_walk(vectors, 0, length=11)
+    with pytest.raises(errors.ConfigError, match="no pair"):
+        walks.distance_against_edits(np.zeros((1, 6), int), "nasbench201", np.asarray)
+    with pytest.raises(errors.ConfigError, match="unknown space of arch2vec"):
+        walks.edits_between(np.zeros((1, 6)), np.zeros((1, 6)), "nasbench_nlp")

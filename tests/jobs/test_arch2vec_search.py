@@ -1,0 +1,303 @@
+"""Searches with embeddings on several data sets: tables, budgets, lists, bad input."""
+
+import copy
+
+import jax
+import numpy as np
+import pytest
+import search_files
+
+from nasjax.core import arrays, errors, result
+from nasjax.jobs import (
+    arch2vec_search,
+    search,
+    search_inputs,
+    search_problem,
+    search_setup,
+)
+from nasjax.jobs import arch2vec_search_tables as tables
+from nasjax.nasbench import table_file
+from nasjax.search import latent
+from nasjax.spaces import nasbench201
+
+CELLS = nasbench201.enumerate_cells()
+TRIALS = 3
+DATA_SET = {
+    "data_set": "cifar10",
+    "schedule": 12,
+    "epoch": 0,
+    "report_schedule": 200,
+    "queries": 6,
+    "seconds": 0.0,
+    "queries_of": "",
+}
+SECTION = {
+    "seed": 0,
+    "num_trials": TRIALS,
+    "controls": ["random_search", "no_policy"],
+    "tables": {"thesis": ""},
+    "benchmark": {"name": "", "path": "", "listed": False, "average": False},
+    "data_sets": {
+        "another": {
+            **DATA_SET,
+            "data_set": "cifar100",
+            "schedule": 200,
+            "queries": 0,
+            "queries_of": "cifar10",
+        },
+        "cifar10": DATA_SET,
+    },
+    "algorithms": ["random_search", "arch2vec_rl"],
+    "settings": {
+        "random_search": {"row": "RS"},
+        "no_policy": {
+            "algorithm": "latent_control",
+            "table": "thesis",
+            "episode_length": 4,
+        },
+        "arch2vec_rl": {
+            "algorithm": "latent_reinforce",
+            "row": "arch2vec-RL",
+            "table": "thesis",
+            "episode_length": 4,
+            "num_hidden": 4,
+            "num_trials": 2,
+        },
+        "supervised_rl": {
+            "algorithm": "supervised_reinforce",
+            "table": "thesis",
+            "episode_length": 4,
+            "num_hidden": 4,
+            "network_options": {"width": 4, "num_layers": 1, "variant": "released"},
+        },
+    },
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def undrawn():
+    """No figures, which take most of the time of a run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(search.search_figures, "draw", lambda *_, **__: None)
+        yield
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory):
+    """A benchmark, and a working directory with embeddings of every third cell."""
+    folder = tmp_path_factory.mktemp("arch2vec")
+    file = search_files.write(folder / "table.safetensors")
+    embed(folder / "run", CELLS[::3])
+    return file, folder / "run"
+
+
+def embed(folder, cells, seed=0):
+    folder.mkdir(exist_ok=True)
+    table = latent.random_projection(
+        jax.random.key(seed), nasbench201.make(), cells, num_features=4
+    )
+    arrays.save(
+        folder / "embeddings_thesis.safetensors",
+        {"archs": np.asarray(table.archs, np.int8), "vectors": table.vectors},
+    )
+
+
+def config(file, **changes):
+    section = copy.deepcopy(SECTION) | changes
+    section["benchmark"] = {**section["benchmark"], "path": str(file)}
+    return {"space": "nasbench201", "search": section}
+
+
+@pytest.fixture(scope="module")
+def finished(places):
+    file, folder = places
+    return folder, arch2vec_search.run(config(file), folder)
+
+
+def rows_of(outcome, table, **settings):
+    return [
+        row
+        for row in outcome["tables"][table]
+        if settings.items() <= row["settings"].items()
+    ]
+
+
+def test_rows_hold_what_the_searches_found_and_the_thesis_says(finished):
+    folder, outcome = finished
+    assert result.read(folder / "search" / "result.json") == result.to_json(outcome)
+    for label in ("cifar10", "another"):
+        own = result.read(folder / "search" / label / "result.json")
+        for name, found in own["algorithms"].items():
+            for split in ("valid", "test"):
+                (row,) = rows_of(
+                    outcome, "3.3", data_set=label, algorithm=name, split=split
+                )
+                mean = found[f"final_{split}_mean"]
+                assert row["value"] == (None if mean is None else 100 * mean)
+                assert row["num_seeds"] == (2 if name == "arch2vec_rl" else TRIALS)
+            (row,) = rows_of(outcome, "figure 3.6", data_set=label, algorithm=name)
+            assert row["value"] == 100 * found["regret_mean"]
+    # 12 epochs are rewarded on CIFAR-10, 200 on the others, and all are judged by 200.
+    (row,) = rows_of(
+        outcome, "3.3", data_set="cifar10", row="arch2vec-RL", split="test"
+    )
+    assert (row["thesis"], row["thesis_std"]) == (94.12, 0.42)
+    (row,) = rows_of(outcome, "3.3", data_set="another", row="RS", split="valid")
+    assert (row["thesis"], row["thesis_std"]) == (72.17, 0.64)
+    (row,) = rows_of(outcome, "3.3", data_set="another", row="RS", split="test")
+    assert row["value"] is None and search_files.ABSENT in str(outcome["notes"])
+    (line,) = (line for line in outcome["statements"] if line.startswith("cifar10"))
+    assert "arch2vec_rl is" in line and "random_search" in line and "2 pairs" in line
+
+
+def test_a_later_data_set_has_as_many_queries(finished):
+    rows = rows_of(finished[1], "3.3", data_set="another")
+    assert {row["settings"]["queries"] for row in rows} == {6.0}
+    taken = {"a": {"queries": 7.0}, "b": {"queries": 8.5}, "c": {"queries": 9.25}}
+    assert arch2vec_search._mean_queries({"algorithms": taken}) == 8
+
+
+def test_an_encoder_that_learns_searches_the_same_rows(places):
+    file, folder = places
+    section = config(file)["search"]
+    embeddings = {"thesis": str(folder / "embeddings_thesis.safetensors")}
+    wanted = arch2vec_search.search_config(section, DATA_SET, embeddings, 0)
+    made = search_problem.load(wanted)
+    inputs = search_inputs.Inputs(made.space, made.reward, 6)
+    wanted["algorithms"] = ["supervised_rl"]
+    (entry,) = search_setup.entries(wanted, inputs, made.evaluate)
+    assert entry.kind == "supervised_reinforce" and entry.size == 4
+    state = jax.eval_shape(entry.algorithm.init, jax.random.key(0))
+    assert state.visited.shape == (len(CELLS[::3]),)
+    assert state.params["network"]["head"]["kernel"].shape == (4, 16)
+    del wanted["settings"]["supervised_rl"]["table"]
+    (entry,) = search_setup.entries(wanted, inputs, made.evaluate)
+    state = jax.eval_shape(entry.algorithm.init, jax.random.key(0))
+    assert state.visited.shape == (len(CELLS),)
+
+
+def test_latent_searches_meet_rows_of_the_embeddings_only(finished):
+    folder, _ = finished
+    trials = arrays.load(folder / "search" / "cifar10" / "trials.safetensors")
+    known = {tuple(cell) for cell in CELLS[::3].tolist()}
+    found = trials["arch2vec_rl"]
+    archs = found["archs"][found["mask"]].tolist()
+    assert {tuple(arch) for arch in archs} <= known
+    everywhere = trials["random_search"]["archs"].reshape(-1, 6).tolist()
+    assert not {tuple(arch) for arch in everywhere} <= known
+
+
+def test_a_second_call_reads_what_the_first_saved(finished, places, monkeypatch):
+    file, folder = places
+    monkeypatch.setattr(search.search_trials, "_run_chunk", None)
+    again = arch2vec_search.run(config(file), folder)
+    assert again["tables"] == finished[1]["tables"]
+    before = (folder / "embeddings_thesis.safetensors").read_bytes()
+    embed(folder, CELLS[::3], seed=1)
+    with pytest.raises(errors.WorkdirError, match="embeddings.thesis"):
+        arch2vec_search.run(config(file), folder)
+    (folder / "embeddings_thesis.safetensors").write_bytes(before)
+
+
+def test_a_list_is_searched_where_the_benchmark_knows_it(tmp_path):
+    file = search_files.write(tmp_path / "part.safetensors", rows=slice(0, None, 5))
+    embed(tmp_path / "run", CELLS[::3])
+    section = config(
+        file,
+        algorithms=["no_policy"],
+        data_sets={"part": DATA_SET},
+    )
+    section["search"]["benchmark"]["listed"] = True
+    outcome = arch2vec_search.run(section, tmp_path / "run")
+    folder = tmp_path / "run" / "search"
+    kept = arrays.load(folder / "tables" / "thesis.safetensors")
+    every = np.arange(len(CELLS))
+    both = every[(every % 3 == 0) & (every % 5 == 0)]
+    np.testing.assert_array_equal(kept["archs"], CELLS[both])
+    trials = arrays.load(folder / "part" / "trials.safetensors")
+    assert np.isfinite(trials["no_policy"]["valid"]).all()
+    whole = arrays.load(tmp_path / "run" / "embeddings_thesis.safetensors")
+    np.testing.assert_array_equal(kept["vectors"], whole["vectors"][both // 3])
+    assert outcome["warnings"] == {"part": []}
+
+
+def test_known_rows_are_the_first_of_each_cell(tmp_path):
+    file = search_files.write(tmp_path / "part.safetensors", rows=slice(0, 100))
+    table = table_file.load(file, data_set="cifar10", schedule=12)
+    archs = np.concatenate([CELLS[90:110], CELLS[95:100], CELLS[:2]])
+    found = arch2vec_search.known_rows(table, archs)
+    assert found.tolist() == [*range(10), 25, 26]
+
+
+def told(space, data_set="", epoch=12, listed=False, report=200):
+    reward = {
+        "space": space,
+        "data_set": data_set,
+        "metric": "accuracy",
+        "epoch": epoch,
+        "listed": listed,
+    }
+    return {"benchmark": reward, "report": {**reward, "epoch": report}}
+
+
+def test_numbers_of_the_thesis_stand_next_to_its_own_setting_only():
+    bo = "arch2vec-BO"
+    of_201 = told("nasbench201", "cifar10")
+    assert tables.published(bo, "valid", of_201) == (91.41, 0.22)
+    assert tables.published("RS", "test", of_201) == (93.75, 0.37)
+    assert tables.published("bo_dngo", "test", of_201) == (None, None)
+    other = told("nasbench201", "cifar100", epoch=12)
+    assert tables.published(bo, "valid", other) == (None, None)
+    other = told("nasbench201", "ImageNet16-120", epoch=200)
+    assert tables.published(bo, "test", other) == (46.27, 0.37)
+    assert tables.published(bo, "test", told("nasbench201", "digits")) == (None, None)
+    of_101 = told("nasbench101", epoch=108, report=108)
+    assert tables.published("arch2vec-RL", "test", of_101) == (94.10, None)
+    assert tables.published("BO (supervised)", "test", of_101) == (93.79, None)
+    assert tables.published("arch2vec-RL", "valid", of_101) == (None, None)
+    part = told("nasbench101", epoch=108, report=108, listed=True)
+    assert tables.published("arch2vec-RL", "test", part) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("ends", "word"),
+    [
+        ([-0.001, 0.002], "not separated from"),
+        ([0.001, 0.003], "better than"),
+        ([-0.003, -0.001], "worse than"),
+    ],
+)
+def test_a_sentence_claims_what_the_interval_allows(ends, word):
+    found = {
+        "difference": float(np.mean(ends)),
+        "ci95": ends,
+        "p_value": 0.04,
+        "of": "test",
+        "num_pairs": 500,
+    }
+    (line,) = tables.compare("c", {"comparisons": {"ours": {"no_policy": found}}})
+    assert f"ours is {word} no_policy" in line and "500 pairs" in line
+
+
+def test_settings_that_do_not_fit_are_named(places, tmp_path):
+    file, folder = places
+    with pytest.raises(errors.ConfigError, match="configs/search/darts.py"):
+        arch2vec_search.run({"space": "darts_shared"}, folder)
+    with pytest.raises(errors.ConfigError, match="data_sets is empty"):
+        arch2vec_search.run(config(file, data_sets={}), folder)
+    with pytest.raises(errors.ConfigError, match="queries_of = 'b' must name"):
+        bad = {"a": {**DATA_SET, "queries_of": "b"}}
+        arch2vec_search.run(config(file, data_sets=bad), folder)
+    with pytest.raises(errors.DataError, match="--mode=train first"):
+        arch2vec_search.run(config(file), tmp_path)
+    learnt = {"algorithms": ["supervised_rl"]}
+    with pytest.raises(errors.ConfigError, match="variant of the network"):
+        settings = copy.deepcopy(SECTION["settings"])
+        settings["supervised_rl"]["network_options"]["variant"] = "fixed"
+        arch2vec_search.run(config(file, settings=settings, **learnt), folder)
+    with pytest.raises(errors.ConfigError, match="did you mean 'width'"):
+        settings["supervised_rl"]["network_options"] = {"widht": 4}
+        arch2vec_search.run(config(file, settings=settings, **learnt), folder)
+    with pytest.raises(errors.ConfigError, match="network 'gim'"):
+        settings["supervised_rl"] |= {"network": "gim", "network_options": {}}
+        arch2vec_search.run(config(file, settings=settings, **learnt), folder)
