@@ -46,6 +46,7 @@ validation and test accuracy."""
 _REWARD_EPOCHS = {"cifar10": 12, "cifar100": 200, "ImageNet16-120": 200}
 """Of table 3.3. The budgets of section 3.3, 500,000 and 1,400,000 seconds, are some 120
 trainings of 200 epochs."""
+_SIGNIFICANCE = 0.05
 _FIGURES = ("regret_seconds", "regret_queries", "ecdf")
 
 
@@ -164,16 +165,18 @@ def published(
 
 
 def compare(label: str, outcome: Mapping[str, Any]) -> list[str]:
-    """A sentence for each algorithm and control: is there a difference?"""
+    """A sentence for each algorithm and control: is there a difference?
+
+    There is where the interval is on one side of 0 and the test rejects at 5 %: an
+    interval of a few pairs is too short.
+    """
     sentences = []
     for name, controls in outcome["comparisons"].items():
         for control, found in controls.items():
             low, high = (100 * end for end in found["ci95"])
             word = "not separated from"
-            if low > 0:
-                word = "better than"
-            elif high < 0:
-                word = "worse than"
+            if found["p_value"] < _SIGNIFICANCE and low * high > 0:
+                word = "better than" if low > 0 else "worse than"
             sentences.append(
                 f"{label}: {name} is {word} {control}: "
                 f"{100 * found['difference']:+.3f} points of {found['of']} accuracy, "

@@ -28,6 +28,7 @@ from nasjax.core import (
 )
 from nasjax.core.types import Evaluation
 from nasjax.jobs import (
+    search_cells,
     search_figures,
     search_inputs,
     search_scores,
@@ -91,11 +92,16 @@ def run(config: Config, folder: pathlib.Path) -> dict[str, Any]:
     joined = {name: _join(parts) for name, parts in histories.items()}
     _save(folder, joined, protocol)
     outcome = _summarise(config, folder, protocol, joined, cpu)
+    best = {name: row["best"] for name, row in outcome["algorithms"].items()}
+    outcome["commands"] = search_cells.commands(protocol.space, best)
+    search_cells.draw(protocol.space, best, folder / "figures")
     outcome["seconds"] = time.time() - began  # of this process
     result.write(folder / RESULT_FILE, outcome)
     search_summary.show(outcome, folder)
-    for name, row in outcome["algorithms"].items():
-        progress.echo(f"{name}: {row['best']}")
+    for name, arch in best.items():
+        progress.echo(f"{name}: {arch}")
+        for command in outcome["commands"].get(name, ()):
+            progress.echo(f"  {command}")
     return outcome
 
 

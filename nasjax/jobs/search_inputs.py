@@ -6,7 +6,10 @@ only name them. An entry's settings name
     features       an encoding of `encoders.ENCODINGS`, with `features_options`; BANANAS
                    reads "path_one_hot" where none is named
     table          "random_projection" of one-hot genes, with `table_size` (16) and
-                   `table_seed` (0), or a safetensors file of `archs` and `vectors`
+                   `table_seed` (0), or a safetensors file of `archs` and `vectors`;
+                   searches that learn their embedding read its `archs` only
+    network        "gin", arch2vec's encoder without pre-training, with
+                   `network_options`
     capacity       is the budget in queries where it is not given
 
 and everything else goes to the factory as it stands.
@@ -24,6 +27,7 @@ import numpy as np
 from nasjax import encoders, search
 from nasjax.core import arrays, errors
 from nasjax.core.types import SearchSpace
+from nasjax.encoders.arch2vec import supervised
 from nasjax.nasbench.table import TabularBenchmark
 from nasjax.search import latent
 from nasjax.search.algorithm import SearchAlgorithm
@@ -31,6 +35,8 @@ from nasjax.search.latent import EmbeddingTable
 from nasjax.spaces import nasbench201
 
 RANDOM_PROJECTION = "random_projection"
+NETWORKS = {"gin": supervised.network}
+"""Encoders that learn with the search: `factory(space name, **options)`."""
 FEATURES = {"bananas": "path_one_hot"}
 """Encodings of algorithms that have one of their own."""
 
@@ -82,6 +88,8 @@ def make(kind: str, inputs: Inputs, settings: Mapping[str, Any]) -> SearchAlgori
         if "features" not in known:
             given.setdefault("table", RANDOM_PROJECTION)
         _name_table(given, inputs)
+    if "network" in known:
+        _name_network(given, inputs)
     if "features" in known:
         given.setdefault("features", FEATURES.get(kind, ""))
         _name_features(given, inputs.space)
@@ -107,6 +115,22 @@ def _name_table(given: dict[str, Any], inputs: Inputs) -> None:
         )
     elif name:
         given["table"] = read_table(name, inputs.space)
+
+
+def _name_network(given: dict[str, Any], inputs: Inputs) -> None:
+    """Replaces names by an encoder and the architectures that it embeds."""
+    name, options = given.pop("network", "gin"), given.pop("network_options", {})
+    if name not in NETWORKS:
+        raise errors.unknown_name("network", name, NETWORKS)
+    known = [*inspect.signature(NETWORKS[name]).parameters][1:]
+    for option in options:
+        if option not in known:
+            raise errors.unknown_name(f"option of the network {name!r}", option, known)
+    given["network"] = NETWORKS[name](inputs.space.name, **options)
+    table = given.pop("table", "")
+    given["candidates"] = (
+        read_table(table, inputs.space).archs if table else candidates(inputs)
+    )
 
 
 def candidates(inputs: Inputs) -> np.ndarray:

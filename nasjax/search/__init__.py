@@ -21,6 +21,8 @@ from nasjax.search import (
     neural_predictor,
     random_search,
     reinforce,
+    supervised_bo,
+    supervised_reinforce,
 )
 from nasjax.search.algorithm import SearchAlgorithm
 from nasjax.search.crew import LostEvaluation
@@ -60,6 +62,8 @@ ALGORITHMS: Mapping[str, Callable[..., SearchAlgorithm]] = {
     "latent_dngo": bo.latent_dngo,
     "latent_reinforce": latent_reinforce.latent_reinforce,
     "neural_predictor": neural_predictor.neural_predictor,
+    "supervised_bo": supervised_bo.supervised_bo,
+    "supervised_reinforce": supervised_reinforce.supervised_reinforce,
 }
 """Factories `(space, **settings) -> SearchAlgorithm`."""
 

@@ -6,18 +6,12 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import struct
-from jax import lax
 from jax.tree_util import Partial
 
-from nasjax.core import errors
 from nasjax.core.types import Array, Evaluation, Key, Proposal, SearchSpace
-from nasjax.search import latent, lstm_policy
+from nasjax.search import latent, latent_walk, lstm_policy
 from nasjax.search.algorithm import SearchAlgorithm
 from nasjax.search.latent import EmbeddingTable
-
-VARIANTS = ("thesis", "released")
-_RELEASED_SKIPS = ("nasbench201",)
-"""Spaces whose published script never takes the nearest neighbour."""
 
 
 class Episodes(struct.PyTreeNode):
@@ -96,15 +90,12 @@ def latent_reinforce(
     Raises:
       ConfigError: there is no table or no such variant, or a setting is out of range.
     """
-    if not 0 <= discount <= 1:
-        raise errors.ConfigError(f"discount = {discount} must be in [0, 1]")
-    if min(num_hidden, learning_rate) <= 0:
-        raise errors.ConfigError(
-            f"num_hidden = {num_hidden} and learning_rate = {learning_rate} must be "
-            "above 0"
-        )
+    latent_walk.check_learning(
+        discount=discount, num_hidden=num_hidden, learning_rate=learning_rate
+    )
     walk = _Walk(space, table, episode_length, relative, pending, variant)
-    released = variant == "released"
+    if variant == "released":
+        discount = 0.0
     optimizer = optax.adam(learning_rate)
 
     def init(table: EmbeddingTable, key: Key) -> LatentState:
@@ -123,17 +114,6 @@ def latent_reinforce(
 
         return walk.episode(key, table, state, act, lstm_policy.forget(state.params))
 
-    def returns(rewards: Array) -> Array:
-        """G `[T]`; a training without a score is worth the baseline."""
-        gains = jnp.where(jnp.isfinite(rewards), rewards - baseline, 0)
-        if released:
-            return gains
-        later, terms = jnp.float32(0), []
-        for gain in gains[::-1]:
-            later = gain + discount * later
-            terms.append(later)
-        return jnp.stack(terms[::-1])
-
     def tell(
         state: LatentState, proposal: Proposal, evaluation: Evaluation
     ) -> LatentState:
@@ -143,7 +123,7 @@ def latent_reinforce(
             state.params,
             state.episodes.states[place],
             state.episodes.actions[place],
-            returns(evaluation.valid),
+            latent_walk.returns(evaluation.valid, discount=discount, baseline=baseline),
         )
         updates, moments = optimizer.update(slope, state.optimizer)
         params = optax.apply_updates(state.params, updates)
@@ -215,15 +195,11 @@ class _Walk:
         pending: int,
         variant: str,
     ) -> None:
-        if variant not in VARIANTS:
-            raise errors.unknown_name("variant of arch2vec-RL", variant, VARIANTS)
-        if min(length, pending) < 1:
-            raise errors.ConfigError(
-                f"episode_length = {length} and pending = {pending} must be at least 1"
-            )
+        self._rules = latent_walk.rules(
+            space, length=length, relative=relative, pending=pending, variant=variant
+        )
         latent.check(table, space, needed=2)
-        self._length, self._relative, self._pending = length, relative, pending
-        self._skip = variant == "released" and space.name in _RELEASED_SKIPS
+        self._pending = pending
 
     def start(
         self, table: EmbeddingTable, key: Key, params: Any, optimizer: Any
@@ -231,7 +207,7 @@ class _Walk:
         """At a random row, which counts as visited."""
         num_rows, num_features = table.vectors.shape
         row = jax.random.randint(key, (), 0, num_rows)
-        empty = jnp.zeros((self._pending, self._length, num_features))
+        empty = jnp.zeros((self._pending, self._rules.length, num_features))
         return LatentState(
             state=table.vectors[row],
             visited=jnp.arange(num_rows) == row,
@@ -241,32 +217,29 @@ class _Walk:
         )
 
     def episode(
-        self, key: Key, table: EmbeddingTable, state: LatentState, act: Any, memory: Any
+        self,
+        key: Key,
+        table: EmbeddingTable,
+        state: LatentState,
+        act: latent_walk.Act,
+        memory: Any,
     ) -> tuple[Proposal, LatentState]:
-        """T steps of `act(key, memory, state [D]) -> (action [D], memory)`."""
-
-        def step(carry: Any, key: Key) -> tuple[Any, Any]:
-            memory, place, visited = carry
-            action, memory = act(key, memory, place)
-            target = place + action if self._relative else action
-            row, there = latent.nearest(table, target, visited, skip_first=self._skip)
-            visited = visited.at[row].set(True)
-            return (memory, table.vectors[row], visited), (place, action, row, there)
-
-        keys = jax.random.split(key, self._length)
-        start = (memory, state.state, state.visited)
-        (_, last, visited), met = lax.scan(step, start, keys)
-        states, actions, rows, there = met
-        episodes = state.episodes
-        number = episodes.asked * self._length + jnp.arange(self._length)
+        """An episode of actions, as a proposal."""
+        walked = latent_walk.episode(
+            key, table, act, memory, state.state, state.visited, self._rules
+        )
+        length, episodes = self._rules.length, state.episodes
+        number = episodes.asked * length + jnp.arange(length)
         slot = episodes.asked % self._pending
-        proposal = Proposal.batch(table.archs[rows], trial=number, mask=there)
+        proposal = Proposal.batch(
+            table.archs[walked.rows], trial=number, mask=walked.there
+        )
         return proposal, state.replace(
-            state=last,
-            visited=visited,
+            state=walked.last,
+            visited=walked.visited,
             episodes=Episodes(
-                episodes.states.at[slot].set(states),
-                episodes.actions.at[slot].set(actions),
+                episodes.states.at[slot].set(walked.states),
+                episodes.actions.at[slot].set(walked.actions),
                 episodes.asked + 1,
             ),
         )

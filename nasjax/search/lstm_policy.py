@@ -71,7 +71,14 @@ def read(params: Params, states: Array) -> Array:
 
 
 def gradient(params: Params, states: Array, actions: Array, weights: Array) -> Params:
-    """Gradient of the policy's loss over one episode (Williams, 1992).
+    """Gradient of the policy's loss by its parameters; see `gradients`."""
+    return gradients(params, states, actions, weights)[0]
+
+
+def gradients(
+    params: Params, states: Array, actions: Array, weights: Array
+) -> tuple[Params, Array]:
+    """Gradients of the policy's loss over one episode (Williams, 1992).
 
         -1/T sum_t weight_t log N(action_t; mean_t, I)
 
@@ -84,6 +91,9 @@ def gradient(params: Params, states: Array, actions: Array, weights: Array) -> P
       states: `[T, D]`.
       actions: `[T, D]`.
       weights: `[T]`, advantages.
+
+    Returns:
+      The gradients by the parameters, and by the states `[T, D]`.
     """
     inputs = read(params, states)
 
@@ -103,7 +113,7 @@ def gradient(params: Params, states: Array, actions: Array, weights: Array) -> P
     gates, out, out_bias = slopes
     before = jnp.concatenate([jnp.zeros_like(hidden[:1]), hidden[:-1]])
     bias = jnp.sum(gates, axis=0)
-    return {
+    slope = {
         "input": states.T @ gates,
         "hidden": before.T @ gates,
         "input_bias": bias,
@@ -111,6 +121,7 @@ def gradient(params: Params, states: Array, actions: Array, weights: Array) -> P
         "out": out,
         "out_bias": out_bias,
     }
+    return slope, gates @ params["input"].T
 
 
 def _remember(memory: Memory, gates: Array) -> Memory:

@@ -34,7 +34,7 @@ def presets(names):
 
 
 def test_there_is_one_for_each_benchmark_and_for_real_trainings():
-    assert NAMES == ["digits", *TRIALS]
+    assert NAMES == ["darts", "digits", *TRIALS]
 
 
 def few(space):

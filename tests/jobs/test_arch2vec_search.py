@@ -260,18 +260,19 @@ def test_numbers_of_the_thesis_stand_next_to_its_own_setting_only():
 
 
 @pytest.mark.parametrize(
-    ("ends", "word"),
+    ("ends", "p_value", "word"),
     [
-        ([-0.001, 0.002], "not separated from"),
-        ([0.001, 0.003], "better than"),
-        ([-0.003, -0.001], "worse than"),
+        ([-0.001, 0.002], 0.04, "not separated from"),
+        ([0.001, 0.003], 0.04, "better than"),
+        ([0.001, 0.001], 1.0, "not separated from"),
+        ([-0.003, -0.001], 0.01, "worse than"),
     ],
 )
-def test_a_sentence_claims_what_the_interval_allows(ends, word):
+def test_a_sentence_claims_what_interval_and_test_allow(ends, p_value, word):
     found = {
         "difference": float(np.mean(ends)),
         "ci95": ends,
-        "p_value": 0.04,
+        "p_value": p_value,
         "of": "test",
         "num_pairs": 500,
     }

@@ -219,7 +219,7 @@ def _encode(
     heads = [weights.heads[name] for name in ("mean", "log_sigma")]
     kernel = jnp.concatenate([head["kernel"] for head in heads], axis=1)
     bias = jnp.concatenate([head["bias"] for head in heads])
-    moments = x.reshape(-1, x.shape[-1]) @ kernel + bias[None]
+    moments = gin.product(x.reshape(-1, x.shape[-1]), kernel) + bias[None]
     mean, log_sigma = jnp.split(moments.reshape(*x.shape[:2], -1), 2, axis=-1)
     return Posterior(mean, log_sigma), statistics
 

@@ -165,7 +165,7 @@ def _epoch(
     order = jax.random.permutation(keys[0], count)[: steps * size].reshape(steps, size)
     optimizer = _optimizer(recipe, num_epochs * steps)
     key_noise = jax.random.fold_in(keys[1], state.epoch)
-    unravel = _unravel(state.weights)
+    _, unravel = _ravel(state.weights)
 
     def loss(
         vector: Array, key: Key, rows: Array, statistics: Any, warmth: Array | float
@@ -241,24 +241,20 @@ def _params(weights: Weights) -> tuple[Any, Any, Any]:
 
 def _weights(params: tuple[Any, Any, Any], statistics: Any) -> Weights:
     encoder, heads, decoder = params
-    return Weights(
-        encoder=encoder, heads=heads, decoder=decoder, statistics=statistics
-    )
+    return Weights(encoder=encoder, heads=heads, decoder=decoder, statistics=statistics)
 
 
 def _trained(weights: Weights) -> Array:
-    """All parameters as one vector: an optimiser of many small arrays is slow.
-
-    Zeros fill it up to whole blocks.
-    """
-    vector = ravel_pytree(_params(weights))[0]
-    return jnp.pad(vector, (0, -len(vector) % _BLOCK))
+    """All parameters as one vector: an optimiser of many small arrays is slow."""
+    return _ravel(weights)[0]
 
 
-def _unravel(weights: Weights) -> Callable[[Array], Any]:
-    """The inverse of `_trained`, a function of the vector."""
-    vector, unravel = ravel_pytree(_params(weights))
-    return lambda trained: unravel(trained[: len(vector)])
+def _ravel(weights: Weights) -> tuple[Array, Callable[[Array], Any]]:
+    """The vector, filled up with zeros to whole blocks, and the way back."""
+    params = _params(weights)
+    count = sum(leaf.size for leaf in jax.tree.leaves(params))
+    vector, unravel = ravel_pytree((params, jnp.zeros(-count % _BLOCK)))
+    return vector, lambda trained: unravel(trained)[0]
 
 
 def chunks(tree: Any) -> Iterator[tuple[Any, int]]:

@@ -1,0 +1,98 @@
+"""Searches in the DARTS space with real trainings on CIFAR-10 (table 3.4).
+
+python launch/search.py --mode=drive --config=configs/search/darts.py
+    --config.embeddings=FILE --config.protocol.data.dir=PATH --workdir=runs/darts
+FILE: embeddings of cells, such as runs/arch2vec_darts/embeddings_thesis.safetensors of
+configs/arch2vec/darts.py. Every search trains 100 cells for 50 epochs and sees the mean
+validation accuracy of the last 5; the best cell of each is drawn (figure 3.7) and
+printed with the commands that evaluate it on CIFAR-10 (the errors of table 3.4: 600
+epochs, mean of 5 seeds) and on ImageNet (table 3.5).
+Presets: full (some 100 GPU hours a search), cpu (20 cells of 3 cells and 10 epochs),
+smoke (digits, 3 tiny trainings by random search, under a minute).
+"""
+
+import ml_collections
+
+PRESETS = ("full", "cpu", "smoke")
+ALGORITHMS = ("random_search", "bananas", "arch2vec_rl", "arch2vec_bo")
+
+
+def get_config(preset: str = "full") -> ml_collections.ConfigDict:
+    if preset not in PRESETS:
+        raise ValueError(f"unknown preset {preset!r}; known: {', '.join(PRESETS)}")
+    config = ml_collections.ConfigDict()
+    config.seed = 0
+    config.num_trials = 1
+    config.executor = "in_process"  # processes, dask
+    config.workers = 2
+    config.address = ""  # of a running Dask scheduler; "": own workers
+    config.ask_ahead = 1  # proposals in flight
+    config.algorithms = ALGORITHMS
+    config.controls = ("random_search",)
+    config.budget = ml_collections.ConfigDict({"queries": 100, "seconds": 0.0})
+    config.embeddings = ""  # of the arch2vec searches
+    table = config.get_ref("embeddings")
+    config.settings = ml_collections.ConfigDict(
+        {
+            "random_search": {},
+            "bananas": {
+                "features": "path_one_hot_truncated",
+                "predictor_options": {"epochs": 150},
+            },
+            "arch2vec_rl": {"algorithm": "latent_reinforce", "table": table},
+            "arch2vec_bo": {"algorithm": "latent_dngo", "table": table},
+        }
+    )
+    config.protocol = ml_collections.ConfigDict()
+    config.protocol.space = "darts_shared"
+    config.protocol.train_fraction = 0.9
+    config.protocol.split_seed = 0
+    config.protocol.label_epochs = 5
+    config.protocol.data = ml_collections.ConfigDict({"name": "cifar10", "dir": ""})
+    config.protocol.network = ml_collections.ConfigDict(
+        {"num_cells": 8, "channels": 32, "auxiliary": True, "stem": "cifar"}
+    )
+    config.protocol.training = ml_collections.ConfigDict(
+        {
+            "epochs": 50,
+            "batch_size": 96,
+            "optimiser": "sgd",
+            "learning_rate": 0.025,
+            "schedule": "cosine_by_epoch",
+            "rate_decay": 0.97,
+            "momentum": 0.9,
+            "nesterov": False,
+            "square_decay": 0.9,
+            "epsilon": 1.0,
+            "weight_decay": 3e-4,
+            "clip": 5.0,
+            "label_smoothing": 0.0,
+            "auxiliary_weight": 0.4,
+            "drop_path": 0.2,
+            "augment": True,
+            "cutout": True,
+            "train_sample": 0,
+        }
+    )
+    if preset == "cpu":
+        config.budget.queries = 20
+        config.settings.arch2vec_rl.episode_length = 4
+        config.settings.arch2vec_bo.num_init = 10
+        config.protocol.network.num_cells = 3
+        config.protocol.network.channels = 8
+        config.protocol.training.epochs = 10
+    if preset == "smoke":
+        config.algorithms = ("random_search",)
+        config.budget.queries = 3
+        config.settings.bananas.update({"batch_size": 2, "capacity": 10})
+        config.settings.arch2vec_rl.episode_length = 2
+        config.settings.arch2vec_bo.update({"num_init": 2, "batch_size": 2})
+        config.protocol.data = ml_collections.ConfigDict({"name": "digits"})
+        config.protocol.train_fraction = 0.8
+        config.protocol.label_epochs = 1
+        config.protocol.network.num_cells = 3
+        config.protocol.network.channels = 4
+        config.protocol.network.auxiliary = False  # it reads larger maps
+        config.protocol.training.batch_size = 64
+        config.protocol.training.epochs = 1
+    return config
