@@ -80,7 +80,9 @@ def test_distances_of_seven_nodes_are_those_of_a_search():
 def test_the_distance_is_a_metric():
     rng = np.random.default_rng(2)
     graphs = random_graphs(rng, 36, 5, smallest=2)
-    one, two, three = (jax.tree.map(lambda leaf: leaf[i::3], graphs) for i in range(3))
+    one, two, three = (
+        jax.tree.map(lambda leaf, i=i: leaf[i::3], graphs) for i in range(3)
+    )
     pairs = jax.jit(edit_distance.of_pairs)
     first, second, both = pairs(one, two), pairs(two, three), pairs(one, three)
     assert np.all(both <= first + second) and np.all(first + second > 0)
