@@ -26,6 +26,15 @@ CONFIG = {
     "learning_rate": 5e-3,
     "num_points": 200,
     "settings": {"thesis": SMALL, "improved": SMALL},
+    "analysis": {
+        "benchmark": {"name": "", "path": "", "data_set": "", "schedule": 0},
+        "num_train": 20,
+        "num_seeds": 2,
+        "num_walks": 2,
+        "walk_length": 3,
+        "random_walk": 10,
+        "num_points": 50,
+    },
 }
 SCRIPT = """
 import json, sys
@@ -62,6 +71,14 @@ def test_the_result_has_every_variant_and_the_rows_of_table_3_1(folder):
     thesis = [row for row in rows if row["settings"]["variant"] == "thesis"]
     assert [row["thesis"] for row in thesis] == [100.0, 79.41, 98.72]
     assert outcome["num_archs"] == 300
+
+
+def test_without_a_benchmark_there_are_figures_of_distance_only(folder):
+    outcome = stored(folder)
+    assert "predictive" not in outcome
+    assert set(outcome["neighbours"]) == set(CONFIG["variants"])
+    names = {file.stem for file in (folder / "figures").iterdir()}
+    assert names == {"neighbours", "distances"}
 
 
 def test_training_lowers_the_loss(folder):

@@ -97,36 +97,50 @@ def apply(
     # Rows of a matrix: products of [B, N, W] and their slopes are a third slower.
     x, hidden, updated = nodes.reshape(-1, nodes.shape[-1]), [], []
     for layer, old in zip(params, statistics, strict=True):
-        x = aggregate(layer, x, adjacency)
-        x, inner = normalize(layer["inner"], old["inner"], x, train=train)
-        x = product(jax.nn.relu(x), layer["linear2"]["kernel"])
-        x = x + layer["linear2"]["bias"][None]
-        x, outer = normalize(layer["outer"], old["outer"], x, train=train)
-        x = jax.nn.relu(x)
+        x = combine(layer, x, messages(layer, x, adjacency))
+        x, new = update(layer, old, x, train=train)
         hidden.append(x.reshape(*shape, -1))
-        updated.append({"inner": inner, "outer": outer})
+        updated.append(new)
     return hidden, updated
 
 
-def aggregate(layer: Params, x: Array, adjacency: Array) -> Array:
-    """Messages and the first linear map of a layer, `[B N, W]` of rows `[B N, V]`."""
-    kernel, bias = layer["linear1"]["kernel"], layer["linear1"]["bias"]
+def messages(layer: Params, x: Array, adjacency: Array) -> list[Array]:
+    """What the nodes receive: A~ x, or A^T x and A x; x is rows `[B N, V]`."""
     backward = jnp.swapaxes(adjacency, 1, 2)
+    if "in" in layer:
+        return [_spread(backward, adjacency, x), _spread(adjacency, backward, x)]
+    both = adjacency + backward
+    return [_spread(both, both, x)]
+
+
+def combine(layer: Params, x: Array, received: list[Array]) -> Array:
+    """The first linear map `[R, W]` of rows `[R, V]` and their messages."""
+    kernel, bias = layer["linear1"]["kernel"], layer["linear1"]["bias"]
     own = (1 + layer["eps"]) * x
     if "in" not in layer:
-        return product(own + gather(adjacency + backward, x), kernel) + bias[None]
-    messages = [own, gather(backward, x), gather(adjacency, x)]
+        return product(own + received[0], kernel) + bias[None]
+    x = jnp.concatenate([own, *received], axis=1)
     kernels = [kernel, layer["in"], layer["out"]]
-    x = jnp.concatenate(messages, axis=1)
     return product(x, jnp.concatenate(kernels)) + bias[None]
+
+
+def update(
+    layer: Params, statistics: Statistics, x: Array, *, train: bool
+) -> tuple[Array, Statistics]:
+    """The rest of a layer after `combine`, and its new moments."""
+    x, inner = normalize(layer["inner"], statistics["inner"], x, train=train)
+    x = product(jax.nn.relu(x), layer["linear2"]["kernel"])
+    x = x + layer["linear2"]["bias"][None]
+    x, outer = normalize(layer["outer"], statistics["outer"], x, train=train)
+    return jax.nn.relu(x), {"inner": inner, "outer": outer}
 
 
 @jax.custom_vjp
 def product(x: Array, kernel: Array) -> Array:
-    """`x @ kernel` for rows `[R, V]`; its slopes are as fast as itself.
+    """`x @ kernel` for rows `[R, V]`; its slopes are about as fast as itself.
 
-    XLA's CPU product x^T d takes twice as long as transposing x and multiplying. The
-    barrier keeps it from merging the two.
+    XLA's CPU product x^T d takes longer than transposing x and multiplying; the barrier
+    keeps it from merging the two.
     """
     return x @ kernel
 
@@ -166,6 +180,31 @@ def normalize(
         }
     scale = lax.rsqrt(var + EPSILON) * params["scale"]
     return x * scale[None] + (params["bias"] - mean * scale)[None], statistics
+
+
+@jax.custom_vjp
+def _spread(weights: Array, turned: Array, x: Array) -> Array:
+    """`gather(weights, x)`; `turned`, the transposes, are what its slope multiplies by.
+
+    XLA's CPU products of many small transposed matrices are slow. There is no slope for
+    the weights.
+    """
+    return gather(weights, x)
+
+
+def _spread_forward(
+    weights: Array, turned: Array, x: Array
+) -> tuple[Array, tuple[Array, Array]]:
+    return gather(weights, x), (weights, turned)
+
+
+def _spread_slopes(
+    saved: tuple[Array, Array], slope: Array
+) -> tuple[None, None, Array]:
+    return None, None, gather(saved[1], slope)
+
+
+_spread.defvjp(_spread_forward, _spread_slopes)
 
 
 def _affine(width: int) -> Params:

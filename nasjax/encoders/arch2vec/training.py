@@ -19,6 +19,8 @@ from nasjax.encoders.arch2vec.objective import Terms
 
 # Graphs of one compiled call outside training.
 CHUNK = 2048
+# Graphs whose states stay in a cache.
+_CACHED = 32
 # XLA's CPU loops over vectors of other lengths are 8 times slower.
 _BLOCK = 1024
 
@@ -216,7 +218,16 @@ def means(model: Model, weights: Weights, graphs: Graphs) -> np.ndarray:
 
 @functools.partial(jax.jit, static_argnames="model")
 def _means(weights: Weights, graphs: Graphs, *, model: Model) -> Array:
-    return model.encode(weights, inputs(model.form, graphs), False)[0].mean
+    def encode(part: Graphs) -> Array:
+        return model.encode(weights, inputs(model.form, part), False)[0].mean
+
+    count = graphs.ops.shape[0]
+    if count % _CACHED:
+        return encode(graphs)
+    parts = jax.tree.map(
+        lambda leaf: leaf.reshape(-1, _CACHED, *leaf.shape[1:]), graphs
+    )
+    return lax.map(encode, parts).reshape(count, model.form.num_nodes, -1)
 
 
 def _optimizer(recipe: Recipe, num_steps: int) -> optax.GradientTransformation:
@@ -262,7 +273,9 @@ def chunks(tree: Any) -> Iterator[tuple[Any, int]]:
     total = len(jax.tree.leaves(tree)[0])
     size = min(CHUNK, total)
     for first in range(0, total, size):
-        rows = np.minimum(np.arange(first, first + size), total - 1)
+        rows: Any = slice(first, first + size)
+        if first + size > total:
+            rows = np.minimum(np.arange(first, first + size), total - 1)
         yield (
             jax.tree.map(lambda leaf, rows=rows: leaf[rows], tree),
             min(size, total - first),
