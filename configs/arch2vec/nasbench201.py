@@ -12,6 +12,7 @@ Presets: full, smoke.
 """
 
 import ml_collections
+from ml_collections import config_dict
 
 PRESETS = ("full", "smoke")
 VARIANTS = ("thesis", "released", "improved", "without_kl", "gae", "vgae")
@@ -43,9 +44,10 @@ def get_config(preset: str = "full") -> ml_collections.ConfigDict:
     config.batch_size = 32
     config.learning_rate = 1e-3
     config.num_points = 10_000
-    config.settings = ml_collections.ConfigDict(
-        {name: {"kl_weight": None, "width": None} for name in VARIANTS}
-    )
+    config.settings = ml_collections.ConfigDict({name: {} for name in VARIANTS})
+    for name in VARIANTS:  # what is not given stays as the variant has it
+        config.settings[name].kl_weight = config_dict.placeholder(float)
+        config.settings[name].width = config_dict.placeholder(int)
     config.analysis = ml_collections.ConfigDict(
         {
             "benchmark": {

@@ -62,7 +62,7 @@ def test_pre_training_and_what_it_is_good_for(tmp_path):
             ),
             "thesis",
         ),
-        (("--config=configs/arch2vec/darts.py", "--config.epoch=3"), "config.epochs"),
+        (("--config=configs/arch2vec/darts.py", "--config.epoch=3"), "epochs"),
         (
             ("--config=configs/arch2vec/darts.py", "--mode=search"),
             "search",
