@@ -18,7 +18,7 @@ from flax import struct
 
 from nasjax.core import checkpoint, errors
 
-# When one file of a damaged checkpoint cannot be read, orbax closes its event loop while
+# When a file of a damaged checkpoint cannot be read, orbax closes its event loop while
 # tensorstore may still read another; the late answer finds no loop and is dropped.
 pytestmark = pytest.mark.filterwarnings(
     "ignore::pytest.PytestUnraisableExceptionWarning"
