@@ -19,8 +19,8 @@ jraph_training, jraph_encoding: on each space, products with padded adjacency ma
 same parameters.
 
 `flops` counts the products of node states with kernels, forward and backward, so it is
-a floor; `gemm_gflops` is what a 1024 x 1024 product reaches in the same run, and
-`ours_gemm_fraction` the share of it.
+a floor; `gemm_gflops` is what products of two 1024 x 1024 matrices reach between the
+rounds, and `ours_gemm_fraction` the share of it.
 """
 
 import argparse
@@ -192,16 +192,20 @@ def cpu_seconds(function):
     return time.process_time() - start
 
 
-def measure(config, ours, reference, rounds, *, check=lambda: None, **facts):
+def measure(config, ours, reference, rounds, *, check=lambda: None, flops=0, **facts):
     """A line: `ours` and `reference` interleaved, after a run of each and a check.
 
-    Facts that are functions are given our median seconds.
+    A large product takes part where `flops` of ours are given. Facts that are functions
+    are given our median seconds.
     """
     first = cpu_seconds(ours)
     compile_seconds = first - cpu_seconds(ours)
     reference()
     check()
-    times = [(cpu_seconds(ours), cpu_seconds(reference)) for _ in range(rounds)]
+    times, products = [], []
+    for _ in range(rounds):
+        times.append((cpu_seconds(ours), cpu_seconds(reference)))
+        products.append(cpu_seconds(multiply) if flops else 0)
     ours_seconds, reference_seconds = map(statistics.median, zip(*times, strict=True))
     scale = facts.pop("reference_scale", 1)
     known = {
@@ -213,15 +217,22 @@ def measure(config, ours, reference, rounds, *, check=lambda: None, **facts):
         "compile_cpu_s": compile_seconds,
     }
     found = {k: v(ours_seconds) if callable(v) else v for k, v in facts.items()}
+    if flops:
+        rate, peak = flops / ours_seconds, GEMM_FLOPS / statistics.median(products)
+        found.update(
+            flops=flops, gemm_gflops=peak / 1e9, ours_gemm_fraction=rate / peak
+        )
     print(json.dumps({**known, **found}), flush=True)
 
 
-def gemm_gflops(size=1024):
-    x = jax.random.normal(jax.random.key(0), (size, size))
-    product = jax.jit(jnp.matmul)
-    product(x, x).block_until_ready()
-    times = [cpu_seconds(lambda: product(x, x).block_until_ready()) for _ in range(7)]
-    return 2 * size**3 / statistics.median(times) / 1e9
+def multiply(size=1024, times=4):
+    x = jnp.ones((size, size))
+    for _ in range(times):
+        x = jnp.matmul(x, x / size)
+    x.block_until_ready()
+
+
+GEMM_FLOPS = 4 * 2 * 1024**3
 
 
 def forward_flops(made):
@@ -230,16 +241,6 @@ def forward_flops(made):
     per_node = made.form.num_ops * width + (2 * settings.num_layers - 1) * width**2
     per_node += 2 * width * settings.latent + settings.latent * made.form.num_ops
     return 2 * made.form.num_nodes * per_node
-
-
-def floor(flops, gflops):
-    """What `measure` adds to a line about work that products dominate."""
-    return {
-        "flops": flops,
-        "gemm_gflops": gflops,
-        "ours_gflops": lambda seconds: flops / seconds / 1e9,
-        "ours_gemm_fraction": lambda seconds: flops / seconds / 1e9 / gflops,
-    }
 
 
 def released(space, count):
@@ -324,7 +325,7 @@ def time_training():
         ROUNDS["training"],
         steps=STEPS,
         step_ms=lambda seconds: 1e3 * seconds / STEPS,
-        **floor(3 * STEPS * BATCH * forward_flops(made), gemm_gflops()),
+        flops=3 * STEPS * BATCH * forward_flops(made),
     )
 
 
@@ -355,7 +356,7 @@ def time_encoding():
         check=check,
         graphs=count,
         graphs_per_cpu_second=lambda seconds: count / seconds,
-        **floor(count * forward_flops(made), gemm_gflops()),
+        flops=count * forward_flops(made),
     )
 
 
