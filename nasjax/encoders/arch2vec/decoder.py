@@ -44,7 +44,8 @@ def inner_product(params: Params, form: Form, z: Array) -> Logits:
     """z `[B, N, D]`; an edge's logit is the inner product of its ends."""
     sources, targets = pairs(form.num_nodes)
     ops = z @ params["ops"]["kernel"] + params["ops"]["bias"][None, None]
-    return Logits(ops, jnp.sum(z[:, sources] * z[:, targets], axis=-1))
+    # All products at once: gathering both ends of every pair is 8 times slower.
+    return Logits(ops, (z @ jnp.swapaxes(z, 1, 2))[:, sources, targets])
 
 
 def init_joint(key: Key, form: Form, latent: int, width: int) -> Params:

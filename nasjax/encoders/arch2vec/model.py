@@ -16,6 +16,7 @@ from nasjax.encoders.arch2vec import (
     gcn,
     gin,
     message_passing,
+    noise,
     objective,
 )
 from nasjax.encoders.arch2vec.decoder import Logits
@@ -256,9 +257,9 @@ def _loss(
     z = mean
     key_noise, key_dropout = jax.random.split(key)
     if train and settings.kl_weight:
-        z = z + jnp.exp(log_sigma) * jax.random.normal(key_noise, z.shape, z.dtype)
+        z = z + jnp.exp(log_sigma) * noise.normal(key_noise, z.shape).astype(z.dtype)
     if train and settings.dropout:
-        kept = jax.random.bernoulli(key_dropout, 1 - settings.dropout, z.shape)
+        kept = noise.bernoulli(key_dropout, 1 - settings.dropout, z.shape)
         z = jnp.where(kept, z / (1 - settings.dropout), 0)
     logits = _decode(form, settings, weights, z)
     if settings.objective == "released":
