@@ -394,8 +394,8 @@ def time_generation():
             assert tuple(ops) == labels
             assert tuple(map(tuple, np.argwhere(matrix).tolist())) == pairs
         assert (int(counts.num_released), int(counts.num_strict)) == (passed, strict)
-        assert round(float(counts.uniqueness_released) * passed) == labelled
-        assert round(float(counts.uniqueness_labelled) * strict) == cells
+        assert round(float(counts.uniqueness) * passed) == labelled
+        assert round(float(counts.uniqueness_strict) * strict) == cells
 
     measure(
         "generation",

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nasjax.core import errors, metrics
+from nasjax.core import chunks, errors, metrics
 from nasjax.core.types import Array, Key
 from nasjax.jobs.arch2vec_walks import distance_against_edits as distance_against_edits
 from nasjax.jobs.arch2vec_walks import nearest_walk as nearest_walk
@@ -56,34 +56,23 @@ def predict(
     rows = np.asarray(jax.random.permutation(key_rows, len(vectors)))
     fitted, tested = rows[:num_train], np.sort(rows[num_train:])
     state = _fit(key_fit, vectors[fitted], accuracy[fitted])
-    predicted = np.empty(len(tested), np.float32)
-    for start in range(0, len(tested), _CHUNK):
-        part = vectors[tested[start : start + _CHUNK]]
-        padded = np.zeros((_CHUNK, vectors.shape[1]), np.float32)
-        padded[: len(part)] = part
-        predicted[start : start + _CHUNK] = _predict(state, padded)[: len(part)]
+    predicted = chunks.apply(
+        functools.partial(_predict, state), vectors[tested], _CHUNK
+    )
     return Predictions(tested, predicted)
 
 
 def predictive_performance(
-    key: Key,
-    vectors: np.ndarray,
     accuracy: np.ndarray,
+    predictions: Sequence[Predictions],
     *,
-    num_train: int = 250,
-    num_seeds: int = 10,
     restricted_above: float = 0.8,
 ) -> dict[str, Any]:
     """Error and correlation of Gaussian processes on other rows (figure 3.2).
 
-    Seed i is `predict(jax.random.fold_in(key, i), ...)`.
-
     Args:
-      key: of the seeds.
-      vectors: `[N, D]`.
       accuracy: `[N]`, in [0, 1].
-      num_train: rows that each process is fitted on.
-      num_seeds: how many processes.
+      predictions: of `predict`, one a seed.
       restricted_above: the thesis evaluates rows whose true accuracy is above.
 
     Returns:
@@ -93,27 +82,24 @@ def predictive_performance(
       seed has fewer than two such rows; a correlation with a constant is NaN.
 
     Raises:
-      ConfigError: no row is left to test, or there is no seed.
-      DataError: a number is not finite.
+      ConfigError: there is no seed.
     """
-    if num_seeds < 1:
-        raise errors.ConfigError(f"num_seeds is {num_seeds}; it must be above 0")
+    if not predictions:
+        raise errors.ConfigError("num_seeds is 0; it must be above 0")
     accuracy = np.asarray(accuracy, np.float32)
     everything, restricted = [], []
-    for seed in range(num_seeds):
-        key_seed = jax.random.fold_in(key, seed)
-        found = predict(key_seed, vectors, accuracy, num_train=num_train)
+    for found in predictions:
         true = accuracy[found.tested]
         high = true > restricted_above
         everything.append(_scores(true, found.predicted))
         if np.sum(high) > 1:
             restricted.append(_scores(true[high], found.predicted[high]))
-    complete = len(restricted) == num_seeds
+    complete = len(restricted) == len(predictions)
     missing = {"rmse": None, "pearson": None}
     return {
         **_summary(everything),
-        "num_seeds": num_seeds,
-        "num_train": num_train,
+        "num_seeds": len(predictions),
+        "num_train": len(accuracy) - len(predictions[0].tested),
         "restricted_above": {
             "threshold": restricted_above,
             **(_summary(restricted) if complete else missing),

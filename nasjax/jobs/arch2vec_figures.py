@@ -1,5 +1,6 @@
 """What the embeddings tell: figures 3.2 to 3.5 and 3.8 to 3.10, and their numbers."""
 
+import functools
 import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nasjax import nasbench, spaces
+from nasjax.core import chunks
 from nasjax.core.types import LAST
 from nasjax.encoders.arch2vec import forms, supervised
 from nasjax.jobs import arch2vec_analysis as analysis
@@ -93,15 +95,10 @@ def accuracies(section: Config, archs: np.ndarray) -> tuple[np.ndarray, np.ndarr
         return np.zeros(0, np.int64), np.zeros(0, np.float32)
     table = nasbench.load(name, **options)
     mean = jax.jit(jax.vmap(lambda table, arch: table.mean(arch, LAST), (None, 0)))
-    test, valid = [], []
-    for start in range(0, len(archs), _CHUNK):
-        part = archs[np.minimum(np.arange(start, start + _CHUNK), len(archs) - 1)]
-        evaluation = mean(table, jnp.asarray(part))
-        test.append(np.asarray(evaluation.test))
-        valid.append(np.asarray(evaluation.valid))
-    score = np.concatenate(test)[: len(archs)]
+    evaluation = chunks.apply(functools.partial(mean, table), archs, _CHUNK)
+    score = evaluation.test
     if np.isnan(score).all():
-        score = np.concatenate(valid)[: len(archs)]
+        score = evaluation.valid
     rows = np.flatnonzero(np.isfinite(score))
     return rows, score[rows]
 
@@ -135,17 +132,12 @@ def fit_supervised(
         jnp.asarray(accuracy[chosen], jnp.float32),
         jnp.ones(len(chosen), bool),
     )
-    embed_some = jax.jit(network.embed)
+    embed_some = functools.partial(
+        jax.jit(network.embed), state.params["network"], state.moments
+    )
 
     def embed(archs: np.ndarray) -> np.ndarray:
-        parts = []
-        for start in range(0, len(archs), _CHUNK):
-            index = np.minimum(np.arange(start, start + _CHUNK), len(archs) - 1)
-            part = jnp.asarray(archs[index])
-            parts.append(
-                np.asarray(embed_some(state.params["network"], state.moments, part))
-            )
-        return np.concatenate(parts)[: len(archs)]
+        return chunks.apply(embed_some, archs, _CHUNK)
 
     return Representation(embed(archs), embed)
 
@@ -163,12 +155,14 @@ def _predict(
     size = min(section["num_train"], len(rows) // 2)
     for name, representation in learnt.items():
         vectors = representation.vectors[rows]
-        found[name] = analysis.predictive_performance(
-            key, vectors, accuracy, num_train=size, num_seeds=section["num_seeds"]
-        )
-        first = analysis.predict(
-            jax.random.fold_in(key, 0), vectors, accuracy, num_train=size
-        )
+        predictions = [
+            analysis.predict(
+                jax.random.fold_in(key, seed), vectors, accuracy, num_train=size
+            )
+            for seed in range(section["num_seeds"])
+        ]
+        found[name] = analysis.predictive_performance(accuracy, predictions)
+        first = predictions[0]
         true = accuracy[first.tested]
         high = true > found[name]["restricted_above"]["threshold"]
         if high.any():

@@ -12,10 +12,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from nasjax.core import arrays, errors, progress, result
+from nasjax.core import arrays, chunks, errors, progress, result
 from nasjax.jobs import arch2vec_search_tables as tables
 from nasjax.jobs import search, search_inputs, search_problem
 from nasjax.jobs.search_problem import Config
@@ -198,11 +197,6 @@ def known_rows(benchmark: Any, archs: Any) -> np.ndarray:
     Of isomorphic ones the first.
     """
     find = jax.jit(jax.vmap(benchmark.find))
-    found = []
-    for start in range(0, len(archs), _CHUNK):
-        places = np.minimum(np.arange(start, start + _CHUNK), len(archs) - 1)
-        chunk = jnp.asarray(np.asarray(archs)[places], jnp.int32)
-        found.append(np.asarray(find(chunk))[: len(archs) - start])
-    row = np.concatenate(found)
+    row = chunks.apply(find, np.asarray(archs, np.int32), _CHUNK)
     _, first = np.unique(row, return_index=True)
     return np.sort(first[row[first] >= 0])

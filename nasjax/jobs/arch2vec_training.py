@@ -109,8 +109,12 @@ def run(
             jax.random.fold_in(key_train, 1), name, config, made, recipe, corpus.train
         ),
     )
-    measured = measure(key_generate, made, recipe, state, corpus, config["num_points"])
-    vectors = embeddings(made, state.weights, corpus.archs)
+    means = training.means(made, state.weights, corpus.train)
+    measured = measure(
+        key_generate, made, recipe, state, means, corpus.held_out, config["num_points"]
+    )
+    others = training.means(made, state.weights, corpus.held_out)
+    vectors = np.concatenate([means.mean(1), others.mean(1)])
     archs = corpus.archs.astype(np.int8)
     arrays.save(
         folder / f"embeddings_{name}.safetensors",
@@ -131,7 +135,8 @@ def measure(
     made: Model,
     recipe: Recipe,
     state: State,
-    corpus: Corpus,
+    means: np.ndarray,
+    held_out: Graphs,
     num_points: int,
 ) -> dict[str, float]:
     """Reconstruction of the held-out graphs, validity and uniqueness of random points.
@@ -141,14 +146,22 @@ def measure(
 
     Where points are scaled, the released code uses the means that it saw while it
     trained, the others those of the trained encoder.
+
+    Args:
+      key: of the points.
+      made: the model.
+      recipe: how it was trained.
+      state: after training.
+      means: float32 `[M, N, D]`, posterior means of the training graphs.
+      held_out: graphs that it was not trained on.
+      num_points: how many graphs are decoded.
     """
     moments = state.moments
     if made.settings.points == "prior":
         moments = jnp.stack([jnp.zeros_like(moments[0]), jnp.ones_like(moments[1])])
     elif not recipe.freeze:
-        means = training.means(made, state.weights, corpus.train)
         moments = jnp.stack([means.mean(0), means.std(0)])
-    found = reconstruction.evaluate(made, state.weights, corpus.held_out)
+    found = reconstruction.evaluate(made, state.weights, held_out)
     graphs = reconstruction.generate(key, made, state.weights, moments, num_points)
     valid = generation.evaluate(graphs, made.form.space)
     size = spaces.make(made.form.space).size or 0

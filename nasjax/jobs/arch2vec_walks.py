@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from nasjax.core import errors, metrics
+from nasjax.core import chunks, errors, metrics
 from nasjax.core.types import Array, Graph, Key, SearchSpace
 from nasjax.encoders.arch2vec import forms
 from nasjax.report import cell_walks
@@ -131,12 +131,9 @@ def edits_between(first: np.ndarray, second: np.ndarray, space: str) -> np.ndarr
       ConfigError: arch2vec does not encode the space.
     """
     form = forms.form(space)
-    found = np.empty(len(first), np.int64)
-    for start in range(0, len(first), _PAIRS):
-        rows = np.minimum(np.arange(start, start + _PAIRS), len(first) - 1)
-        edits = _edits(np.asarray(first)[rows], np.asarray(second)[rows], form.space)
-        found[start : start + _PAIRS] = edits[: len(first) - start]
-    return found
+    pairs = (np.asarray(first), np.asarray(second))
+    found = chunks.apply(lambda pair: _edits(*pair, form.space), pairs, _PAIRS)
+    return found.astype(np.int64)
 
 
 def nearest_walk(vectors: np.ndarray, start: int, *, length: int = 16) -> np.ndarray:

@@ -9,6 +9,7 @@ import numpy as np
 from flax import struct
 
 from nasjax import spaces
+from nasjax.core import chunks
 from nasjax.core.types import Array
 from nasjax.nasbench.runs import to_device
 from nasjax.spaces import nasbench201
@@ -133,10 +134,4 @@ def fingerprints(space: str, archs: np.ndarray) -> np.ndarray:
 def apply(function: Callable[[Array], Array], archs: np.ndarray) -> np.ndarray:
     """`function` of each of `archs` `[N, G]`, in compiled batches of one size."""
     compiled = jax.jit(jax.vmap(function))
-    results = []
-    for start in range(0, len(archs), _CHUNK):
-        chunk = np.zeros((_CHUNK, archs.shape[1]), np.int32)
-        part = archs[start : start + _CHUNK]
-        chunk[: len(part)] = part
-        results.append(np.asarray(compiled(chunk))[: len(part)])
-    return np.concatenate(results)
+    return chunks.apply(compiled, np.asarray(archs, np.int32), _CHUNK)

@@ -155,13 +155,15 @@ def test_states_and_moments_are_those_of_plain_numpy(train, directed):
             assert_close(found, expected)
 
 
-def test_graph_convolutions_are_those_of_plain_numpy():
+@pytest.mark.parametrize("train", [False, True])
+def test_graph_convolutions_are_those_of_plain_numpy(train):
     read = arrays(inputs("darts_shared"))
-    params = moved(gcn.init(jax.random.key(0), read.nodes.shape[-1], width=8))
+    sizes = gin.Sizes(read.nodes.shape[-1], num_layers=2, width=8)
+    params, moments = moved(gcn.init(jax.random.key(0), sizes))
+    given = (params, moments, read.nodes, read.adjacency)
     with jax.enable_x64(True):
-        spread = gcn.propagation(read.adjacency)
-        found = gcn.apply(params, read.nodes, spread)
-    assert_close(found, plain.gcn(params, read.nodes, read.adjacency))
+        found = gcn.apply(*given, train=train)
+    assert_close(found, plain.gcn(*given, train=train))
 
 
 def plain_terms(made, weights, read, mean, log_sigma, z):
@@ -179,17 +181,12 @@ def plain_terms(made, weights, read, mean, log_sigma, z):
 
 def plain_loss(made, weights, read):
     """Mean, log sigma and the terms in evaluation mode, where z is the mean."""
+    given = (weights.encoder, weights.statistics, read.nodes, read.adjacency)
     if made.settings.encoder == "gin":
-        states, _ = plain.gin(
-            weights.encoder,
-            weights.statistics,
-            read.nodes,
-            read.adjacency,
-            train=False,
-        )
+        states, _ = plain.gin(*given, train=False)
         x = states[-1]
     else:
-        x = plain.gcn(weights.encoder, read.nodes, read.adjacency)
+        x, _ = plain.gcn(*given, train=False)
     mean = plain.affine(weights.heads["mean"], x)
     log_sigma = plain.affine(weights.heads["log_sigma"], x)
     return mean, log_sigma, plain_terms(made, weights, read, mean, log_sigma, mean)

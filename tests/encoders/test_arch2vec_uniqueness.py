@@ -59,7 +59,7 @@ def test_every_labelled_cell_of_nasbench201_has_its_own_key():
     graphs = jax.jit(jax.vmap(nasbench201.to_graph))(nasbench201.enumerate_cells())
     found = generation.evaluate(graphs, "nasbench201")
     assert found.num_strict == found.num_released == nasbench201.SIZE
-    assert found.uniqueness_labelled == 1
+    assert found.uniqueness_strict == 1
     assert round(float(found.uniqueness_classes) * nasbench201.SIZE) == 6466
 
 
@@ -71,7 +71,7 @@ def test_isomorphic_cells_share_a_class():
     both = jax.jit(jax.vmap(nasbench101.to_graph))(np.concatenate([archs, others]))
     found = generation.evaluate(both, "nasbench101")
     assert found.validity_strict == 1
-    assert found.uniqueness_labelled > 0.55 and found.uniqueness_classes <= 0.5
+    assert found.uniqueness_strict > 0.55 and found.uniqueness_classes <= 0.5
 
 
 def test_classes_of_darts_forget_the_order_of_inputs():
@@ -82,7 +82,7 @@ def test_classes_of_darts_forget_the_order_of_inputs():
     graphs = jax.vmap(forms.form("darts_shared").to_graph)(archs)
     found = generation.evaluate(graphs, "darts_shared")
     assert found.num_strict == found.num_released == 512
-    assert found.uniqueness_labelled == 3 / 512
+    assert found.uniqueness_strict == 3 / 512
     assert found.uniqueness_classes == 2 / 512
 
 

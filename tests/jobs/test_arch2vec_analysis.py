@@ -26,15 +26,17 @@ def surface(size=300, noise=0.0):
     return vectors, (smooth + noise * rng.normal(size=size)).astype(np.float32)
 
 
+def predictions(vectors, accuracy):
+    keys = [jax.random.fold_in(KEY, seed) for seed in range(3)]
+    return [analysis.predict(key, vectors, accuracy, num_train=60) for key in keys]
+
+
 def test_a_smooth_surface_is_predicted_and_scored_as_by_numpy():
     vectors, accuracy = surface(noise=0.004)
-    found = analysis.predictive_performance(
-        KEY, vectors, accuracy, num_train=60, num_seeds=3
-    )
+    made = predictions(vectors, accuracy)
+    found = analysis.predictive_performance(accuracy, made)
     rmse, pearson, high = [], [], []
-    for seed in range(3):
-        key = jax.random.fold_in(KEY, seed)
-        tested, predicted = analysis.predict(key, vectors, accuracy, num_train=60)
+    for tested, predicted in made:
         assert len(np.unique(tested)) == len(predicted) == 240
         true = accuracy[tested].astype(np.float64)
         rmse.append(np.sqrt(np.mean((true - predicted) ** 2)))
@@ -56,7 +58,7 @@ def test_vectors_that_say_nothing_predict_nothing():
     vectors, accuracy = surface()
     shuffled = np.random.default_rng(1).permutation(accuracy)
     found = analysis.predictive_performance(
-        KEY, vectors, shuffled, num_train=60, num_seeds=3, restricted_above=0.99
+        shuffled, predictions(vectors, shuffled), restricted_above=0.99
     )
     assert abs(found["pearson"]["mean"]) < 0.3 or math.isnan(found["pearson"]["mean"])
     assert found["restricted_above"]["rmse"] is None
@@ -70,7 +72,7 @@ def test_predictions_that_cannot_be_made_are_refused():
     with pytest.raises(errors.DataError, match="not finite"):
         analysis.predict(KEY, vectors, accuracy, num_train=60)
     with pytest.raises(errors.ConfigError, match="num_seeds is 0"):
-        analysis.predictive_performance(KEY, vectors, accuracy, num_seeds=0)
+        analysis.predictive_performance(accuracy, [])
 
 
 def test_a_random_walk_changes_one_operation_at_a_time():

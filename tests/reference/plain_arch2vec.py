@@ -52,8 +52,8 @@ def batch_norm(params, moments, x, *, train):
     return y, moments
 
 
-def gcn(params, nodes, adjacency):
-    """A^ ReLU(A^ X W + b), with A^ entry by entry."""
+def gcn(layers, moments, nodes, adjacency, *, train):
+    """A^ H_L and the running moments afterwards, with A^ entry by entry."""
     count, size = nodes.shape[:2]
     spread = np.zeros((count, size, size))
     for b in range(count):
@@ -61,8 +61,13 @@ def gcn(params, nodes, adjacency):
         degree = both.sum(1)
         for i, j in np.ndindex(size, size):
             spread[b, i, j] = both[i, j] / np.sqrt(degree[i] * degree[j])
-    x = np.einsum("bij,bjk->bik", spread, nodes) @ params["kernel"] + params["bias"]
-    return np.einsum("bij,bjk->bik", spread, np.maximum(x, 0))
+    x, updated = nodes, []
+    for layer, old in zip(layers, moments, strict=True):
+        x = np.einsum("bij,bjk->bik", spread, x) @ layer["kernel"] + layer["bias"]
+        x, new = batch_norm(layer["outer"], old, x, train=train)
+        x = np.maximum(x, 0)
+        updated.append(new)
+    return np.einsum("bij,bjk->bik", spread, x), updated
 
 
 def affine(params, x):

@@ -82,8 +82,13 @@ def form(space: str) -> Form:
 def read(form: Form, archs: Array) -> Inputs:
     """Inputs of architectures int32 `[B, G]`."""
     graph = jax.vmap(form.to_graph)(archs)
+    return inputs(form, graph.ops, graph.adjacency)
+
+
+def inputs(form: Form, ops: Array, adjacency: Array) -> Inputs:
+    """Inputs of graphs: ids `[B, N]`, -1 on padding, and adjacency `[B, N, N]`."""
     return Inputs(
-        jax.nn.one_hot(graph.ops, form.num_ops, dtype=jnp.float32),
-        graph.adjacency.astype(jnp.float32),
-        (graph.ops >= 0).astype(jnp.float32),
+        jax.nn.one_hot(ops, form.num_ops, dtype=jnp.float32),
+        adjacency.astype(jnp.float32),
+        (ops >= 0).astype(jnp.float32),
     )

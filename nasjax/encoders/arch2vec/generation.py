@@ -21,10 +21,10 @@ class Generation(NamedTuple):
       num_strict: int32, how many are graphs of a cell.
       validity_released: `num_released / M`.
       validity_strict: `num_strict / M`.
-      uniqueness_released: different labelled graphs among those that pass the
-        published check. The published scripts count hashes that isomorphic graphs
-        share, so their number is at most this.
-      uniqueness_labelled: different labelled cells among the strictly valid.
+      uniqueness: different labelled graphs among those that pass the published check,
+        the thesis' number. The published scripts count hashes that isomorphic graphs
+        share, so theirs is at most this.
+      uniqueness_strict: different labelled cells among the strictly valid.
       uniqueness_classes: isomorphism classes among the strictly valid.
     """
 
@@ -32,8 +32,8 @@ class Generation(NamedTuple):
     num_strict: Array
     validity_released: Array
     validity_strict: Array
-    uniqueness_released: Array
-    uniqueness_labelled: Array
+    uniqueness: Array
+    uniqueness_strict: Array
     uniqueness_classes: Array
 
 
@@ -76,7 +76,7 @@ def _evaluate(graphs: Graph, space: str) -> Generation:
         num_strict=jnp.sum(strict, dtype=jnp.int32),
         validity_released=jnp.mean(released),
         validity_strict=jnp.mean(strict),
-        uniqueness_released=share(as_decoded, released),
-        uniqueness_labelled=share(as_cells, strict),
+        uniqueness=share(as_decoded, released),
+        uniqueness_strict=share(as_cells, strict),
         uniqueness_classes=share(classes, strict),
     )

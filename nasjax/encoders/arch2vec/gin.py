@@ -54,15 +54,15 @@ def init(key: Key, sizes: Sizes) -> tuple[Params, Statistics]:
         layer = {
             "eps": jnp.zeros(()),
             "linear1": linear(keys[0], inputs, sizes.width),
-            "inner": _affine(sizes.width),
+            "inner": affine(sizes.width),
             "linear2": linear(keys[1], sizes.width, sizes.width),
-            "outer": _affine(sizes.width),
+            "outer": affine(sizes.width),
         }
         if sizes.directed:
             for name, key_way in (("in", keys[2]), ("out", keys[3])):
                 layer[name] = linear(key_way, inputs, sizes.width)["kernel"]
         layers.append(layer)
-        statistics.append({name: _moments(sizes.width) for name in ("inner", "outer")})
+        statistics.append({name: moments(sizes.width) for name in ("inner", "outer")})
     return layers, statistics
 
 
@@ -108,9 +108,9 @@ def messages(layer: Params, x: Array, adjacency: Array) -> list[Array]:
     """What the nodes receive: A~ x, or A^T x and A x; x is rows `[B N, V]`."""
     backward = jnp.swapaxes(adjacency, 1, 2)
     if "in" in layer:
-        return [_spread(backward, adjacency, x), _spread(adjacency, backward, x)]
+        return [spread(backward, adjacency, x), spread(adjacency, backward, x)]
     both = adjacency + backward
-    return [_spread(both, both, x)]
+    return [spread(both, both, x)]
 
 
 def combine(layer: Params, x: Array, received: list[Array]) -> Array:
@@ -183,7 +183,7 @@ def normalize(
 
 
 @jax.custom_vjp
-def _spread(weights: Array, turned: Array, x: Array) -> Array:
+def spread(weights: Array, turned: Array, x: Array) -> Array:
     """`gather(weights, x)`; `turned`, the transposes, are what its slope multiplies by.
 
     XLA's CPU products of many small transposed matrices are slow. There is no slope for
@@ -204,12 +204,14 @@ def _spread_slopes(
     return None, None, gather(saved[1], slope)
 
 
-_spread.defvjp(_spread_forward, _spread_slopes)
+spread.defvjp(_spread_forward, _spread_slopes)
 
 
-def _affine(width: int) -> Params:
+def affine(width: int) -> Params:
+    """Scale and bias of a batch normalisation before training."""
     return {"scale": jnp.ones(width), "bias": jnp.zeros(width)}
 
 
-def _moments(width: int) -> Statistics:
+def moments(width: int) -> Statistics:
+    """Running moments of a batch normalisation before training."""
     return {"mean": jnp.zeros(width), "var": jnp.ones(width)}

@@ -191,14 +191,10 @@ _CHOICES = {
 
 def _init(form: Form, settings: Settings, key: Key) -> Weights:
     keys = jax.random.split(key, 4)
-    statistics: Any = ()
-    if settings.encoder == "gin":
-        sizes = gin.Sizes(
-            form.num_ops, settings.num_layers, settings.width, settings.directed
-        )
-        encoder, statistics = gin.init(keys[0], sizes)
-    else:
-        encoder = gcn.init(keys[0], form.num_ops, width=settings.width)
+    directed = settings.directed
+    sizes = gin.Sizes(form.num_ops, settings.num_layers, settings.width, directed)
+    network = gin if settings.encoder == "gin" else gcn
+    encoder, statistics = network.init(keys[0], sizes)
     heads = {
         name: gin.linear(key_head, settings.width, settings.latent)
         for name, key_head in (("mean", keys[1]), ("log_sigma", keys[2]))
@@ -218,16 +214,13 @@ def _init(form: Form, settings: Settings, key: Key) -> Weights:
 def _encode(
     settings: Settings, weights: Weights, inputs: Inputs, train: bool
 ) -> tuple[Posterior, Any]:
-    statistics = weights.statistics
+    given = (weights.encoder, weights.statistics, inputs.nodes, inputs.adjacency)
     if settings.encoder == "gin":
         layers = message_passing if settings.messages == "jraph" else gin
-        hidden, statistics = layers.apply(
-            weights.encoder, statistics, inputs.nodes, inputs.adjacency, train=train
-        )
+        hidden, statistics = layers.apply(*given, train=train)
         x = hidden[-1]
     else:
-        spread = gcn.propagation(inputs.adjacency)
-        x = gcn.apply(weights.encoder, inputs.nodes, spread)
+        x, statistics = gcn.apply(*given, train=train)
     # Both heads are one product.
     heads = [weights.heads[name] for name in ("mean", "log_sigma")]
     kernel = jnp.concatenate([head["kernel"] for head in heads], axis=1)

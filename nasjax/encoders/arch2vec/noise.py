@@ -25,7 +25,7 @@ def bernoulli(key: Key, probability: float, shape: tuple[int, ...]) -> Array:
 
 def _bits(key: Key, shape: tuple[int, ...]) -> Array:
     """Uniform int32 numbers of 23 bits."""
-    state = jnp.resize(jax.random.key_data(key), 4)
+    state = jnp.resize(jax.random.key_data(key), (4,))
     _, bits = lax.rng_bit_generator(
         state, shape, jnp.uint32, algorithm=lax.RandomAlgorithm.RNG_THREE_FRY
     )

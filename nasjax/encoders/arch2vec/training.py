@@ -1,7 +1,7 @@
 """Pre-training: one compiled scan over the batches of an epoch."""
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -12,7 +12,9 @@ from flax import struct
 from jax import lax
 from jax.flatten_util import ravel_pytree
 
+from nasjax.core import chunks
 from nasjax.core.types import Array, Key
+from nasjax.encoders.arch2vec import forms
 from nasjax.encoders.arch2vec.forms import Form, Inputs
 from nasjax.encoders.arch2vec.model import Model, Weights
 from nasjax.encoders.arch2vec.objective import Terms
@@ -88,20 +90,14 @@ class State(struct.PyTreeNode):
 
 def store(form: Form, archs: Any) -> Graphs:
     """The graphs of architectures int32 `[M, G]`."""
-    parts = [
-        jax.tree.map(lambda leaf, count=count: leaf[:count], _store(chunk, form=form))
-        for chunk, count in chunks(np.asarray(archs, np.int32))
-    ]
-    return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *parts)
+    convert = functools.partial(_store, form=form)
+    stored = chunks.apply(convert, np.asarray(archs, np.int32), CHUNK)
+    return jax.tree.map(jnp.asarray, stored)
 
 
 def inputs(form: Form, graphs: Graphs) -> Inputs:
     """What the networks read of stored graphs."""
-    return Inputs(
-        jax.nn.one_hot(graphs.ops, form.num_ops, dtype=jnp.float32),
-        graphs.adjacency.astype(jnp.float32),
-        (graphs.ops >= 0).astype(jnp.float32),
-    )
+    return forms.inputs(form, graphs.ops, graphs.adjacency)
 
 
 def start(key: Key, model: Model, recipe: Recipe) -> State:
@@ -210,10 +206,8 @@ def _epoch(
 
 def means(model: Model, weights: Weights, graphs: Graphs) -> np.ndarray:
     """Posterior means float32 `[M, N, D]` of all graphs, with running moments."""
-    parts = []
-    for chunk, count in chunks(graphs):
-        parts.append(np.asarray(_means(weights, chunk, model=model))[:count])
-    return np.concatenate(parts)
+    encode = functools.partial(_means, weights, model=model)
+    return chunks.apply(encode, graphs, CHUNK)
 
 
 @functools.partial(jax.jit, static_argnames="model")
@@ -221,13 +215,11 @@ def _means(weights: Weights, graphs: Graphs, *, model: Model) -> Array:
     def encode(part: Graphs) -> Array:
         return model.encode(weights, inputs(model.form, part), False)[0].mean
 
-    count = graphs.ops.shape[0]
-    if count % _CACHED:
-        return encode(graphs)
     parts = jax.tree.map(
         lambda leaf: leaf.reshape(-1, _CACHED, *leaf.shape[1:]), graphs
     )
-    return lax.map(encode, parts).reshape(count, model.form.num_nodes, -1)
+    found = lax.map(encode, parts)
+    return found.reshape(-1, *found.shape[2:])
 
 
 def _optimizer(recipe: Recipe, num_steps: int) -> optax.GradientTransformation:
@@ -266,20 +258,6 @@ def _ravel(weights: Weights) -> tuple[Array, Callable[[Array], Any]]:
     count = sum(leaf.size for leaf in jax.tree.leaves(params))
     vector, unravel = ravel_pytree((params, jnp.zeros(-count % _BLOCK)))
     return vector, lambda trained: unravel(trained)[0]
-
-
-def chunks(tree: Any) -> Iterator[tuple[Any, int]]:
-    """Leading slices of equal length, the last one padded, and what counts of each."""
-    total = len(jax.tree.leaves(tree)[0])
-    size = min(CHUNK, total)
-    for first in range(0, total, size):
-        rows: Any = slice(first, first + size)
-        if first + size > total:
-            rows = np.minimum(np.arange(first, first + size), total - 1)
-        yield (
-            jax.tree.map(lambda leaf, rows=rows: leaf[rows], tree),
-            min(size, total - first),
-        )
 
 
 @functools.partial(jax.jit, static_argnames="form")
