@@ -123,8 +123,8 @@ def run_stage(
             )
             raise Stopped(128 + int(stop.received or 0))
         state = stage.step(state, index)
-        bar.update(1)
         if (index + 1) % stage.steps_per_epoch:
+            bar.update(1)
             continue
         epoch = (index + 1) // stage.steps_per_epoch
         state, row = stage.end_epoch(state, epoch)
@@ -137,6 +137,7 @@ def run_stage(
             )
         log.write(offset + index + 1, {"epoch": epoch, **row}, stage=stage.name)
         bar.set(**row)
+        bar.update(1)
         checkpoints.save(index + 1, state)
     bar.close()
     return state
