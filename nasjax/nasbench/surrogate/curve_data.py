@@ -140,7 +140,8 @@ def read(
 
     Args:
       path: `.csv` or `.csv.gz` with a header, or `.safetensors` with curves by metric
-        name `[N, T]` and either `features` `[N, D]` or `archs` `[N, G]`.
+        name `[N, T]`, either `features` `[N, D]` or `archs` `[N, G]`, and perhaps
+        `seconds` of the training up to each epoch `[N, T]` or of all of it `[N]`.
       features_name: of the registry, to turn `archs` into features.
       prefix: CSV columns that begin with it are the epochs of the curve, in order.
       metric: what a CSV file's curve is.
@@ -191,7 +192,13 @@ def _read_arrays(path: pathlib.Path, features_name: str) -> CurveData:
         features = _encode(features_name, archs.astype(np.int32), measured)
     else:
         raise errors.ConfigError(
-            f"{path} has neither `features` nor, with the name of features, `archs`"
+            f"{path} has no array `features`; "
+            + (
+                "name features that are made of its `archs`, as in "
+                "--config.data.features=nasbench211_paths"
+                if archs is not None
+                else "add it, [N, F], or `archs`, [N, G]"
+            )
         )
     seconds = stored.get("seconds")
     given = features_name == GIVEN
