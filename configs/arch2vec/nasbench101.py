@@ -20,16 +20,20 @@ ALGORITHMS = (
     "random_search",
     "regularized_evolution",
     "reinforce",
+    "bo_dngo",
+    "bananas",
     "no_policy",
     "no_policy_released",
     "arch2vec_rl",
     "arch2vec_rl_released",
+    "arch2vec_rl_improved",
     "arch2vec_bo",
     "arch2vec_bo_released",
+    "arch2vec_bo_improved",
     "supervised_rl",
     "supervised_bo",
 )
-DISCRETE = ("regularized_evolution", "reinforce")
+DISCRETE = ("regularized_evolution", "reinforce", "bo_dngo", "bananas")
 
 
 def get_config(preset: str = "full") -> ml_collections.ConfigDict:
@@ -114,6 +118,14 @@ def search(preset: str) -> ml_collections.ConfigDict:
                 # Seven vertices, as in the published searches.
                 "gene_ranges": (*((0, 1),) * 21, *((0, 2),) * 5, (7, 7)),
             },
+            "bo_dngo": {"row": "BO", "features": "adjacency_one_hot"},
+            "bananas": {
+                "row": "BANANAS",
+                "features": "path_one_hot_truncated",
+                "predictor_options": {"epochs": 150},
+                "num_trials": 30,
+                "chunk_size": 5,
+            },
             "no_policy": {"algorithm": "latent_control", "table": "thesis"},
             "no_policy_released": {
                 "algorithm": "latent_control",
@@ -133,6 +145,11 @@ def search(preset: str) -> ml_collections.ConfigDict:
                 "variant": "released",
                 **rl,
             },
+            "arch2vec_rl_improved": {
+                "algorithm": "latent_reinforce",
+                "table": "improved",
+                **rl,
+            },
             "arch2vec_bo": {
                 "row": "arch2vec-BO",
                 "algorithm": "latent_dngo",
@@ -145,6 +162,12 @@ def search(preset: str) -> ml_collections.ConfigDict:
                 "algorithm": "latent_dngo",
                 "table": "released",
                 "variant": "released",
+                "num_trials": 100,
+                "capacity": 600,
+            },
+            "arch2vec_bo_improved": {
+                "algorithm": "latent_dngo",
+                "table": "improved",
                 "num_trials": 100,
                 "capacity": 600,
             },

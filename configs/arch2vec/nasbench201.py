@@ -20,12 +20,16 @@ ALGORITHMS = (
     "random_search",
     "regularized_evolution",
     "reinforce",
+    "bo_dngo",
+    "bananas",
     "no_policy",
     "no_policy_released",
     "arch2vec_rl",
     "arch2vec_rl_released",
+    "arch2vec_rl_improved",
     "arch2vec_bo",
     "arch2vec_bo_released",
+    "arch2vec_bo_improved",
     "supervised_rl",
     "supervised_bo",
 )
@@ -119,6 +123,13 @@ def search(preset: str) -> ml_collections.ConfigDict:
                 "sample_size": 3,
             },
             "reinforce": {"row": "REINFORCE", "learning_rate": 0.1},
+            "bo_dngo": {"features": "adjacency_one_hot"},
+            "bananas": {
+                "features": "path_one_hot",
+                "predictor_options": {"epochs": 150},
+                "num_trials": 60,
+                "chunk_size": 5,
+            },
             "no_policy": {"algorithm": "latent_control", "table": "thesis"},
             "no_policy_released": {
                 "algorithm": "latent_control",
@@ -138,6 +149,11 @@ def search(preset: str) -> ml_collections.ConfigDict:
                 "variant": "released",
                 **rl,
             },
+            "arch2vec_rl_improved": {
+                "algorithm": "latent_reinforce",
+                "table": "improved",
+                **rl,
+            },
             "arch2vec_bo": {
                 "row": "arch2vec-BO",
                 "algorithm": "latent_dngo",
@@ -150,6 +166,7 @@ def search(preset: str) -> ml_collections.ConfigDict:
                 "variant": "released",
                 "num_trials": 100,  # one architecture a round
             },
+            "arch2vec_bo_improved": {"algorithm": "latent_dngo", "table": "improved"},
             "supervised_rl": {
                 "algorithm": "supervised_reinforce",
                 "num_trials": 100,
