@@ -1,5 +1,6 @@
 """What a latent space of architectures looks like (Yan, 2022, figures 3.2 to 3.4)."""
 
+import math
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,8 @@ from nasjax.report import canvas
 
 _LOWEST, _HIGHEST = "black", "red"
 _PERPLEXITY = 30
+_MOST_COLUMNS = 4
+"""Panels side by side."""
 
 
 class Prediction(NamedTuple):
@@ -86,7 +89,7 @@ def predictions_figure(panels: Mapping[str, Prediction], *, title: str = "") -> 
         margin = 0.03 * (ends[1] - ends[0]) or 1.0
         axes.set_xlim(ends[0] - margin, ends[1] + margin)
         axes.set_ylim(ends[0] - margin, ends[1] + margin)
-        axes.set(xlabel="test accuracy (%)", ylabel="predicted accuracy (%)")
+        axes.set(xlabel="accuracy (%)", ylabel="predicted accuracy (%)")
         place: dict[str, Any] = {
             "transform": axes.transAxes,
             "va": "top",
@@ -212,7 +215,7 @@ def maps_figure(
     bar = figure.colorbar(
         ScalarMappable(scale, colors), ax=grid, extend="both", fraction=0.05
     )
-    bar.set_label("test accuracy (%)", fontsize=8)
+    bar.set_label("accuracy (%)", fontsize=8)
     bar.ax.tick_params(labelsize=8)
     figure.suptitle(title, fontsize=10, parse_math=False)
     return figure
@@ -257,9 +260,14 @@ def _grid(
 ) -> tuple[Figure, list[Axes]]:
     if not panels or not all(sizes):
         raise DataError("latent space: a panel has no architecture to draw")
-    width = 4.0 * len(panels) + 0.6
-    figure = Figure(figsize=(width, 3.8), layout="constrained", facecolor="white")
-    return figure, list(figure.subplots(1, len(panels), squeeze=False).flat)
+    rows = math.ceil(len(panels) / _MOST_COLUMNS)
+    columns = math.ceil(len(panels) / rows)
+    size = (4.0 * columns + 0.6, 3.8 * rows)
+    figure = Figure(figsize=size, layout="constrained", facecolor="white")
+    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for unused in axes[len(panels) :]:
+        unused.remove()
+    return figure, axes[: len(panels)]
 
 
 def _finish(axes: Axes, title: str) -> None:

@@ -61,7 +61,7 @@ def test_maps_highlight_the_best_and_the_worst():
     # Rows go up the second coordinate: black above the first point, red beside it.
     np.testing.assert_allclose(shown[1, 0], [0, 0, 0, 1])
     np.testing.assert_allclose(shown[0, 1], [1, 0, 0, 1])
-    assert shown[0, 0, 1] > 0.3 and bar.get_ylabel() == "test accuracy (%)"
+    assert shown[0, 0, 1] > 0.3 and bar.get_ylabel() == "accuracy (%)"
     own = latent_space.maps_figure({"a": panel, "b": panel}, limits=None, bins=2)
     low, high = own.axes[0].images[0].get_clim()
     assert 50 <= low < 82 and 87 < high <= 95
@@ -98,6 +98,15 @@ def test_a_projection_keeps_groups_together():
     spread = max(points[:20].std(), points[20:].std())
     assert np.linalg.norm(centres[0] - centres[1]) > 2 * spread
     np.testing.assert_array_equal(points, latent_space.project(vectors, seed=1))
+
+
+@pytest.mark.parametrize(("count", "shape"), [(3, (1, 3)), (6, (2, 3)), (7, (2, 4))])
+def test_many_panels_are_in_rows(count, shape):
+    true = np.linspace(0.8, 0.9, 5)
+    panels = {str(i): Prediction(true, true) for i in range(count)}
+    axes = latent_space.predictions_figure(panels).axes
+    assert len(axes) == count
+    assert axes[0].get_subplotspec().get_gridspec().get_geometry() == shape
 
 
 def make_walk(length, seed=0, size=7):
