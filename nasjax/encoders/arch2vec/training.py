@@ -19,8 +19,8 @@ from nasjax.encoders.arch2vec.forms import Form, Inputs
 from nasjax.encoders.arch2vec.model import Model, Weights
 from nasjax.encoders.arch2vec.objective import Terms
 
-# Graphs of one compiled call outside training.
-CHUNK = 2048
+# Graphs of one compiled call outside training: five hold NAS-Bench-201 and few more.
+CHUNK = 98 * 32
 # Graphs whose states stay in a cache.
 _CACHED = 32
 # XLA's CPU loops over vectors of other lengths are 8 times slower.
