@@ -1,8 +1,8 @@
 """NAS-Bench-x11 (chapter 5): tables, the embedded benchmark, and surrogates.
 
-`convert` and `query` work on tables; `build` trains the embedded benchmark; `fit`,
-`evaluate` and `sample` make, judge and use surrogates of learning curves; `import`
-reads the official ones.
+`convert` and `query` work on tables; `build` trains the embedded benchmark and
+`install` puts it into the package; `fit`, `evaluate` and `sample` make, judge and use
+surrogates of learning curves; `import` reads the official ones.
 """
 
 import os
@@ -21,7 +21,8 @@ def run(config: dict[str, Any], folder: str, mode: str) -> dict[str, Any]:
     Args:
       config: as in `configs/nasbench_x11/`.
       folder: working directory.
-      mode: `"fit"`, `"evaluate"`, `"sample"` or `"build"`.
+      mode: `"fit"`, `"evaluate"`, `"sample"`, `"build"` or
+        `"install"`.
 
     Raises:
       NasjaxError: bad configuration, data or working directory.
@@ -31,7 +32,7 @@ def run(config: dict[str, Any], folder: str, mode: str) -> dict[str, Any]:
     if not folder:
         raise errors.ConfigError("no working directory: pass --workdir=FOLDER")
     path = pathlib.Path(folder)
-    if mode != "build":
+    if mode not in ("build", "install"):
         compilation.enable_cache()
     return MODES[mode](config, path)
 
@@ -42,16 +43,20 @@ def build(config: dict[str, Any], folder: pathlib.Path) -> dict[str, Any]:
     if settings is None:
         raise errors.ConfigError("this configuration has no section `build`")
     workdir.claim(folder, {"benchmark": digits201.FORM})
-    output = settings["output"] or os.fspath(digits201.FILE)
-    digits201_build.build(
-        folder,
-        output,
-        seeds=settings["seeds"],
-        num_processes=settings["num_processes"],
+    output = digits201_build.build(
+        folder, seeds=settings["seeds"], num_processes=settings["num_processes"]
     )
     seeds = digits201_build.complete_seeds(folder)
     print(f"{output}: seeds {', '.join(map(str, seeds))}")
-    return {"output": output, "seeds": seeds}
+    return {"output": os.fspath(output), "seeds": seeds}
+
+
+def install(config: dict[str, Any], folder: pathlib.Path) -> dict[str, Any]:
+    """Puts what `build` made in `folder` into the package."""
+    del config
+    seeds = digits201_build.install(folder)
+    print(f"{digits201.FILE}: seeds {', '.join(map(str, seeds))}")
+    return {"output": os.fspath(digits201.FILE), "seeds": list(seeds)}
 
 
 def import_official(input: str, output: str, runtime: str = "") -> None:
@@ -82,4 +87,5 @@ MODES = {
     "evaluate": surrogates.evaluate,
     "sample": surrogates.sample,
     "build": build,
+    "install": install,
 }

@@ -21,7 +21,7 @@ def _load_surrogate(path: str | os.PathLike[str]) -> Any:
 
 
 def _load_digits201(path: str | os.PathLike[str] | None = None) -> Any:
-    from nasjax.nasbench import digits201  # late: it imports the networks
+    from nasjax.nasbench import digits201  # late: only its users need it
 
     return digits201.load(digits201.FILE if path is None else path)
 
@@ -29,7 +29,8 @@ def _load_digits201(path: str | os.PathLike[str] | None = None) -> Any:
 FORMS: dict[str, Callable[..., Any]] = {
     table_file.FORM: table_file.load,
     "nasjax.surrogate/1": _load_surrogate,
-    "nasjax.digits201/1": _load_digits201,
+    "nasjax.digits201/2": _load_digits201,
+    "nasjax.digits201/1": _load_digits201,  # refused, with the reason
 }
 """Loader of each kind of file, by the `form` in its metadata."""
 

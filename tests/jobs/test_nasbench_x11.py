@@ -149,13 +149,16 @@ def test_mistakes_are_named(tmp_path):
 
 def test_build_calls_the_builder(tmp_path, monkeypatch, capsys):
     calls = []
-    monkeypatch.setattr(digits201_build, "build", lambda *a, **k: calls.append((a, k)))
+
+    def build(folder, **settings):
+        calls.append((folder, settings))
+        return folder / "digits201.safetensors"
+
+    monkeypatch.setattr(digits201_build, "build", build)
     monkeypatch.setattr(digits201_build, "complete_seeds", lambda folder: [0])
-    config = {"build": {"seeds": [0], "num_processes": 3, "output": "x.safetensors"}}
+    config = {"build": {"seeds": [0], "num_processes": 3}}
     nasbench_x11.run(config, str(tmp_path), "build")
-    assert calls == [
-        ((pathlib.Path(tmp_path), "x.safetensors"), {"seeds": [0], "num_processes": 3})
-    ]
+    assert calls == [(pathlib.Path(tmp_path), {"seeds": [0], "num_processes": 3})]
     assert "seeds 0" in capsys.readouterr().out
 
 

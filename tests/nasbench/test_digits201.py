@@ -11,7 +11,9 @@ from nasjax import nasbench
 from nasjax.core import arrays
 from nasjax.core.errors import DataError, UnknownArchitecture
 from nasjax.nasbench import digits201, digits201_build
-from nasjax.spaces import nasbench201, nasbench201_functions
+from nasjax.networks import nasbench201 as networks
+from nasjax.spaces import nasbench201
+from nasjax.spaces import nasbench201_functions as functions_module
 from nasjax.training import short
 
 # Dead, weak, and good cells; the seed of the file they are compared with.
@@ -29,7 +31,7 @@ def test_the_file_is_small_and_complete(benchmark):
     seeds = len(benchmark.seeds)
     assert benchmark.seeds == tuple(range(seeds))
     for name in short.Curves._fields:
-        assert stored[name].shape == (4930, seeds, 30)
+        assert stored[name].shape == (functions_module.NUM_FUNCTIONS, seeds, 30)
         kind = np.uint16 if name.endswith("correct") else np.float16
         assert stored[name].dtype == kind
         assert np.isfinite(stored[name]).all()
@@ -41,9 +43,7 @@ def test_every_cell_has_its_functions_trainings(benchmark):
     cells = nasbench201.enumerate_cells()[::61]
     rows = np.asarray(jax.vmap(benchmark.find)(cells))
     codes = np.asarray(jax.vmap(nasbench201.code)(cells))
-    np.testing.assert_array_equal(
-        rows, nasbench201_functions.functions().of_code[codes]
-    )
+    np.testing.assert_array_equal(rows, functions_module.functions().of_code[codes])
     stored = arrays.memory_map(digits201.FILE)["test_correct"]
     evaluation = jax.vmap(lambda a: benchmark.evaluate_seed(0, a, 30))(cells)
     np.testing.assert_allclose(evaluation.test, stored[rows, 0, -1] / 1024)
@@ -69,12 +69,18 @@ def test_queries(benchmark):
     assert loss[-1] < loss[0]
 
 
+# Cells of the functions of unique texts, and of those that share one (4,930 and on).
+RETRAINED = (*CELLS, (3, 3, 0, 0, 1, 1), (3, 0, 1, 3, 0, 1))
+
+
 def test_retraining_gives_the_stored_curves_within_noise(benchmark):
     """The same seed; compilers differ in rounding, and training amplifies it."""
-    functions = nasbench201_functions.functions()
-    for cell in CELLS:
+    functions = functions_module.functions()
+    numbers = []
+    for cell in RETRAINED:
         arch = jnp.array(cell)
         function = int(functions.of_code[int(nasbench201.code(arch))])
+        numbers.append(function)
         curves, seconds = digits201_build.train_function(function, 0)
         assert seconds > 0
         stored = np.asarray(benchmark.curves["valid_accuracy"].values[function, 0])
@@ -82,12 +88,30 @@ def test_retraining_gives_the_stored_curves_within_noise(benchmark):
         # First epochs have hardly diverged; the end agrees up to the seeds' noise.
         assert abs(ours[0] - stored[0]) < 0.03
         assert np.abs(ours[-5:] - stored[-5:]).mean() < 0.03
+    assert max(numbers) >= 4930 > min(numbers)
 
 
 def test_parameters_are_those_of_the_representatives(benchmark):
     row = int(benchmark.find(jnp.array([3, 0, 0, 2, 1, 0])))
     # Stem 4 x 16 + 32, one 3x3 and one 1x1 convolution, head 32 + 16 x 10 + 10.
     assert int(benchmark.facts["parameters"][row]) == 96 + 2304 + 256 + 202
+
+
+def test_cells_with_different_parameters_have_different_rows(benchmark):
+    """Two equal convolutions and one used twice were one row once."""
+    cells = nasbench201.enumerate_cells()
+    bare = [functions_module.without_dead_edges(tuple(map(int, c))) for c in cells]
+    parameters = jax.vmap(
+        lambda arch: networks.count_parameters(arch, skeleton=digits201_build.SKELETON)
+    )(np.array(bare))
+    rows = np.asarray(jax.vmap(benchmark.find)(cells))
+    stored = np.asarray(benchmark.facts["parameters"])[rows]
+    # A cell may have more: an average of an input that is averaged already is free,
+    # a convolution is not, so only these can differ, and they do not.
+    np.testing.assert_array_equal(stored, parameters)
+    one = benchmark.find(jnp.array([3, 3, 0, 0, 1, 1]))
+    other = benchmark.find(jnp.array([3, 0, 1, 3, 0, 1]))
+    assert int(one) != int(other)
 
 
 class Inline(concurrent.futures.Executor):
@@ -112,23 +136,43 @@ def test_a_build_continues_and_assembles_complete_seeds(tmp_path, monkeypatch):
 
     monkeypatch.setattr(digits201_build, "train_function", fake)
     monkeypatch.setattr(concurrent.futures, "ProcessPoolExecutor", Inline)
-    monkeypatch.setattr(digits201_build, "PIECE", 2465)
-    output = tmp_path / "file.safetensors"
-    digits201_build.train_piece(str(tmp_path / "run"), 0, 0)
+    monkeypatch.setattr(digits201_build, "PIECE", 2630)
+    run = tmp_path / "run"
+    digits201_build.train_piece(str(run), 0, 0)
     with pytest.raises(DataError, match="no seed is complete"):
-        digits201_build.assemble(tmp_path / "run", output)
+        digits201_build.assemble(run)
     trained.clear()
-    digits201_build.build(tmp_path / "run", output, seeds=[0, 1])
+    output = digits201_build.build(run, seeds=[0, 1])
+    assert output.parent == run
     # The piece that was there is not trained again.
-    assert min(f for f, seed in trained if seed == 0) == 2465
-    assert digits201_build.complete_seeds(tmp_path / "run") == [0, 1]
+    assert min(f for f, seed in trained if seed == 0) == 2630
+    assert digits201_build.complete_seeds(run) == [0, 1]
     table = digits201.load(output)
     assert table.seeds == (0, 1)
     stored = arrays.memory_map(output)["valid_correct"]
-    np.testing.assert_array_equal(stored[:, 1, 0], np.arange(1, 4931))
+    np.testing.assert_array_equal(stored[:, 1, 0], np.arange(1, 5261))
+    # A piece that a kill or a full disk cut short is trained again.
+    trained.clear()
+    piece = run / "seed1" / "functions0000.safetensors"
+    piece.write_bytes(piece.read_bytes()[:-100])
+    with pytest.raises(DataError, match="a piece is damaged; run --mode=build"):
+        digits201_build.assemble(run)
+    digits201_build.build(run, seeds=[0, 1])
+    assert set(trained) == {(f, 1) for f in range(2630)}
+    # Neither does a smaller build replace the installed file.
+    installed = tmp_path / "installed.safetensors"
+    monkeypatch.setattr(digits201, "FILE", installed)
+    assert digits201_build.install(run) == (0, 1)
+    assert installed.read_bytes() == output.read_bytes()
+    for seed in (run / "seed1").iterdir():
+        seed.unlink()
+    digits201_build.assemble(run)
+    with pytest.raises(DataError, match=r"the installed benchmark also \[1\]"):
+        digits201_build.install(run)
+    assert digits201.load(installed).seeds == (0, 1)
 
 
 def test_another_file_is_refused(tmp_path):
     arrays.save(tmp_path / "x.safetensors", {"a": np.zeros(2)}, metadata={"form": "b"})
-    with pytest.raises(DataError, match="form 'b'"):
+    with pytest.raises(DataError, match="is no nasjax.digits201/2 file"):
         digits201.load(tmp_path / "x.safetensors")

@@ -1,29 +1,110 @@
+import functools
+import itertools
+
 import jax
 import jax.numpy as jnp
+import networkx
 import numpy as np
 
 from nasjax.networks import nasbench201 as networks
 from nasjax.spaces import nasbench201
 from nasjax.spaces import nasbench201_functions as module
 
+CELLS = np.array(list(itertools.product(range(nasbench201.NUM_OPS), repeat=6)))
+"""By their codes."""
 
-def test_there_are_4930_functions_within_the_published_classes():
+
+@functools.cache
+def live_network(cell):
+    """The network of a cell as a graph, built edge by edge, without `instances`.
+
+    Nodes: the input, each convolution's edge, each sum that is averaged, the output.
+    An arrow's weight says how often one is added to the other.
+    """
+    edges = dict(zip(nasbench201.EDGES, cell, strict=True))
+    graph = networkx.DiGraph()
+    graph.add_node("x", op="x")
+    values = {0: {"x": 1}}
+
+    def apply(name, op, value):
+        graph.add_node(name, op=op)
+        for term, times in value.items():
+            graph.add_edge(term, name, times=times)
+        return name
+
+    for node in (1, 2, 3):
+        value = {}
+        for source in range(node):
+            op, given = edges[source, node], values[source]
+            if op == nasbench201.NONE or not given:
+                continue
+            if op == nasbench201.AVG_POOL:
+                given = {
+                    apply(("pool", tuple(sorted(given.items(), key=str))), 4, given): 1
+                }
+            elif op != nasbench201.SKIP:
+                given = {apply((source, node), op, given): 1}
+            for term, times in given.items():
+                value[term] = value.get(term, 0) + times
+        values[node] = value
+    apply("output", "output", values[3])
+    used = networkx.ancestors(graph, "output") | {"output"}
+    return graph.subgraph(used)
+
+
+def unfolded(graph, node="output"):
+    inputs = (
+        (unfolded(graph, source), graph.edges[source, node]["times"])
+        for source in graph.predecessors(node)
+    )
+    return f"{graph.nodes[node]['op']}{sorted(inputs)}"
+
+
+def are_isomorphic(first, second):
+    return networkx.is_isomorphic(
+        live_network(first),
+        live_network(second),
+        node_match=lambda a, b: a["op"] == b["op"],
+        edge_match=lambda a, b: a["times"] == b["times"],
+    )
+
+
+def test_there_are_5260_functions():
     functions = module.functions()
     assert functions.representatives.shape == (module.NUM_FUNCTIONS, 6)
     assert set(functions.of_code) == set(range(module.NUM_FUNCTIONS))
-    cells = np.array(
-        np.unravel_index(np.arange(nasbench201.SIZE), (nasbench201.NUM_OPS,) * 6)
-    ).T
-    # Cells of one published class compute one function.
-    classes = nasbench201._classes()
-    for number in np.unique(classes)[::97]:
-        assert len(set(functions.of_code[classes == number])) == 1
     # Representatives stand for themselves, and cost no more than their cells.
     codes = np.asarray(jax.vmap(nasbench201.code)(functions.representatives))
     np.testing.assert_array_equal(functions.of_code[codes], np.arange(len(codes)))
-    convolutions = (cells == nasbench201.CONV_3X3).sum(axis=1)
+    convolutions = (CELLS == nasbench201.CONV_3X3).sum(axis=1)
     own = (functions.representatives == nasbench201.CONV_3X3).sum(axis=1)
     assert (own[functions.of_code] <= convolutions).all()
+
+
+def test_functions_are_isomorphism_classes_by_brute_force():
+    """Every cell is isomorphic to its representative, and no two of these are."""
+    functions = module.functions()
+    cells = [tuple(map(int, cell)) for cell in CELLS]
+    representatives = [tuple(map(int, cell)) for cell in functions.representatives]
+    for cell, function in zip(cells[::5], functions.of_code[::5], strict=True):
+        assert are_isomorphic(cell, representatives[function]), cell
+    # Isomorphic networks unfold to equal trees, so only those are compared.
+    alike = {}
+    for cell in representatives:
+        alike.setdefault(unfolded(live_network(cell)), []).append(cell)
+    for same in alike.values():
+        for first, second in itertools.combinations(same, 2):
+            assert not are_isomorphic(first, second), (first, second)
+
+
+def test_numbers_of_stored_trainings_are_kept():
+    """The first 4,930 functions have different texts; the others share one."""
+    texts = []
+    for cell in module.functions().representatives:
+        found, output = module.instances(tuple(map(int, cell)))
+        texts.append(module._sum(module._texts(found), output))
+    assert len(set(texts[:4930])) == 4930
+    assert set(texts[4930:]) <= set(texts[:4930])
 
 
 def test_dead_edges_are_none():
@@ -35,10 +116,14 @@ def test_dead_edges_are_none():
 
 
 def test_descriptions_by_hand():
+    describe = module.describe
     # A skip of a sum is the sum; order does not count.
-    assert module.describe((2, 0, 1, 3, 0, 1)) == module.describe((2, 0, 0, 3, 1, 0))
-    assert module.describe((1, 2, 0, 0, 2, 0)) != module.describe((2, 2, 0, 0, 2, 0))
-    assert module.describe((0, 0, 0, 0, 0, 0)) == ()
+    assert describe((2, 0, 1, 3, 0, 1)) == describe((2, 0, 0, 3, 1, 0))
+    assert describe((1, 2, 0, 0, 2, 0)) != describe((2, 2, 0, 0, 2, 0))
+    assert describe((0, 0, 0, 0, 0, 0)) == ((-1, ()),)
+    # Two convolutions are not one used twice, but two averages of one input are.
+    assert describe((3, 3, 0, 0, 1, 1)) != describe((3, 0, 1, 0, 1, 1))
+    assert describe((4, 4, 0, 0, 1, 1)) == describe((4, 0, 1, 0, 1, 1))
 
 
 def test_cells_of_one_function_compute_the_same_numbers():
