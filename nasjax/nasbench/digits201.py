@@ -98,9 +98,10 @@ def load(path: str | os.PathLike[str] = FILE) -> TabularBenchmark:
 
 def _check(path: Any, stored: Mapping[str, Any], num_seeds: int) -> None:
     """Raises `DataError` where an array is missing or not what `save` writes."""
-    functions = np.shape(stored.get("archs"))[:1]
+    found = {name: np.shape(values) for name, values in stored.items()}
+    functions = found.get("archs", ())[:1]
     runs = (*functions, num_seeds)
-    shapes = {
+    shapes: dict[str, tuple[int, ...]] = {
         "archs": (*functions, nasbench201.NUM_GENES),
         "parameters": functions,
         "function": (nasbench201.SIZE,),
@@ -112,7 +113,7 @@ def _check(path: Any, stored: Mapping[str, Any], num_seeds: int) -> None:
             f"{split}_loss": (*runs, EPOCHS),
         }
     for name, shape in shapes.items():
-        if np.shape(stored.get(name)) != shape:
+        if found.get(name) != shape:
             raise errors.DataError(f"{path}: {name} is missing or not of shape {shape}")
     limits = {"archs": nasbench201.NUM_OPS, "function": functions[0]}
     for name, limit in limits.items():

@@ -190,6 +190,7 @@ def _piece(folder: pathlib.Path, seed: int, start: int) -> dict[str, np.ndarray]
     if not path.exists():
         return None
     count = min(PIECE, nasbench201_functions.NUM_FUNCTIONS - start)
+    shapes: dict[str, tuple[int, ...]]
     shapes = {name: (count, digits201.EPOCHS) for name in short.Curves._fields}
     shapes["seconds"] = (count,)
     try:
