@@ -36,9 +36,8 @@ def class_key(space: str) -> Callable[[Graph], Array]:
     """`(graph) -> uint32 [2]`, equal for valid graphs of isomorphic cells.
 
     The fingerprint of the cell: after trimming and pruning in NAS-Bench-101, by the
-    published classes in NAS-Bench-201 (`nasbench201.fingerprint` says what these merge).
-    Where the graph is that of no cell (see
-    `validity.strict`) the key means nothing.
+    published classes in NAS-Bench-201 (`nasbench201.fingerprint` says what they merge).
+    Where the graph is that of no cell (see `validity.strict`) the key means nothing.
 
     Args:
       space: a key of `forms.FORMS`.
