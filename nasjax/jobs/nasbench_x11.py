@@ -9,10 +9,14 @@ import os
 import pathlib
 from typing import Any
 
-from nasjax.core import compilation, errors, workdir
+import numpy as np
+
+from nasjax.core import compilation, errors, result, workdir
 from nasjax.jobs import nasbench_x11_surrogates as surrogates
 from nasjax.nasbench import digits201, digits201_build
+from nasjax.nasbench.reliability import reliability
 from nasjax.nasbench.surrogate import importing, storage
+from nasjax.nasbench.table import TabularBenchmark
 
 
 def run(config: dict[str, Any], folder: str, mode: str) -> dict[str, Any]:
@@ -48,7 +52,31 @@ def build(config: dict[str, Any], folder: pathlib.Path) -> dict[str, Any]:
     )
     seeds = digits201_build.complete_seeds(folder)
     print(f"{output}: seeds {', '.join(map(str, seeds))}")
-    return {"output": os.fspath(output), "seeds": seeds}
+    outcome = {
+        "output": output.name,
+        "seeds": seeds,
+        **_facts(digits201.load(output), output.stat().st_size),
+        "config": dict(config),
+        "versions": result.versions(),
+    }
+    result.write(folder / "result.json", outcome)
+    return outcome
+
+
+def _facts(table: TabularBenchmark, size: int) -> dict[str, Any]:
+    """What the documentation says of the embedded benchmark."""
+    valid, test = (
+        np.asarray(table.curves[name].values)[..., -1]
+        for name in ("valid_accuracy", "test_accuracy")
+    )
+    facts: dict[str, Any] = {
+        "functions": len(table.archs),
+        "megabytes": size / 1e6,
+        "cpu_seconds_a_training": float(np.mean(table.seconds.values)),
+    }
+    if valid.shape[1] > 1:
+        facts["reliability"] = reliability(valid, by=test)._asdict()
+    return facts
 
 
 def install(config: dict[str, Any], folder: pathlib.Path) -> dict[str, Any]:

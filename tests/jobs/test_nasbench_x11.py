@@ -12,7 +12,7 @@ from nasjax import nasbench
 from nasjax.core import arrays
 from nasjax.core.errors import ConfigError, DataError, WorkdirError
 from nasjax.jobs import nasbench_x11
-from nasjax.nasbench import digits201_build
+from nasjax.nasbench import digits201, digits201_build
 from nasjax.nasbench.surrogate import storage
 
 KEYS = {"avg_r2", "final_r2", "avg_kt", "final_kt", "avg_kl", "final_kl", "fit_seconds"}
@@ -147,12 +147,15 @@ def test_mistakes_are_named(tmp_path):
         nasbench_x11.run(config, str(tmp_path / "b"), "build")
 
 
-def test_build_calls_the_builder(tmp_path, monkeypatch, capsys):
+def test_build_reports_what_was_built(tmp_path, monkeypatch, capsys):
     calls = []
 
     def build(folder, **settings):
         calls.append((folder, settings))
-        return folder / "digits201.safetensors"
+        folder.mkdir(exist_ok=True)
+        output = folder / digits201.NAME
+        output.write_bytes(digits201.FILE.read_bytes())
+        return output
 
     monkeypatch.setattr(digits201_build, "build", build)
     monkeypatch.setattr(digits201_build, "complete_seeds", lambda folder: [0])
@@ -160,6 +163,9 @@ def test_build_calls_the_builder(tmp_path, monkeypatch, capsys):
     nasbench_x11.run(config, str(tmp_path), "build")
     assert calls == [(pathlib.Path(tmp_path), {"seeds": [0], "num_processes": 3})]
     assert "seeds 0" in capsys.readouterr().out
+    written = json.loads((tmp_path / "result.json").read_text())
+    assert written["functions"] == 5260
+    assert 0.9 < written["reliability"]["all"] < 1
 
 
 def test_import_of_an_official_checkpoint(tmp_path, capsys):
