@@ -72,8 +72,9 @@ def _facts(table: TabularBenchmark, size: int) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "functions": len(table.archs),
         "megabytes": size / 1e6,
-        "cpu_seconds_a_training": float(np.mean(table.seconds.values)),
     }
+    if table.seconds is not None:
+        facts["cpu_seconds_a_training"] = float(np.mean(table.seconds.values))
     if valid.shape[1] > 1:
         facts["reliability"] = reliability(valid, by=test)._asdict()
     return facts

@@ -205,37 +205,36 @@ def _piece(folder: pathlib.Path, seed: int, start: int) -> dict[str, np.ndarray]
 
 
 def complete_seeds(folder: str | os.PathLike[str]) -> list[int]:
-    """The seeds of which every piece is there."""
-    folder = pathlib.Path(folder)
+    """The seeds of which every piece is there and undamaged."""
+    return list(_complete(pathlib.Path(folder)))
+
+
+def _complete(folder: pathlib.Path) -> dict[int, list[dict[str, np.ndarray]]]:
+    """The pieces of each complete seed."""
     found = sorted(int(path.name[4:]) for path in folder.glob("seed[0-9]*"))
-    return [
-        seed
-        for seed in found
-        if all(_piece_path(folder, seed, start).exists() for start in _starts())
-    ]
+    pieces = {
+        seed: [_piece(folder, seed, start) for start in _starts()] for seed in found
+    }
+    return {
+        seed: [piece for piece in own if piece is not None]
+        for seed, own in pieces.items()
+        if not any(piece is None for piece in own)
+    }
 
 
 def assemble(folder: str | os.PathLike[str]) -> list[int]:
     """Writes the benchmark's file from the complete seeds; returns these.
 
     Raises:
-      DataError: no seed is complete, or a piece is damaged.
+      DataError: no seed is complete.
     """
     folder = pathlib.Path(folder)
-    seeds = complete_seeds(folder)
-    if not seeds:
+    pieces = _complete(folder)
+    if not pieces:
         raise errors.DataError(f"{folder}: no seed is complete; let the build finish")
-    pieces = [[_piece(folder, seed, start) for start in _starts()] for seed in seeds]
-    if any(piece is None for seed in pieces for piece in seed):
-        raise errors.DataError(
-            f"{folder}: a piece is damaged; run --mode=build, which trains it again"
-        )
     tree = {
         name: np.stack(
-            [
-                np.concatenate([piece[name] for piece in seed if piece])
-                for seed in pieces
-            ],
+            [np.concatenate([piece[name] for piece in own]) for own in pieces.values()],
             axis=1,
         )
         for name in (*short.Curves._fields, "seconds")
@@ -245,8 +244,8 @@ def assemble(folder: str | os.PathLike[str]) -> list[int]:
     tree["archs"] = functions.representatives
     tree["parameters"] = np.asarray(jax.vmap(count)(functions.representatives))
     tree["function"] = functions.of_code
-    digits201.save(folder / digits201.NAME, tree, seeds)
-    return seeds
+    digits201.save(folder / digits201.NAME, tree, list(pieces))
+    return list(pieces)
 
 
 def install(folder: str | os.PathLike[str]) -> tuple[int, ...]:

@@ -155,8 +155,7 @@ def test_a_build_continues_and_assembles_complete_seeds(tmp_path, monkeypatch):
     trained.clear()
     piece = run / "seed1" / "functions0000.safetensors"
     piece.write_bytes(piece.read_bytes()[:-100])
-    with pytest.raises(DataError, match="a piece is damaged; run --mode=build"):
-        digits201_build.assemble(run)
+    assert digits201_build.assemble(run) == [0]
     digits201_build.build(run, seeds=[0, 1])
     assert set(trained) == {(f, 1) for f in range(2630)}
     # Neither does a smaller build replace the installed file.
