@@ -29,6 +29,121 @@ def test_coverage_of_the_bootstrap(size, least, most):
     assert least < inside < most
 
 
+def finals(rng, kind, shape):
+    """Skewed final scores of trials and their true mean."""
+    if kind == "regret":  # most trials near the optimum, a tail below
+        return 0.94 - 0.002 * rng.exponential(size=shape), 0.938
+    if kind == "log-normal":
+        return rng.lognormal(0, 0.5, shape), np.exp(0.125)
+    return rng.normal(0.93, 0.003, shape), 0.93
+
+
+def covers(interval, mean):
+    return np.mean((interval.low <= mean) & (mean <= interval.high))
+
+
+@pytest.mark.parametrize("kind", ["regret", "log-normal", "normal"])
+@pytest.mark.parametrize("size", [10, 20, 30])
+def test_few_trials_are_covered_as_promised(kind, size):
+    values, mean = finals(np.random.default_rng(size), kind, (size, 6000))
+    assert 0.92 <= covers(statistics.mean_interval(values), mean) <= 0.97
+
+
+@pytest.mark.parametrize("kind", ["regret", "normal"])
+def test_many_trials_are_covered_by_the_bootstrap(kind):
+    values, mean = finals(np.random.default_rng(3), kind, (500, 1500))
+    found = statistics.mean_interval(values, num_resamples=1000)
+    assert 0.93 <= covers(found, mean) <= 0.97
+    same = statistics.bootstrap_interval(values, num_resamples=1000)
+    np.testing.assert_array_equal(found.low, same.low)
+
+
+def test_a_bootstrap_of_few_skewed_trials_covers_less():
+    """Also scipy's BCa, which is why it is not used."""
+    values, mean = finals(np.random.default_rng(10), "regret", (10, 1500))
+    bca = scipy.stats.bootstrap(
+        (values,), np.mean, axis=0, n_resamples=500, method="BCa", rng=0
+    ).confidence_interval
+    assert covers(bca, mean) < 0.91
+    assert covers(statistics.bootstrap_interval(values), mean) < 0.91
+    assert covers(statistics.mean_interval(values), mean) > 0.92
+
+
+@pytest.mark.parametrize("size", [2, 3, 10, 101])
+def test_the_transformed_t_interval_solves_its_cubic(size):
+    rng = np.random.default_rng(size)
+    values = rng.lognormal(size=size)
+    found = statistics.skewed_t_interval(values, confidence=0.9)
+    mean, scale = values.mean(), values.std(ddof=1)
+    slope = scipy.stats.skew(values) / 3
+    t = scipy.stats.t.ppf(0.95, size - 1)
+    for bound, quantile in ((found.low, t), (found.high, -t)):
+        w = (mean - bound) / scale
+        cubic = w + slope * w**2 + slope**2 * w**3 / 3 + slope / (2 * size)
+        assert np.sqrt(size) * cubic == pytest.approx(quantile, rel=1e-9)
+    even = np.concatenate([values, -values])
+    low, high = scipy.stats.ttest_1samp(even, 0).confidence_interval(0.95)
+    assert statistics.skewed_t_interval(even)[1:] == pytest.approx((low, high))
+
+
+def test_equal_runs_have_an_empty_interval_and_few_axes_agree_with_one():
+    assert statistics.mean_interval([0.5, 0.5, 0.5]) == (0.5, 0.5, 0.5)
+    values = np.random.default_rng(0).exponential(size=(12, 3, 2))
+    values[:, 0, 1] = 2.0
+    together = statistics.mean_interval(values)
+    alone = statistics.mean_interval(values[:, 2, 0])
+    assert (together.low[2, 0], together.high[2, 0]) == pytest.approx(alone[1:])
+    assert together.low[0, 1] == together.high[0, 1] == 2
+
+
+def clustered(rng, num_clusters, size, count, shift=0.0):
+    """Trials `[C * R, count]` whose embeddings differ more than the trials of one."""
+    embedding = rng.normal(shift, 1.0, (num_clusters, 1, count))
+    trials = embedding + rng.exponential(size=(num_clusters, size, count)) - 1
+    return trials.reshape(-1, count), np.repeat(np.arange(num_clusters), size)
+
+
+@pytest.mark.parametrize("num_clusters", [2, 5, 20])
+def test_clusters_are_the_units_of_interval_and_test(num_clusters):
+    rng = np.random.default_rng(num_clusters)
+    values, labels = clustered(rng, num_clusters, 10, 4000)
+    found = statistics.mean_interval(values, clusters=labels)
+    assert 0.935 <= covers(found, 0) <= 0.965
+    # As if all were independent, the interval is far too short.
+    assert covers(statistics.mean_interval(values), 0) < 0.75
+    test = statistics.paired_difference(values, 0 * values, clusters=labels)
+    assert np.mean(test.p_value < 0.05) == pytest.approx(1 - covers(found, 0))
+    means = values.reshape(num_clusters, 10, -1).mean(axis=1)
+    theirs = scipy.stats.ttest_1samp(means, 0)
+    np.testing.assert_allclose(test.p_value, theirs.pvalue, rtol=1e-6)
+
+
+def test_clusters_against_independent_runs_are_compared_by_welch():
+    rng = np.random.default_rng(0)
+    values, labels = clustered(rng, 5, 10, 3000)
+    others = rng.normal(size=(40, 3000))
+    found = statistics.unpaired_difference(values, others, first_clusters=labels)
+    assert 0.935 <= covers(found, 0) <= 0.975
+    means = values.reshape(5, 10, -1).mean(axis=1)
+    theirs = scipy.stats.ttest_ind(means, others, equal_var=False)
+    # Degrees of freedom are rounded down: a little wider, never narrower.
+    assert np.all(found.p_value >= theirs.pvalue - 1e-9)
+    assert np.max(found.p_value - theirs.pvalue) < 0.03
+    whole = statistics.unpaired_difference(means[:, 0], means[:, 0] + 1)
+    same = scipy.stats.ttest_ind(means[:, 0], means[:, 0] + 1, equal_var=False)
+    assert whole.p_value == pytest.approx(same.pvalue)
+    low, high = same.confidence_interval(0.95)
+    assert (whole.low, whole.high) == pytest.approx((low, high))
+
+
+def test_one_cluster_is_a_sample_of_itself():
+    values = np.random.default_rng(0).normal(size=20)
+    alone = statistics.mean_interval(values, clusters=np.zeros(20))
+    assert alone == statistics.mean_interval(values)
+    pair = statistics.paired_difference(values, 0 * values, clusters=[7] * 20)
+    assert pair == statistics.paired_difference(values, 0 * values)
+
+
 def test_further_axes_are_kept_and_equal_seeds_give_equal_intervals():
     values = np.random.default_rng(2).normal(size=(20, 3, 2))
     together = statistics.bootstrap_interval(values, seed=5, num_resamples=1500)
@@ -116,6 +231,9 @@ def test_ecdf_is_that_of_scipy():
         (lambda: statistics.bootstrap_interval([1, 2], confidence=95), "95"),
         (lambda: statistics.paired_difference([1, 2], [1]), "not pairs"),
         (lambda: statistics.paired_t_test([1], [2]), "two pairs"),
+        (lambda: statistics.mean_interval([1, np.inf]), "not finite"),
+        (lambda: statistics.mean_interval([1, 2], clusters=[1]), "do not fit 2 runs"),
+        (lambda: statistics.unpaired_difference([1], [2, 3]), "two units"),
         (lambda: statistics.ecdf([np.nan]), "NaN"),
     ],
 )
