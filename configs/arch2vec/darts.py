@@ -20,6 +20,7 @@ def get_config(preset: str = "full") -> ml_collections.ConfigDict:
         raise ValueError(f"unknown preset {preset!r}; known: {', '.join(PRESETS)}")
     config = ml_collections.ConfigDict()
     config.seed = 0
+    config.pretraining_seeds = (0, 1, 2, 3, 4)  # of --mode=pretrain and of searches
     config.space = "darts_shared"
     config.variants = VARIANTS
     config.num_archs = 0  # 0: 600,000
@@ -44,6 +45,7 @@ def get_config(preset: str = "full") -> ml_collections.ConfigDict:
         }
     )
     if preset == "smoke":
+        config.pretraining_seeds = (0,)
         config.variants = ("thesis",)
         config.num_archs = 2_000
         config.epochs = 2

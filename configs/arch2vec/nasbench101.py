@@ -2,12 +2,16 @@
 
 python launch/arch2vec.py --config=configs/arch2vec/nasbench101.py
     --workdir=runs/arch2vec101
+python launch/arch2vec.py --mode=pretrain --config=configs/arch2vec/nasbench101.py
+    --workdir=runs/arch2vec101
 python launch/arch2vec.py --mode=search --config=configs/arch2vec/nasbench101.py
     --workdir=runs/arch2vec101 --config.search.benchmark.path=TABLE
 `variants` are rows of table 3.1: thesis (the equations), released (the published code),
 improved, and the baselines without_kl, gae and vgae. `settings` changes one, such as
 --config.settings.improved.kl_weight=0.1. Figures of accuracy
-need --config.analysis.benchmark.path=TABLE.
+need --config.analysis.benchmark.path=TABLE. pretrain trains the variants with each of
+`pretraining_seeds`; searches with an embedding have `num_trials` trials with that of
+each seed and are compared with controls of the same embeddings.
 Presets: full, listed (searches on a table of a part of the space), smoke.
 """
 
@@ -16,6 +20,8 @@ from ml_collections import config_dict
 
 PRESETS = ("full", "listed", "smoke")
 VARIANTS = ("thesis", "released", "improved", "without_kl", "gae", "vgae")
+# Controls of searches by a predictor: the same over one-hot genes, over a projection.
+EMBEDDED = ("one_hot_bo", "projection_bo", "random_search")
 ALGORITHMS = (
     "random_search",
     "regularized_evolution",
@@ -24,12 +30,17 @@ ALGORITHMS = (
     "bananas",
     "no_policy",
     "no_policy_released",
+    "no_policy_improved",
+    "no_policy_projection",
     "arch2vec_rl",
     "arch2vec_rl_released",
     "arch2vec_rl_improved",
     "arch2vec_bo",
     "arch2vec_bo_released",
     "arch2vec_bo_improved",
+    "projection_rl",
+    "projection_bo",
+    "one_hot_bo",
     "supervised_rl",
     "supervised_bo",
 )
@@ -41,6 +52,7 @@ def get_config(preset: str = "full") -> ml_collections.ConfigDict:
         raise ValueError(f"unknown preset {preset!r}; known: {', '.join(PRESETS)}")
     config = ml_collections.ConfigDict()
     config.seed = 0
+    config.pretraining_seeds = (0, 1, 2, 3, 4)  # of --mode=pretrain and of searches
     config.space = "nasbench101"
     config.variants = VARIANTS
     config.num_archs = 0  # 0: all
@@ -66,6 +78,7 @@ def get_config(preset: str = "full") -> ml_collections.ConfigDict:
     )
     config.search = search(preset)
     if preset == "smoke":
+        config.pretraining_seeds = (0,)
         config.variants = ("thesis",)
         config.num_archs = 2_000
         config.epochs = 2
@@ -82,7 +95,8 @@ def search(preset: str) -> ml_collections.ConfigDict:
     section = ml_collections.ConfigDict()
     section.seed = 0
     section.num_trials = 500
-    section.controls = ("random_search", "no_policy")
+    # Of entries without `against`, whose first is the same search in all but one thing.
+    section.controls = ("random_search",)
     section.tables = ml_collections.ConfigDict(
         {"thesis": "", "released": "", "improved": ""}  # "": as pre-training wrote it
     )
@@ -126,16 +140,38 @@ def search(preset: str) -> ml_collections.ConfigDict:
                 "num_trials": 30,
                 "chunk_size": 5,
             },
-            "no_policy": {"algorithm": "latent_control", "table": "thesis"},
+            "no_policy": {
+                "algorithm": "latent_control",
+                "table": "thesis",
+                "num_trials": 100,
+                "against": ("random_search",),
+            },
             "no_policy_released": {
                 "algorithm": "latent_control",
                 "table": "released",
                 "variant": "released",
+                "num_trials": 100,
+                "against": ("random_search",),
+            },
+            "no_policy_improved": {
+                "algorithm": "latent_control",
+                "table": "improved",
+                "num_trials": 100,
+                "against": ("random_search",),
+            },
+            "no_policy_projection": {
+                "algorithm": "latent_control",
+                "table": "random_projection",
+                "table_seed": (0, 1, 2, 3, 4),
+                "num_trials": 100,
+                "against": ("random_search",),
             },
             "arch2vec_rl": {
                 "row": "arch2vec-RL",
                 "algorithm": "latent_reinforce",
                 "table": "thesis",
+                "num_trials": 100,
+                "against": ("no_policy", "random_search"),
                 **rl,
             },
             "arch2vec_rl_released": {
@@ -143,31 +179,61 @@ def search(preset: str) -> ml_collections.ConfigDict:
                 "algorithm": "latent_reinforce",
                 "table": "released",
                 "variant": "released",
+                "num_trials": 100,
+                "against": ("no_policy_released", "random_search"),
                 **rl,
             },
             "arch2vec_rl_improved": {
                 "algorithm": "latent_reinforce",
                 "table": "improved",
+                "num_trials": 100,
+                "against": ("no_policy_improved", "random_search"),
                 **rl,
             },
             "arch2vec_bo": {
                 "row": "arch2vec-BO",
                 "algorithm": "latent_dngo",
                 "table": "thesis",
-                "num_trials": 100,
+                "num_trials": 20,
                 "capacity": 600,
+                "against": EMBEDDED,
             },
             "arch2vec_bo_released": {
                 "row": "arch2vec-BO",
                 "algorithm": "latent_dngo",
                 "table": "released",
                 "variant": "released",
-                "num_trials": 100,
+                "num_trials": 20,
                 "capacity": 600,
+                "against": EMBEDDED,
             },
             "arch2vec_bo_improved": {
                 "algorithm": "latent_dngo",
                 "table": "improved",
+                "num_trials": 20,
+                "capacity": 600,
+                "against": EMBEDDED,
+            },
+            "projection_rl": {
+                "algorithm": "latent_reinforce",
+                "table": "random_projection",
+                "table_seed": (0, 1, 2, 3, 4),
+                "num_trials": 100,
+                "against": ("no_policy_projection", "random_search"),
+                **rl,
+            },
+            "projection_bo": {
+                "algorithm": "latent_dngo",
+                "table": "random_projection",
+                "table_seed": (0, 1, 2, 3, 4),
+                "num_trials": 20,
+                "capacity": 600,
+                "against": ("one_hot_bo", "random_search"),
+            },
+            # The same predictor ranks the same table by plain one-hot genes.
+            "one_hot_bo": {
+                "algorithm": "latent_dngo",
+                "table": "one_hot",
                 "num_trials": 100,
                 "capacity": 600,
             },

@@ -2,7 +2,8 @@
 
 One call runs all algorithms on every data set, each as a run of `jobs.search` in a
 folder of its own, and joins their rows with the thesis' values. Embeddings are those
-that pre-training left in the working directory.
+that pre-training left in the working directory, one of each seed: trials with one of
+them are a cluster (`search_clusters`), and what is said of a variant is over seeds.
 """
 
 import hashlib
@@ -15,6 +16,7 @@ import jax
 import numpy as np
 
 from nasjax.core import arrays, chunks, errors, progress, result
+from nasjax.jobs import arch2vec_pretraining as pretraining
 from nasjax.jobs import arch2vec_search_tables as tables
 from nasjax.jobs import search, search_inputs, search_problem
 from nasjax.jobs.search_problem import Config
@@ -23,6 +25,9 @@ FOLDER = "search"
 """Below the working directory."""
 RESULT_FILE = "result.json"
 
+Files = Mapping[str, list[str]]
+"""Of embeddings, by variant, one a pre-training seed."""
+
 _CHUNK = 1 << 14
 
 
@@ -30,14 +35,13 @@ def run(config: Mapping[str, Any], folder: str | pathlib.Path) -> dict[str, Any]
     """Searches on all data sets and returns the joined `result.json`.
 
     Args:
-      config: `space`, and `search`, of which
+      config: `space`, `seed`, `pretraining_seeds`, and `search`, of which
 
         `algorithms`, `settings`, `controls`, `num_trials`, `seed`: as for
         `jobs.search`; an entry's `table` may be a variant of the model, whose
         embeddings pre-training wrote, and `row` says which row of the thesis' tables
         it is;
-        `tables`: files of variants that are not `embeddings_VARIANT.safetensors` in the
-        working directory;
+        `tables`: by variant a file, or files, that pre-training did not write;
         `benchmark`: `name`, `path`, `listed` and `average` (`search_problem.load`);
         `data_sets`: by name `data_set`, `schedule` and `epoch` of the reward,
         `report_schedule`, and the budget: `queries` or `seconds`, or in `queries_of`
@@ -53,7 +57,7 @@ def run(config: Mapping[str, Any], folder: str | pathlib.Path) -> dict[str, Any]
     """
     began, place = time.time(), pathlib.Path(folder)
     section = _section(config)
-    files = _files(section, place)
+    files = _files(config, place)
     outcomes: dict[str, dict[str, Any]] = {}
     chosen = section["data_sets"]
     for name in sorted(chosen, key=lambda name: bool(chosen[name]["queries_of"])):
@@ -71,25 +75,31 @@ def run(config: Mapping[str, Any], folder: str | pathlib.Path) -> dict[str, Any]
 
 
 def search_config(
-    section: Config, chosen: Config, files: Mapping[str, str], queries: int
+    section: Config, chosen: Config, files: Files, queries: int
 ) -> dict[str, Any]:
     """The configuration of `jobs.search` for one data set.
 
     Args:
       section: `config.search`.
       chosen: an entry of its `data_sets`.
-      files: of variants, each with the embeddings.
+      files: of variants, with the embeddings of each seed.
       queries: of a trial, where `chosen` has no budget of its own.
     """
     settings = {}
     for name, entry in section["settings"].items():
         own = {key: value for key, value in entry.items() if key != "row"}
         if own.get("table") in files:
-            own["table"] = files[own["table"]]
+            paths = files[own["table"]]
+            # Of what it does not read, any file names the architectures.
+            learns = search_inputs.learns(own.get("algorithm", name))
+            own["table"] = paths[0] if learns else list(paths)
         settings[name] = own
     budget = {"queries": chosen["queries"], "seconds": chosen["seconds"]}
     if chosen["queries_of"]:
-        budget = {"queries": queries, "seconds": 0.0}
+        like = section["data_sets"][chosen["queries_of"]]
+        kept = ("data_set", "schedule", "queries", "seconds")
+        like = {key: like[key] for key in kept}
+        budget = {"queries": queries, "seconds": 0.0, "like": like}
     data_set = chosen["data_set"]
     report = chosen["report_schedule"]
     return {
@@ -107,7 +117,10 @@ def search_config(
         "controls": list(section["controls"]),
         "settings": settings,
         # Trials of other embeddings are not these, wherever the file lies.
-        "embeddings": {variant: _digest(file) for variant, file in files.items()},
+        "embeddings": {
+            variant: [_digest(file) for file in paths]
+            for variant, paths in files.items()
+        },
     }
 
 
@@ -132,23 +145,38 @@ def _section(config: Mapping[str, Any]) -> Config:
     return section
 
 
-def _files(section: Config, folder: pathlib.Path) -> dict[str, str]:
-    """By name the file of every variant that a search reads."""
-    files = {}
+def _files(config: Mapping[str, Any], folder: pathlib.Path) -> dict[str, list[str]]:
+    """By variant that a search reads the file of each pre-training seed."""
+    section = config["search"]
+    seeds = pretraining.seeds(config)
+    files: dict[str, list[str]] = {}
     for name in section["algorithms"]:
         variant = section["settings"].get(name, {}).get("table", "")
-        known = ("", search_inputs.RANDOM_PROJECTION)
+        known = ("", search_inputs.RANDOM_PROJECTION, search_inputs.ONE_HOT)
         if variant in known or pathlib.Path(variant).suffix:
             continue
         given = section.get("tables", {}).get(variant, "")
-        file = pathlib.Path(given or folder / f"embeddings_{variant}.safetensors")
-        if not file.exists():
-            raise errors.DataError(
-                f"{name}: there is no {file}, the embeddings of the variant "
-                f"{variant!r}; run the same command with --mode=train first, or set "
-                f"search.tables.{variant}=FILE"
-            )
-        files[variant] = str(file)
+        if given:
+            paths = [given] if isinstance(given, str) else list(given)
+            missing = [path for path in paths if not pathlib.Path(path).exists()]
+            if missing:
+                raise errors.DataError(
+                    f"{name}: there is no {missing[0]}, which search.tables.{variant} "
+                    "names"
+                )
+        else:
+            found = {
+                s: pretraining.embeddings(folder, config, s, variant) for s in seeds
+            }
+            absent = [seed for seed, path in found.items() if not path.exists()]
+            if absent:
+                raise errors.DataError(
+                    f"{name}: there is no {found[absent[0]]}, the embeddings of the "
+                    f"variant {variant!r} of seed {absent[0]}; run the same command "
+                    f"with --mode=pretrain first, or set search.tables.{variant}=FILE"
+                )
+            paths = [str(path) for path in found.values()]
+        files[variant] = paths
     return files
 
 
@@ -166,28 +194,33 @@ def _mean_queries(outcome: Mapping[str, Any]) -> int:
 
 
 def _listed(
-    wanted: dict[str, Any], files: Mapping[str, str], folder: pathlib.Path
+    wanted: dict[str, Any], files: Files, folder: pathlib.Path
 ) -> dict[str, Any]:
     """The same configuration with tables of what the benchmark knows only."""
     reward = search_problem.load(wanted).reward
     kept = {}
-    for variant, file in files.items():
-        kept[file] = str(folder / f"{variant}.safetensors")
-        tree = arrays.load(file)
-        rows = known_rows(reward, tree["archs"])
-        if not len(rows):
-            raise errors.DataError(
-                f"{file}: the benchmark knows none of its {len(tree['archs']):,} "
-                "architectures"
+    for variant, paths in files.items():
+        for number, file in enumerate(paths):
+            kept[file] = str(folder / f"{variant}_{number}.safetensors")
+            tree = arrays.load(file)
+            rows = known_rows(reward, tree["archs"])
+            if not len(rows):
+                raise errors.DataError(
+                    f"{file}: the benchmark knows none of its "
+                    f"{len(tree['archs']):,} architectures"
+                )
+            arrays.save(
+                pathlib.Path(kept[file]),
+                {key: np.asarray(tree[key])[rows] for key in ("archs", "vectors")},
             )
-        arrays.save(
-            pathlib.Path(kept[file]),
-            {key: np.asarray(tree[key])[rows] for key in ("archs", "vectors")},
-        )
     for entry in wanted["settings"].values():
-        entry["table"] = kept.get(entry.get("table", ""), entry.get("table", ""))
-        if not entry["table"]:
-            del entry["table"]
+        table = entry.get("table", "")
+        if isinstance(table, list):
+            entry["table"] = [kept[file] for file in table]
+        elif table:
+            entry["table"] = kept.get(table, table)
+        else:
+            entry.pop("table", None)
     return wanted
 
 

@@ -4,48 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from nasjax.core import result
-from nasjax.jobs import search_setup
+from nasjax.jobs import search_setup, search_summary
 from nasjax.jobs.search_scores import SPLITS
-from nasjax.jobs.search_summary import ROWS_3_3
 
-TABLE_3_2 = {
-    "Random Search": 93.54,
-    "RL": 93.58,
-    "BO": 93.72,
-    "RE": 93.72,
-    "BANANAS": 94.08,
-    "RL (supervised)": 93.74,
-    "BO (supervised)": 93.79,
-    "arch2vec-RL": 94.10,
-    "arch2vec-BO": 94.05,
-}
-"""NAS-Bench-101: mean test accuracy in percent by row. The last four took 400 queries,
-BANANAS 500, the others, which the thesis cites, 1,000."""
-
-TABLE_3_3: Mapping[str, Mapping[str, tuple[float, float, float, float]]] = {
-    **dict(ROWS_3_3.values()),
-    "BOHB": {
-        "cifar10": (90.82, 0.53, 93.61, 0.52),
-        "cifar100": (72.59, 0.82, 72.37, 0.90),
-        "ImageNet16-120": (45.44, 0.70, 45.26, 0.83),
-    },
-    "arch2vec-RL": {
-        "cifar10": (91.32, 0.42, 94.12, 0.42),
-        "cifar100": (73.13, 0.72, 73.15, 0.78),
-        "ImageNet16-120": (46.22, 0.30, 46.16, 0.38),
-    },
-    "arch2vec-BO": {
-        "cifar10": (91.41, 0.22, 94.18, 0.24),
-        "cifar100": (73.35, 0.32, 73.37, 0.30),
-        "ImageNet16-120": (46.34, 0.18, 46.27, 0.37),
-    },
-}
-"""NAS-Bench-201: by row and data set mean and standard deviation in percent of
-validation and test accuracy."""
-
-_REWARD_EPOCHS = {"cifar10": 12, "cifar100": 200, "ImageNet16-120": 200}
-"""Of table 3.3. The budgets of section 3.3, 500,000 and 1,400,000 seconds, are some 120
-trainings of 200 epochs."""
 _SIGNIFICANCE = 0.05
 _FIGURES = ("regret_seconds", "regret_queries", "ecdf")
 
@@ -67,12 +28,14 @@ def join(
     rows: dict[str, list[dict[str, Any]]] = {}
     statements = []
     for label, outcome in outcomes.items():
-        table = "3.2" if outcome["benchmark"]["space"] == "nasbench101" else "3.3"
+        table = search_summary.TABLES[outcome["benchmark"]["space"]]
         for name, found in outcome["algorithms"].items():
             entry = search_setup.settings_of(config["search"], name)
             row = entry.get("row") or name
             for split in SPLITS:
-                made = _row(label, name, row, split, found, outcome)
+                made = _row(label, name, row, split, found)
+                known = search_summary.facts(outcome)
+                made |= search_summary.thesis(table, row, split, known)
                 rows.setdefault(table, []).append(made)
             rows.setdefault("figure 3.6", []).append(_regret(label, name, row, found))
         statements += compare(label, outcome)
@@ -97,12 +60,10 @@ def _row(
     row: str,
     split: str,
     found: Mapping[str, Any],
-    outcome: Mapping[str, Any],
 ) -> dict[str, Any]:
     """One number of a table, in percent."""
     interval = found["ci95"] if split == "test" else found["final_valid_ci95"]
     mean, std = found[f"final_{split}_mean"], found[f"final_{split}_std"]
-    thesis, thesis_std = published(row, split, outcome)
     return {
         "settings": {
             "row": row,
@@ -115,8 +76,7 @@ def _row(
         "ci95": None if interval is None else [100 * end for end in interval],
         "std": None if std is None else 100 * std,
         "num_seeds": found["num_trials"],
-        "thesis": thesis,
-        "thesis_std": thesis_std,
+        "clusters": found["clusters"],
     }
 
 
@@ -137,38 +97,16 @@ def _regret(
         "ci95": None if interval is None else [100 * end for end in interval],
         "found_optimum": found["found_optimum"],
         "num_seeds": found["num_trials"],
+        "clusters": found["clusters"],
         "thesis": None,
     }
-
-
-def published(
-    row: str, split: str, outcome: Mapping[str, Any]
-) -> tuple[float | None, float | None]:
-    """The thesis' mean and standard deviation in percent, None where it has none.
-
-    None too where the benchmark is not the thesis': a part of NAS-Bench-101, or a
-    reward after other epochs.
-    """
-    reward, report = outcome["benchmark"], outcome["report"]
-    if reward["metric"] != "accuracy":
-        return None, None
-    if reward["space"] == "nasbench101":
-        whole = not reward["listed"] and reward["epoch"] == 108
-        return (TABLE_3_2.get(row) if whole and split == "test" else None), None
-    data_set = report["data_set"]
-    alike = reward["data_set"] == data_set and report["epoch"] == 200
-    alike &= reward["epoch"] == _REWARD_EPOCHS.get(data_set)
-    if not alike or row not in TABLE_3_3:
-        return None, None
-    numbers = TABLE_3_3[row][data_set]
-    return (numbers[0], numbers[1]) if split == "valid" else (numbers[2], numbers[3])
 
 
 def compare(label: str, outcome: Mapping[str, Any]) -> list[str]:
     """A sentence for each algorithm and control: is there a difference?
 
-    There is where the interval is on one side of 0 and the test rejects at 5 %: an
-    interval of a few pairs is too short.
+    There is where the interval is on one side of 0 and the test rejects at 5 %: a sign
+    test of a few pairs never does. What is said of a single embedding is said of it.
     """
     sentences = []
     for name, controls in outcome["comparisons"].items():
@@ -177,10 +115,20 @@ def compare(label: str, outcome: Mapping[str, Any]) -> list[str]:
             word = "not separated from"
             if found["p_value"] < _SIGNIFICANCE and low * high > 0:
                 word = "better than" if low > 0 else "worse than"
+            which = " with this one embedding" if 1 in found["clusters"] else ""
             sentences.append(
-                f"{label}: {name} is {word} {control}: "
+                f"{label}: {name}{which} is {word} {control}: "
                 f"{100 * found['difference']:+.3f} points of {found['of']} accuracy, "
                 f"95 % interval {low:+.3f} to {high:+.3f}, p = "
-                f"{found['p_value']:.4f}, {found['num_pairs']} pairs"
+                f"{found['p_value']:.4f}, {_units(found)}"
             )
     return sentences
+
+
+def _units(found: Mapping[str, Any]) -> str:
+    """What a difference is over."""
+    clusters = [count for count in found["clusters"] if count]
+    parts = [f"{found['num_pairs']} pairs"] if found["num_pairs"] else []
+    if clusters:
+        parts.append(f"{' and '.join(map(str, sorted(set(clusters))))} embeddings")
+    return ", ".join([*parts, found["test"]])

@@ -11,8 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from nasjax import spaces
-from nasjax.core import arrays
+from nasjax.core import arrays, errors, progress
+from nasjax.encoders.arch2vec import corpus as corpora
 from nasjax.encoders.arch2vec import (
+    forms,
     generation,
     model,
     reconstruction,
@@ -54,6 +56,39 @@ class Trained(NamedTuple):
     weights: Weights
     vectors: np.ndarray
     measured: dict[str, float]
+
+
+def load(config: Config) -> Corpus:
+    """The architectures of the space, split in two.
+
+    Args:
+      config: `space`, `seed`, `num_archs` (0: all) and `held_out`.
+
+    Raises:
+      ConfigError: a setting does not fit.
+    """
+    space, count = config["space"], config["num_archs"]
+    key = jax.random.fold_in(jax.random.key(config["seed"]), 0)
+    drawn = space == "darts_shared"
+    total = (count or corpora.NUM_DARTS) if drawn else 0
+    bar = progress.progress(total, description="cells", unit="cell") if drawn else None
+    archs = corpora.architectures(
+        space,
+        key,
+        count=count,
+        report=bar.update if bar is not None else lambda _: None,
+    )
+    if bar is not None:
+        bar.close()
+    form = forms.form(space)
+    train, held_out = corpora.split(archs, config["held_out"])
+    if len(train) < config["batch_size"]:
+        raise errors.ConfigError(
+            f"{len(train)} architectures to train on are less than a batch of "
+            f"{config['batch_size']}"
+        )
+    stored = (training.store(form, part) for part in (train, held_out))
+    return Corpus(archs, *stored)
 
 
 def variant(config: Config, name: str) -> tuple[Model, Recipe]:

@@ -24,6 +24,7 @@ from nasjax.core import (
     result,
     workdir,
 )
+from nasjax.jobs import published
 from nasjax.report import cells, curves
 from nasjax.supernet import (
     counting,
@@ -47,8 +48,6 @@ SLIM_FILE = "slim.safetensors"
 RESULT_FILE = "result.json"
 CONTROL_FILE = "control.json"
 EVALUATION_FILE = "evaluation.json"
-THESIS_ERROR = {"supernet": 4.2, "masked": 5.14, "finetuned": 2.41}
-"""Test error in percent on CIFAR-10, table 2.3."""
 
 
 class Masked(NamedTuple):
@@ -282,10 +281,10 @@ def _finetuned_scores(
 def _table(stages: dict[str, Any], experiment: setup.Experiment) -> dict[str, Any]:
     """Rows of table 2.3 (test error in percent); of table 2.4 for ImageNet.
 
-    The thesis' numbers stand beside those of its own network only.
+    The thesis' numbers stand beside those of its own network and training only.
     """
     net, name = experiment.net, experiment.dataset.name
-    thesis = name == "cifar10" and net.channels == 36 and net.num_cells == 3
+    known = _conditions(experiment)
     facts = {
         "data": name,
         "train_images": len(experiment.dataset.train),
@@ -299,7 +298,7 @@ def _table(stages: dict[str, Any], experiment: setup.Experiment) -> dict[str, An
             "value": 100 * (1 - row["test_accuracy"]),
             "std": None,
             "num_seeds": 1,
-            "thesis": THESIS_ERROR[stage_name] if thesis else None,
+            "thesis": published.value("2.3", stage_name, "error", known),
             "params": row["params"],
             "params_reduction": 100
             * (1 - row["params"] / stages["supernet"]["params"]),
@@ -307,6 +306,26 @@ def _table(stages: dict[str, Any], experiment: setup.Experiment) -> dict[str, An
         for stage_name, row in stages.items()
     ]
     return {"2.4" if name == "imagenet" else "2.3": rows}
+
+
+def _conditions(experiment: setup.Experiment) -> dict[str, Any]:
+    """What the run was, in the words of `published`."""
+    net, dataset = experiment.net, experiment.dataset
+    stages = (experiment.training, experiment.masking, experiment.finetuning)
+    return {
+        "data_set": dataset.name,
+        "order": experiment.training.order,
+        "train_images": len(dataset.train),
+        "test_images": len(dataset.test),
+        "image_shape": tuple(net.image_shape),
+        "num_cells": net.num_cells,
+        "channels": net.channels,
+        "stem_stride": net.stem_stride,
+        "batch_size": experiment.config["batch_size"],
+        "train_fraction": experiment.training.train_fraction,
+        "epochs": tuple(stage.epochs for stage in stages),
+        "cutout": experiment.finetuning.cutout,
+    }
 
 
 def _draw(folder: pathlib.Path, genotype: dict[str, Any]) -> None:

@@ -2,32 +2,26 @@
 
 from typing import Any
 
+from nasjax.jobs import published
 from nasjax.jobs.nasbench_x11_experiment import MIN_LIGHTGBM, Experiment
 from nasjax.jobs.nasbench_x11_folds import COLUMNS
 from nasjax.jobs.nasbench_x11_scores import KEYS
-
-TABLE_5_2 = {
-    "nasbench111_cell": (0.529, 0.630, 0.531, 0.645, 2.016),
-    "nasbench111": (0.630, 0.853, 0.611, 0.794, 1.710),
-    "nasbench311": (0.779, 0.800, 0.728, 0.788, 0.905),
-    "nasbench_nlp11_cell": (0.326, 0.314, 0.505, 0.475, None),
-    "nasbench_nlp11": (0.878, 0.895, 0.878, 0.844, None),
-}
-"""The thesis' avg. R2, final R2, avg. KT, final KT and avg. KL by features."""
 
 
 def tables(experiment: Experiment, scores: dict[str, Any]) -> dict[str, Any]:
     """Tables 5.2 and 5.3 in the form of every `result.json`."""
     data = experiment.config["data"]
-    thesis = dict(
-        zip(COLUMNS + ("avg_kl",), TABLE_5_2.get(data["features"], ()), strict=False)
-    )
+    known = {
+        "features": data["features"],
+        "num_archs": len(experiment.data),
+        "num_epochs": experiment.data.curves[experiment.metric].shape[1],
+    }
     rows = [
         {
             "settings": {"surrogate": name, "metric": key, "data": data["name"]},
             "value": score[key],
             "num_seeds": 1,
-            "thesis": thesis.get(key) if name == "svd_lgb_gkde" else None,
+            "thesis": published.value("5.2", name, key, known),
         }
         for name, score in scores.items()
         for key in KEYS

@@ -6,10 +6,8 @@
 
 import pathlib
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
-
-import jax
 
 from nasjax.core import (
     arrays,
@@ -21,6 +19,7 @@ from nasjax.core import (
 )
 from nasjax.core.types import LAST
 from nasjax.jobs import (
+    search_clusters,
     search_drive,
     search_figures,
     search_inputs,
@@ -79,27 +78,22 @@ def run_trials(config: Config, folder: pathlib.Path) -> dict[str, Any]:
     for entry in entries:
         settings = setup.settings_of(config, entry.name)
         doubts += problem.bias(made.reward, entry.name, entry.kind, settings)
-    keys = trial_keys(config)
+    controls = {name: setup.controls(config, name) for name in config["algorithms"]}
     workdir.claim(folder, dict(config))
     problem.warn(doubts)
     finished = {}
     with signals.StopSignal() as stop:
         for entry in entries:
             place = folder / ALGORITHMS / entry.name
-            finished[entry.name] = search_trials.run(
-                keys[: entry.num_trials], entry, made, limits, place, stop
+            finished[entry.name] = search_clusters.run(
+                config, entry, made, limits, place, stop
             )
     _save_trials(folder, finished, made)
-    outcome = _conclude(config, folder, made, entries, limits, finished)
+    outcome = _conclude(config, folder, made, entries, limits, finished, controls)
     outcome |= {"warnings": doubts, "seconds": time.time() - began}  # of this process
     result.write(folder / RESULT_FILE, outcome)
     search_summary.show(outcome, folder)
     return outcome
-
-
-def trial_keys(config: Config) -> jax.Array:
-    """One key for each trial, the same for all algorithms."""
-    return jax.random.split(jax.random.key(config["seed"]), config["num_trials"])
 
 
 # --- results -----------------------------------------------------------------------
@@ -125,14 +119,17 @@ def _conclude(
     entries: list[Entry],
     limits: Budget,
     finished: Mapping[str, search_trials.Trials],
+    controls: Mapping[str, Sequence[str]],
 ) -> dict[str, Any]:
     """`result.json` without its seconds and warnings; figures on the way."""
     histories = {name: trials.history for name, trials in finished.items()}
     times = search_scores.time_grid(list(histories.values()), limits.seconds)
     queries = limits.queries or max(h.mask.shape[1] for h in histories.values())
     judged = {
-        name: search_scores.judge(history, made, queries, times)
-        for name, history in histories.items()
+        entry.name: search_scores.judge(
+            histories[entry.name], made, queries, times
+        )._replace(embeddings=entry.embeddings)
+        for entry in entries
     }
     optima = search_scores.optima(made.report, list(judged.values()))
     search_figures.draw(
@@ -149,7 +146,7 @@ def _conclude(
             name: search_summary.algorithm(judged[name], optima, trials.cpu_seconds)
             for name, trials in finished.items()
         },
-        "comparisons": search_summary.comparisons(judged, config["controls"]),
+        "comparisons": search_summary.comparisons(judged, controls),
         "optimum": {**optima.values, "kind": optima.kind},
         "benchmark": describe(made.reward, made.epoch, listed=listed),
         "report": describe(made.report, LAST, listed=listed),

@@ -121,6 +121,12 @@ def _read(config: Config) -> tuple[Protocol, list[Entry], Budget]:
         raise errors.ConfigError("drive needs budget.queries, how many to train")
     inputs = search_inputs.Inputs(spaces.make(protocol.space), None, limits.queries)
     entries = setup.entries(config, inputs, functools.partial(_shape, protocol.epochs))
+    for entry in entries:
+        if entry.others:
+            raise errors.ConfigError(
+                f"{entry.name}: drive searches with one embedding, not "
+                f"{len(entry.embeddings)}: give each a working directory of its own"
+            )
     arch = inputs.space.sample(jax.random.key(0))
     architecture.check(protocol, np.asarray(arch))
     return protocol, entries, limits
@@ -271,7 +277,9 @@ def _summarise(
     )
     return {
         "algorithms": rows,
-        "comparisons": search_summary.comparisons(judged, config["controls"]),
+        "comparisons": search_summary.comparisons(
+            judged, {name: setup.controls(config, name) for name in judged}
+        ),
         "benchmark": benchmark,
         "report": benchmark,
         "tables": {},

@@ -5,9 +5,10 @@ only name them. An entry's settings name
 
     features       an encoding of `encoders.ENCODINGS`, with `features_options`; BANANAS
                    reads "path_one_hot" where none is named
-    table          "random_projection" of one-hot genes, with `table_size` (16) and
-                   `table_seed` (0), or a safetensors file of `archs` and `vectors`;
-                   searches that learn their embedding read its `archs` only
+    table          "one_hot" genes; "random_projection" of them, with `table_size` (16)
+                   and `table_seed` (0); or a safetensors file of `archs` and `vectors`;
+                   searches that learn their embedding read its `archs` only. A list of
+                   files or of seeds has trials with each (`search_clusters`)
     network        "gin", arch2vec's encoder without pre-training, with
                    `network_options`
     capacity       is the budget in queries where it is not given
@@ -29,12 +30,13 @@ from nasjax.core import arrays, errors
 from nasjax.core.types import SearchSpace
 from nasjax.encoders.arch2vec import supervised
 from nasjax.nasbench.table import TabularBenchmark
-from nasjax.search import latent
+from nasjax.search import genes, latent
 from nasjax.search.algorithm import SearchAlgorithm
 from nasjax.search.latent import EmbeddingTable
 from nasjax.spaces import nasbench201
 
 RANDOM_PROJECTION = "random_projection"
+ONE_HOT = "one_hot"
 NETWORKS = {"gin": supervised.network}
 """Encoders that learn with the search: `factory(space name, **options)`."""
 FEATURES = {"bananas": "path_one_hot"}
@@ -98,6 +100,54 @@ def make(kind: str, inputs: Inputs, settings: Mapping[str, Any]) -> SearchAlgori
     return search.make(kind, inputs.space, **given)
 
 
+def learns(kind: str) -> bool:
+    """Whether an algorithm learns its embedding: of a table it reads `archs` only."""
+    if kind not in search.ALGORITHMS:
+        raise errors.unknown_name("search algorithm", kind, search.ALGORITHMS)
+    return "network" in inspect.signature(search.ALGORITHMS[kind]).parameters
+
+
+def embeddings(kind: str, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Settings that stand for each embedding that the entry reads; none: no entry.
+
+    Args:
+      kind: a key of `search.ALGORITHMS`.
+      settings: of the entry; `table` or `table_seed`, not both, may be a list.
+
+    Raises:
+      ConfigError: there is no such algorithm, a list is empty or names one embedding
+        twice, both are lists, or an algorithm that learns its embedding has several.
+    """
+    if kind not in search.ALGORITHMS:
+        raise errors.unknown_name("search algorithm", kind, search.ALGORITHMS)
+    known = inspect.signature(search.ALGORITHMS[kind]).parameters
+    lists = {
+        key: list(settings[key])
+        for key in ("table", "table_seed")
+        if isinstance(settings.get(key), list | tuple)
+    }
+    for key, values in lists.items():
+        if not values or len({str(value) for value in values}) < len(values):
+            raise errors.ConfigError(
+                f"{key} = {values}: name at least one, and none twice"
+            )
+    if learns(kind) or "table" not in known:
+        if lists:
+            raise errors.ConfigError(
+                f"{kind} reads no embedding: {', '.join(lists)} must not be a list"
+            )
+        return []
+    if len(lists) > 1:
+        raise errors.ConfigError("table and table_seed are lists: only one may be")
+    if lists:
+        ((key, values),) = lists.items()
+        return [{key: value} for value in values]
+    if settings.get("table") == ONE_HOT:
+        return []
+    named = settings.get("table") or "features" not in known
+    return [{"table": settings.get("table", RANDOM_PROJECTION)}] if named else []
+
+
 def _name_features(given: dict[str, Any], space: SearchSpace) -> None:
     """Replaces the name of an encoding by its function."""
     name, options = given.pop("features", ""), given.pop("features_options", {})
@@ -113,8 +163,17 @@ def _name_table(given: dict[str, Any], inputs: Inputs) -> None:
         given["table"] = latent.random_projection(
             jax.random.key(seed), inputs.space, candidates(inputs), num_features=size
         )
+    elif name == ONE_HOT:
+        given["table"] = _one_hot(inputs)
     elif name:
         given["table"] = read_table(name, inputs.space)
+
+
+def _one_hot(inputs: Inputs) -> EmbeddingTable:
+    """All architectures by their one-hot genes."""
+    archs = jnp.asarray(candidates(inputs), jnp.int32)
+    vectors = jax.vmap(genes.one_hot(inputs.space))(archs)
+    return EmbeddingTable(archs, vectors.astype(jnp.float32))
 
 
 def _name_network(given: dict[str, Any], inputs: Inputs) -> None:

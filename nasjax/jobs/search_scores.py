@@ -33,6 +33,8 @@ class Scores(NamedTuple):
       num_queries: int64 `[R]`, how many evaluations counted.
       best: int32 `[R, G]`, the last incumbents.
       seconds: float64 `[R]`, of all evaluations that counted, NaN where not recorded.
+      embeddings: a text for each embedding that the trials read, trials of one standing
+        together and equally many; none where they read none.
     """
 
     by_query: dict[str, np.ndarray]
@@ -41,6 +43,15 @@ class Scores(NamedTuple):
     num_queries: np.ndarray
     best: np.ndarray
     seconds: np.ndarray
+    embeddings: tuple[str, ...] = ()
+
+    @property
+    def clusters(self) -> np.ndarray | None:
+        """int64 `[R]`, the embedding of each trial; None where all have one or none."""
+        count = len(self.embeddings)
+        if count < 2:
+            return None
+        return np.repeat(np.arange(count), len(self.num_queries) // count)
 
     def final(self, split: str) -> np.ndarray:
         """float64 `[R]`, score of the last incumbent."""

@@ -2,11 +2,15 @@
 
 An algorithm is an entry of `config.settings`: settings of its factory, and what the
 factory cannot know: `algorithm` (its registry name, where the entry has another),
-`num_trials` (where it has fewer than the others), `chunk_size` and `vectorized` of its
-trials, and the keys of `search_inputs`.
+`num_trials` (where it has fewer than the others; with each embedding, where it has
+several), `chunk_size` and `vectorized` of its trials, `against` (names of its controls,
+where they are not those of all), and the keys of `search_inputs`.
 """
 
+import functools
+import json
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -18,7 +22,8 @@ from nasjax.jobs import search_inputs
 from nasjax.jobs.search_problem import Benchmark, Config
 from nasjax.search.algorithm import Evaluate, SearchAlgorithm
 
-_JOB_KEYS = ("algorithm", "num_trials", "chunk_size", "vectorized")
+_JOB_KEYS = ("algorithm", "num_trials", "chunk_size", "vectorized", "against")
+_EMBEDDING_KEYS = ("table", "table_size", "table_seed")
 
 
 class Budget(NamedTuple):
@@ -36,9 +41,12 @@ class Entry(NamedTuple):
       kind: registry name of the algorithm.
       algorithm: made for the space.
       size: Q, architectures of one proposal.
-      num_trials: how many independent runs.
+      num_trials: how many independent runs, with each embedding.
       chunk_size: trials that are run and saved at once; 0: as many as fit.
       vectorized: False: the trials of a chunk run one after another.
+      embeddings: a text for each embedding that it reads, equal in entries that read
+        the same; none where it reads none.
+      others: make the algorithm with the second, third, ... embedding.
     """
 
     name: str
@@ -48,6 +56,8 @@ class Entry(NamedTuple):
     num_trials: int
     chunk_size: int
     vectorized: bool
+    embeddings: tuple[str, ...] = ()
+    others: tuple[Callable[[], SearchAlgorithm], ...] = ()
 
 
 def budget(config: Config, reward: Benchmark | None = None) -> Budget:
@@ -129,7 +139,12 @@ def _entry(
         )
     own = {key: value for key, value in settings.items() if key not in _JOB_KEYS}
     try:
-        algorithm = search_inputs.make(kind, inputs, own)
+        chosen = search_inputs.embeddings(kind, own)
+        makers = [
+            functools.partial(search_inputs.make, kind, inputs, own | one)
+            for one in chosen or [{}]
+        ]
+        algorithm = makers[0]()
         size = proposal_size(algorithm, evaluate)
     except errors.ConfigError as error:
         raise errors.ConfigError(f"{name}: {error}") from error
@@ -141,7 +156,31 @@ def _entry(
         num_trials=min(num_trials or most, most),
         chunk_size=chunk_size,
         vectorized=bool(settings.get("vectorized", True)),
+        embeddings=tuple(_embedding(own | one) for one in chosen),
+        others=tuple(makers[1:]),
     )
+
+
+def _embedding(settings: dict[str, Any]) -> str:
+    """What tells an embedding from others."""
+    named = {key: settings[key] for key in _EMBEDDING_KEYS if key in settings}
+    return json.dumps(named, sort_keys=True)
+
+
+def controls(config: Config, name: str) -> tuple[str, ...]:
+    """Names of the entries that an entry is compared with.
+
+    Raises:
+      ConfigError: one is the entry itself or none of `config.algorithms` or `settings`.
+    """
+    own = settings_of(config, name).get("against")
+    if own is None:
+        return tuple(other for other in config["controls"] if other != name)
+    known = {*config["algorithms"], *config.get("settings", {})} - {name}
+    for other in own:
+        if other not in known:
+            raise errors.unknown_name(f"control of {name}", other, known)
+    return tuple(own)
 
 
 def proposal_size(algorithm: SearchAlgorithm, evaluate: Evaluate) -> int:

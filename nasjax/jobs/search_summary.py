@@ -6,48 +6,27 @@ from typing import Any
 import numpy as np
 
 from nasjax.core import progress, statistics
+from nasjax.jobs import published
 from nasjax.jobs.search_scores import SPLITS, Optima, Scores
 
 _ROUNDING = 1e-6
 """Regrets below are the float32 rounding of a mean."""
 _CURVE_RESAMPLES = 1000
 
-ROWS_3_2 = {
-    "random_search": ("Random Search", 93.54),
-    "reinforce": ("RL", 93.58),
-    "regularized_evolution": ("RE", 93.72),
-    "bananas": ("BANANAS", 94.08),
+ROWS = {
+    "3.2": {
+        "random_search": "Random Search",
+        "reinforce": "RL",
+        "regularized_evolution": "RE",
+        "bananas": "BANANAS",
+    },
+    "3.3": {
+        "random_search": "RS",
+        "reinforce": "REINFORCE",
+        "regularized_evolution": "RE",
+    },
 }
-"""Table 3.2, NAS-Bench-101: row and mean test accuracy in percent by algorithm."""
-
-ROWS_3_3 = {
-    "regularized_evolution": (
-        "RE",
-        {
-            "cifar10": (91.08, 0.43, 93.84, 0.43),
-            "cifar100": (73.02, 0.46, 72.86, 0.55),
-            "ImageNet16-120": (45.78, 0.56, 45.63, 0.64),
-        },
-    ),
-    "random_search": (
-        "RS",
-        {
-            "cifar10": (90.94, 0.38, 93.75, 0.37),
-            "cifar100": (72.17, 0.64, 72.05, 0.77),
-            "ImageNet16-120": (45.47, 0.65, 45.33, 0.79),
-        },
-    ),
-    "reinforce": (
-        "REINFORCE",
-        {
-            "cifar10": (91.03, 0.33, 93.82, 0.31),
-            "cifar100": (72.35, 0.63, 72.13, 0.79),
-            "ImageNet16-120": (45.58, 0.62, 45.30, 0.86),
-        },
-    ),
-}
-"""Table 3.3, NAS-Bench-201: row, and by data set mean and standard deviation in percent
-of validation and test accuracy."""
+"""Rows of the thesis' tables by registry name of the algorithm."""
 
 
 def regret(values: np.ndarray, optimum: float | None) -> np.ndarray:
@@ -63,12 +42,15 @@ def algorithm(scores: Scores, optima: Optima, cpu_seconds: float) -> dict[str, A
 
     `regret_mean` is of the test score, or of the validation score where there is no
     test score; `regret_of` says which. Trials without a score are left out and counted.
+    `clusters` is the number of embeddings, over which the intervals then are; None
+    where the algorithm reads none. With one, intervals leave out what another
+    embedding would give.
     """
     finals = {split: scores.final(split) for split in SPLITS}
-    valid, test = (interval(finals[split]) for split in SPLITS)
+    valid, test = (interval(finals[split], scores.clusters) for split in SPLITS)
     split = judged_by([scores])
     short = regret(finals[split], optima.values[split])
-    regrets = interval(short)
+    regrets = interval(short, scores.clusters)
     known = short[np.isfinite(short)]
     return {
         "final_test_mean": test["mean"],
@@ -82,6 +64,8 @@ def algorithm(scores: Scores, optima: Optima, cpu_seconds: float) -> dict[str, A
         "regret_of": split,
         "found_optimum": float((known == 0).mean()) if len(known) else None,
         "num_trials": len(scores.num_queries),
+        "clusters": len(scores.embeddings) or None,
+        "embedding_means": _embedding_means(finals[split], scores.clusters),
         "trials_without_score": int(np.isnan(finals["valid"]).sum()),
         "queries": float(scores.num_queries.mean()),
         "simulated_seconds": _mean(scores.seconds),
@@ -89,14 +73,35 @@ def algorithm(scores: Scores, optima: Optima, cpu_seconds: float) -> dict[str, A
     }
 
 
-def interval(values: np.ndarray) -> dict[str, Any]:
-    """Mean, 95 % bootstrap interval and deviation of the finite values `[R]`."""
-    known = values[np.isfinite(values)]
+def interval(values: np.ndarray, clusters: np.ndarray | None = None) -> dict[str, Any]:
+    """Mean, 95 % interval and deviation of the finite values `[R]`.
+
+    The one interval of all summaries: `statistics.mean_interval`. One value has none.
+    """
+    finite = np.isfinite(values)
+    known = values[finite]
     if not len(known):
         return {"mean": None, "ci95": None, "std": None}
-    mean, low, high = statistics.bootstrap_interval(known)
-    std = float(known.std(ddof=1)) if len(known) > 1 else None
-    return {"mean": float(mean), "ci95": [float(low), float(high)], "std": std}
+    labels = None if clusters is None else clusters[finite]
+    mean, low, high = statistics.mean_interval(known, clusters=labels)
+    if len(known) == 1:
+        return {"mean": float(mean), "ci95": None, "std": None}
+    return {
+        "mean": float(mean),
+        "ci95": [float(low), float(high)],
+        "std": float(known.std(ddof=1)),
+    }
+
+
+def _embedding_means(
+    values: np.ndarray, clusters: np.ndarray | None
+) -> list[float] | None:
+    """Mean of the finite values with each embedding, None where there is one."""
+    if clusters is None:
+        return None
+    finite = np.isfinite(values)
+    means = statistics.cluster_means(values[finite], clusters[finite])
+    return [float(mean) for mean in means]
 
 
 def judged_by(judged: Sequence[Scores]) -> str:
@@ -106,33 +111,91 @@ def judged_by(judged: Sequence[Scores]) -> str:
 
 
 def comparisons(
-    judged: Mapping[str, Scores], controls: Sequence[str]
+    judged: Mapping[str, Scores], controls: Mapping[str, Sequence[str]]
 ) -> dict[str, dict[str, Any]]:
-    """Each algorithm minus each control, trial by trial with the same key.
+    """Each algorithm minus its controls.
 
-    A positive difference is better than the control; `ci95` is of the mean difference,
-    `p_value` of the two-sided sign-flip test.
+    A positive difference is better than the control; `ci95` is of the mean difference.
+    Trials of the same key are paired; with the same embeddings, those of the same
+    embedding, and the test is over the embeddings. Where only one of the two varies
+    over embeddings, or both over different ones, nothing is paired.
+
+    Args:
+      judged: scores of each algorithm.
+      controls: by name those it is compared with; others than `judged` are left out.
+
+    Returns:
+      By algorithm and control `difference`, `ci95`, `p_value`, `test` (which), `of`,
+      `num_pairs` (None where nothing is paired) and `clusters` (embeddings of the
+      algorithm and of the control).
     """
     split = judged_by(list(judged.values()))
     found: dict[str, dict[str, Any]] = {}
     for name, scores in judged.items():
-        for control in controls:
-            if control == name or control not in judged:
-                continue
-            # One of them may have had fewer trials.
-            size = min(len(scores.num_queries), len(judged[control].num_queries))
-            pair = [s.final(split)[:size] for s in (scores, judged[control])]
-            both = np.isfinite(pair[0]) & np.isfinite(pair[1])
-            if both.any():
-                difference = statistics.paired_difference(pair[0][both], pair[1][both])
-                found.setdefault(name, {})[control] = {
-                    "difference": float(difference.mean),
-                    "ci95": [float(difference.low), float(difference.high)],
-                    "p_value": float(difference.p_value),
-                    "of": split,
-                    "num_pairs": int(both.sum()),
-                }
+        for control in controls.get(name, ()):
+            if control != name and control in judged:
+                row = _compare(scores, judged[control], split)
+                if row is not None:
+                    found.setdefault(name, {})[control] = row
     return found
+
+
+def _compare(scores: Scores, control: Scores, split: str) -> dict[str, Any] | None:
+    """The difference of two algorithms; None where too little is scored."""
+    alike = scores.embeddings == control.embeddings
+    single = scores.clusters is None and control.clusters is None
+    if alike or single:
+        made = _paired(scores, control, split)
+    else:
+        made = _unpaired(scores, control, split)
+    if made is None:
+        return None
+    difference, test, num_pairs = made
+    return {
+        "difference": float(difference.mean),
+        "ci95": [float(difference.low), float(difference.high)],
+        "p_value": float(difference.p_value),
+        "test": test,
+        "of": split,
+        "num_pairs": num_pairs,
+        "clusters": [len(each.embeddings) or None for each in (scores, control)],
+    }
+
+
+Compared = tuple[statistics.PairedDifference, str, int | None]
+
+
+def _paired(scores: Scores, control: Scores, split: str) -> Compared | None:
+    count = max(1, len(scores.embeddings)) if scores.clusters is not None else 1
+    grids = [each.final(split).reshape(count, -1) for each in (scores, control)]
+    # One of them may have had fewer trials.
+    size = min(grid.shape[1] for grid in grids)
+    pair = [grid[:, :size].ravel() for grid in grids]
+    both = np.isfinite(pair[0]) & np.isfinite(pair[1])
+    if not both.any():
+        return None
+    labels = np.repeat(np.arange(count), size)[both] if count > 1 else None
+    difference = statistics.paired_difference(
+        pair[0][both], pair[1][both], clusters=labels
+    )
+    test = "sign flips" if labels is None else "paired t over embeddings"
+    return difference, test, int(both.sum())
+
+
+def _unpaired(scores: Scores, control: Scores, split: str) -> Compared | None:
+    values, labels = [], []
+    for each in (scores, control):
+        finals = each.final(split)
+        finite = np.isfinite(finals)
+        known = None if each.clusters is None else each.clusters[finite]
+        values.append(finals[finite])
+        labels.append(known)
+        if (finite.sum() if known is None else len(np.unique(known))) < 2:
+            return None
+    difference = statistics.unpaired_difference(
+        *values, first_clusters=labels[0], second_clusters=labels[1]
+    )
+    return difference, "Welch's t over embeddings", None
 
 
 def curves(scores: Scores, optima: Optima) -> dict[str, dict[str, np.ndarray]]:
@@ -150,11 +213,15 @@ def curves(scores: Scores, optima: Optima) -> dict[str, dict[str, np.ndarray]]:
     ):
         for split in SPLITS:
             short = regret(values[split], optima.values[split])
-            scored = short[np.isfinite(short).any(axis=1)]
+            has_score = np.isfinite(short).any(axis=1)
+            scored = short[has_score]
             points = np.isfinite(scored).all(axis=0)
             if len(scored) and points.any():
-                band = statistics.bootstrap_interval(
-                    scored[:, points], num_resamples=_CURVE_RESAMPLES
+                labels = scores.clusters
+                band = statistics.mean_interval(
+                    scored[:, points],
+                    clusters=None if labels is None else labels[has_score],
+                    num_resamples=_CURVE_RESAMPLES,
                 )
                 found[f"{axis}/{split}"] = {
                     "x": np.asarray(x, np.float64)[points],
@@ -173,55 +240,63 @@ def tables(
     Args:
       kinds: registry name of each algorithm.
       judged: scores of each algorithm.
-      problem: what `result.json` says of the benchmarks.
+      problem: what `result.json` says of the benchmarks, and the configuration.
     """
     reward, report = problem["benchmark"], problem["report"]
-    if reward["space"] == "nasbench101" and report["metric"] == "accuracy":
-        return {"3.2": _rows_3_2(kinds, judged, problem)}
-    if (
-        reward["space"] == "nasbench201"
-        and report["data_set"] in ROWS_3_3["reinforce"][1]
-    ):
-        return {"3.3": _rows_3_3(kinds, judged, problem)}
-    return {}
-
-
-def _rows_3_2(
-    kinds: Mapping[str, str], judged: Mapping[str, Scores], problem: Mapping[str, Any]
-) -> list[dict[str, Any]]:
-    rows = []
+    if report["metric"] != "accuracy" or reward["space"] not in TABLES:
+        return {}
+    table = TABLES[reward["space"]]
+    known, rows = facts(problem), []
     for name, scores in judged.items():
-        label, thesis = ROWS_3_2.get(kinds[name], (name, None))
-        # The thesis' rows are of the whole table after 108 epochs.
-        whole = not problem["benchmark"]["listed"]
-        rows.append(_row(name, label, "test", scores, thesis if whole else None))
-    return rows
-
-
-def _rows_3_3(
-    kinds: Mapping[str, str], judged: Mapping[str, Scores], problem: Mapping[str, Any]
-) -> list[dict[str, Any]]:
-    reward, report = problem["benchmark"], problem["report"]
-    alike = (reward["epoch"], report["epoch"]) == (12, 200)
-    alike &= reward["data_set"] == report["data_set"]
-    rows = []
-    for name, scores in judged.items():
-        label, published = ROWS_3_3.get(kinds[name], (name, {}))
-        numbers = published.get(report["data_set"]) if alike else None
-        for place, split in enumerate(SPLITS):
-            thesis, std = (
-                numbers[2 * place : 2 * place + 2] if numbers else (None, None)
-            )
-            row = _row(name, label, split, scores, thesis)
+        label = ROWS[table].get(kinds[name], name)
+        for split in SPLITS if table == "3.3" else ("test",):
+            row = _row(name, label, split, scores)
             row["settings"]["data_set"] = report["data_set"]
-            rows.append(row | {"thesis_std": std})
-    return rows
+            rows.append(row | thesis(table, label, split, known))
+    return {table: rows}
 
 
-def _row(
-    name: str, label: str, split: str, scores: Scores, thesis: float | None
-) -> dict[str, Any]:
-    numbers = interval(100 * scores.final(split))
+TABLES = {"nasbench101": "3.2", "nasbench201": "3.3"}
+
+
+def facts(problem: Mapping[str, Any]) -> dict[str, Any]:
+    """What a search was, in the words of `published`.
+
+    Args:
+      problem: `benchmark`, `report` and `config` of `result.json`.
+    """
+    reward, report = problem["benchmark"], problem["report"]
+    section = problem["config"]["budget"]
+    budget: Any = (int(section["queries"]), float(section["seconds"]))
+    if section.get("like") == CIFAR10:
+        budget = published.LIKE_CIFAR10
+    return {
+        "space": reward["space"],
+        "metric": report["metric"],
+        "listed": reward["listed"],
+        "budget": budget,
+        "reward_data_set": reward["data_set"],
+        "report_data_set": report["data_set"],
+        "reward_epoch": reward["epoch"],
+        "report_epoch": report["epoch"],
+        "reward_schedule": reward["last_epoch"],
+        "report_schedule": report["last_epoch"],
+    }
+
+
+CIFAR10 = {"data_set": "cifar10", "schedule": 12, "queries": 0, "seconds": 12_000.0}
+"""The searches whose mean number of queries is the budget of others (section 3.4.2)."""
+
+
+def thesis(table: str, row: str, column: str, known: Mapping[str, Any]) -> Any:
+    """`thesis` and `thesis_std` of a row, None where the thesis has no such number."""
+    number = published.find(table, row, column, known)
+    value, std = number if number is not None else (None, None)
+    return {"thesis": value, "thesis_std": std}
+
+
+def _row(name: str, label: str, split: str, scores: Scores) -> dict[str, Any]:
+    numbers = interval(100 * scores.final(split), scores.clusters)
     return {
         "settings": {
             "row": label,
@@ -233,7 +308,7 @@ def _row(
         "ci95": numbers["ci95"],
         "std": numbers["std"],
         "num_seeds": len(scores.num_queries),
-        "thesis": thesis,
+        "clusters": len(scores.embeddings) or None,
     }
 
 
@@ -251,11 +326,14 @@ def show(outcome: Mapping[str, Any], folder: Any) -> None:
     titles = "".join(f"{h:>{w}}" for h, w in zip(head, widths, strict=True))
     progress.echo(f"{f'({unit})':<24}{titles}")
     best = "final_test_mean" if judged_names(rows) == "test" else "final_valid_mean"
-    control = next(iter(outcome["config"]["controls"]), "")
+    compared = outcome["comparisons"]
     order = sorted(rows, key=lambda name: -(rows[name][best] or -np.inf))
     for name in order:
         row = rows[name]
-        versus = outcome["comparisons"].get(name, {}).get(control, {})
+        # The first control of an entry is the one that differs in one thing.
+        own: dict[str, Any] = compared.get(name, {})
+        control = next(iter(own), "")
+        versus = own.get(control, {})
         ends = row["ci95"] if best == "final_test_mean" else row["final_valid_ci95"]
         cells = (
             _text(row["final_valid_mean"], scale),
@@ -267,9 +345,15 @@ def show(outcome: Mapping[str, Any], folder: Any) -> None:
             f"{row['queries']:.0f}",
         )
         texts = "".join(f"{c:>{w}}" for c, w in zip(cells, widths, strict=True))
-        progress.echo(f"{name:<24}{texts}")
-    if control in rows and len(rows) > 1:
-        progress.echo(f"  against: difference to {control} and its p-value")
+        progress.echo(f"{name:<24}{texts}  {control}".rstrip())
+    if any(compared.values()):
+        progress.echo("  against: difference to the control at the end of the line")
+    for name in order:
+        if rows[name]["clusters"] == 1:
+            progress.echo(
+                f"  {name}: one embedding; another may give another mean, which is not "
+                "in the interval"
+            )
     for note in outcome["notes"]:
         progress.echo(f"  {note}")
     progress.echo(

@@ -7,6 +7,7 @@ in the working directory, so a run that was killed goes on where it was.
 import pathlib
 import shutil
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -22,7 +23,7 @@ from nasjax.core import (
     result,
     workdir,
 )
-from nasjax.jobs import architecture_lists
+from nasjax.jobs import architecture_lists, published
 from nasjax.report import learning_curves
 from nasjax.training import architecture, recording, runner
 from nasjax.training import protocol as protocols
@@ -34,37 +35,8 @@ RESULT_FILE = "result.json"
 TRAININGS = "trainings"
 ROWS = "rows"
 FORM = "nasjax trainings 1"
-THESIS = {
-    "3.4": {
-        "Random Search": 3.1,
-        "DARTS": 2.71,
-        "BANANAS": 2.67,
-        "arch2vec-RL": 2.65,
-        "arch2vec-BO": 2.56,
-    },
-    "3.5": {"DARTS": 26.7, "arch2vec-RL": 25.8, "arch2vec-BO": 25.5},
-    "4.2": {
-        "RS": 3.29,
-        "DARTS": 2.76,
-        "BANANAS": 2.67,
-        "arch2vec-BO": 2.56,
-        "CATE-DNGO-LS (small budget)": 2.55,
-        "CATE-DNGO-LS (large budget)": 2.46,
-    },
-    "4.3": {
-        "DARTS": 26.7,
-        "arch2vec-BO": 25.5,
-        "BANANAS": 26.3,
-        "CATE-DNGO-LS (small budget)": 26.1,
-        "CATE-DNGO-LS (large budget)": 25.0,
-    },
-}
-"""Mean test error in percent by table and row; the thesis prints no genotypes."""
-PUBLISHED = {
-    "cifar10": {"num_cells": 20, "channels": 36, "epochs": 600},
-    "imagenet": {"num_cells": 14, "channels": 48, "epochs": 250},
-}
-"""Settings that the thesis' numbers belong to, by data set."""
+TABLES = ("3.4", "3.5", "4.2", "4.3")
+"""Tables of the thesis that trainings are rows of; it prints no genotypes."""
 
 
 def run(config: dict[str, Any], folder: str) -> dict[str, Any]:
@@ -115,8 +87,8 @@ def _check(config: dict[str, Any], protocol: Protocol) -> None:
             "the schedule; 0 stands for all of them"
         )
     for table in config.get("tables", ()):
-        if table not in THESIS:
-            raise errors.unknown_name("table", table, THESIS)
+        if table not in TABLES:
+            raise errors.unknown_name("table", table, TABLES)
 
 
 # --- training ----------------------------------------------------------------------
@@ -259,14 +231,14 @@ def _tables(
     """Rows of the thesis' tables: test error in percent, parameters, MACs."""
     if not config.get("tables"):
         return {}
-    published = PUBLISHED.get(protocol.data["name"], {})
     settings = {**protocol.network, "epochs": config["epochs"] or protocol.epochs}
-    equal = bool(published) and all(settings.get(k) == v for k, v in published.items())
     num_seeds = len(config["seeds"])
+    known = _conditions(protocol, settings)
     rows = []
     for number, summary in enumerate(summaries):
         errors_percent = 100 * (1 - np.asarray(summary["test_accuracy"], np.float64))
         arch = tree["archs"][number * num_seeds]
+        network = architecture.image_network(arch, protocol)
         rows.append(
             {
                 "settings": {"row": config["label"], "data": protocol.data["name"]}
@@ -276,16 +248,31 @@ def _tables(
                 "best": float(errors_percent.min()),
                 "num_seeds": num_seeds,
                 "parameters": summary["parameters"],
-                "macs": architecture.image_network(arch, protocol).macs,
+                "macs": network.macs,
             }
         )
     return {
         table: [
-            row | {"thesis": THESIS[table].get(config["label"]) if equal else None}
+            row | {"thesis": published.value(table, config["label"], "error", known)}
             for row in rows
         ]
         for table in config["tables"]
     }
+
+
+def _conditions(protocol: Protocol, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What a training was, in the words of `published`."""
+    return {
+        "space": protocol.space,
+        "data_set": protocol.data["name"],
+        "image_size": protocol.data.get("image_size"),
+        "train_images": len(architecture.image_splits(protocol).train),
+        **{key: getattr(protocol.training, key, None) for key in _TRAINING},
+        **settings,
+    }
+
+
+_TRAINING = ("batch_size", "cutout", "drop_path")
 
 
 def _draw(
