@@ -11,13 +11,17 @@ from nasjax.core import arrays, errors, result
 from nasjax.jobs import (
     arch2vec_search,
     search,
+    search_clusters,
     search_inputs,
     search_problem,
     search_setup,
+    search_summary,
+    search_trials,
 )
 from nasjax.jobs import arch2vec_search_tables as tables
 from nasjax.nasbench import table_file
 from nasjax.search import latent
+from nasjax.search.algorithm import SearchAlgorithm, as_argument
 from nasjax.spaces import nasbench201
 
 CELLS = nasbench201.enumerate_cells()
@@ -34,7 +38,7 @@ DATA_SET = {
 SECTION = {
     "seed": 0,
     "num_trials": TRIALS,
-    "controls": ["random_search", "no_policy"],
+    "controls": ["random_search"],
     "tables": {"thesis": ""},
     "benchmark": {"name": "", "path": "", "listed": False, "average": False},
     "data_sets": {
@@ -47,7 +51,7 @@ SECTION = {
         },
         "cifar10": DATA_SET,
     },
-    "algorithms": ["random_search", "arch2vec_rl"],
+    "algorithms": ["random_search", "no_policy", "arch2vec_rl"],
     "settings": {
         "random_search": {"row": "RS"},
         "no_policy": {
@@ -62,6 +66,7 @@ SECTION = {
             "episode_length": 4,
             "num_hidden": 4,
             "num_trials": 2,
+            "against": ["no_policy", "random_search"],
         },
         "supervised_rl": {
             "algorithm": "supervised_reinforce",
@@ -84,15 +89,19 @@ def undrawn():
 
 @pytest.fixture(scope="module")
 def places(tmp_path_factory):
-    """A benchmark, and a working directory with embeddings of every third cell."""
+    """A benchmark, and a working directory with embeddings of every third cell.
+
+    Those of the run's own seed lie where `--mode=train` writes them.
+    """
     folder = tmp_path_factory.mktemp("arch2vec")
     file = search_files.write(folder / "table.safetensors")
     embed(folder / "run", CELLS[::3])
+    embed(folder / "run" / "seeds" / "1" / "thesis", CELLS[::3], seed=1)
     return file, folder / "run"
 
 
 def embed(folder, cells, seed=0):
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(exist_ok=True, parents=True)
     table = latent.random_projection(
         jax.random.key(seed), nasbench201.make(), cells, num_features=4
     )
@@ -105,7 +114,8 @@ def embed(folder, cells, seed=0):
 def config(file, **changes):
     section = copy.deepcopy(SECTION) | changes
     section["benchmark"] = {**section["benchmark"], "path": str(file)}
-    return {"space": "nasbench201", "search": section}
+    seeds = {"seed": 0, "pretraining_seeds": [0, 1]}
+    return {"space": "nasbench201", **seeds, "search": section}
 
 
 @pytest.fixture(scope="module")
@@ -134,20 +144,104 @@ def test_rows_hold_what_the_searches_found_and_the_thesis_says(finished):
                 )
                 mean = found[f"final_{split}_mean"]
                 assert row["value"] == (None if mean is None else 100 * mean)
-                assert row["num_seeds"] == (2 if name == "arch2vec_rl" else TRIALS)
+                trials = {"arch2vec_rl": 2 * 2, "no_policy": 2 * TRIALS}
+                assert row["num_seeds"] == trials.get(name, TRIALS)
+                assert row["clusters"] == (2 if name in trials else None)
             (row,) = rows_of(outcome, "figure 3.6", data_set=label, algorithm=name)
             assert row["value"] == 100 * found["regret_mean"]
-    # 12 epochs are rewarded on CIFAR-10, 200 on the others, and all are judged by 200.
-    (row,) = rows_of(
-        outcome, "3.3", data_set="cifar10", row="arch2vec-RL", split="test"
-    )
-    assert (row["thesis"], row["thesis_std"]) == (94.12, 0.42)
-    (row,) = rows_of(outcome, "3.3", data_set="another", row="RS", split="valid")
-    assert (row["thesis"], row["thesis_std"]) == (72.17, 0.64)
+    # Six queries are not the thesis' budget.
+    assert {row["thesis"] for row in outcome["tables"]["3.3"]} == {None}
     (row,) = rows_of(outcome, "3.3", data_set="another", row="RS", split="test")
     assert row["value"] is None and search_files.ABSENT in str(outcome["notes"])
-    (line,) = (line for line in outcome["statements"] if line.startswith("cifar10"))
-    assert "arch2vec_rl is" in line and "random_search" in line and "2 pairs" in line
+    lines = [line for line in outcome["statements"] if line.startswith("cifar10: arch")]
+    assert "no_policy" in lines[0] and "4 pairs, 2 embeddings, paired t" in lines[0]
+    assert "random_search" in lines[1] and "2 embeddings, Welch's t" in lines[1]
+
+
+def test_intervals_and_tests_are_over_embeddings(finished):
+    folder, outcome = finished
+    own = result.read(folder / "search" / "cifar10" / "result.json")
+    trials = arrays.load(folder / "search" / "cifar10" / "trials.safetensors")
+    found, control = own["algorithms"]["arch2vec_rl"], own["algorithms"]["no_policy"]
+    assert trials["arch2vec_rl"]["mask"].shape[0] == found["num_trials"] == 4
+    means = np.array(found["embedding_means"])
+    t = 12.706204736  # of one degree of freedom
+    half = t * means.std(ddof=1) / np.sqrt(2)
+    assert found["final_test_mean"] == pytest.approx(means.mean())
+    np.testing.assert_allclose(
+        found["ci95"], [means.mean() - half, means.mean() + half], rtol=1e-6
+    )
+    # Its own control has the same embeddings and keys, but three trials with each.
+    versus = own["comparisons"]["arch2vec_rl"]["no_policy"]
+    assert versus["clusters"] == [2, 2] and versus["num_pairs"] == 4
+    assert own["comparisons"]["no_policy"].keys() == {"random_search"}
+    assert len(control["embedding_means"]) == 2
+    first = trials["no_policy"]["archs"][:, 0]
+    assert not np.array_equal(first[:3], first[3:])
+
+
+def test_trials_of_an_embedding_are_those_of_a_run_with_it_alone(finished, places):
+    """One program serves all embeddings, and each has its own."""
+    file, folder = places
+    section = config(file)["search"]
+    paths = [
+        str(folder / "embeddings_thesis.safetensors"),
+        str(folder / "seeds" / "1" / "thesis" / "embeddings_thesis.safetensors"),
+    ]
+    wanted = arch2vec_search.search_config(section, DATA_SET, {"thesis": paths}, 0)
+    made = search_problem.load(wanted)
+    limits = search_setup.budget(wanted, made.reward)
+    inputs = search_inputs.Inputs(made.space, made.reward, limits.queries)
+    wanted["algorithms"] = ["arch2vec_rl"]
+    (both,) = search_setup.entries(wanted, inputs, made.evaluate)
+    wanted["settings"]["arch2vec_rl"]["table"] = paths[1]
+    (alone,) = search_setup.entries(wanted, inputs, made.evaluate)
+    keys = search_clusters.keys(wanted, both, 1)
+    assert len(keys) == 2
+    history = search_trials._run_chunk(keys, 2, alone, made, limits).history
+    trials = arrays.load(folder / "search" / "cifar10" / "trials.safetensors")
+    np.testing.assert_array_equal(history.archs, trials["arch2vec_rl"]["archs"][2:])
+    own = search_clusters.with_arrays(both.algorithm, both.others[0]())
+    same = [jax.tree.structure(as_argument(a)) for a in (both.algorithm, own)]
+    assert same[0] == same[1]
+
+
+def test_what_hides_its_embedding_is_not_given_anothers():
+    first = SearchAlgorithm(lambda key: key, lambda key, state: 1, lambda *_: 0)
+    other = SearchAlgorithm(lambda key: key, lambda key, state: 2, lambda *_: 0)
+    assert search_clusters.with_arrays(first, other) is other
+
+
+def test_the_thesis_stands_beside_its_own_settings(finished):
+    _, outcome = finished
+    known = {
+        "benchmark": {
+            "space": "nasbench201",
+            "data_set": "cifar10",
+            "metric": "accuracy",
+            "epoch": 12,
+            "last_epoch": 12,
+            "listed": False,
+        }
+    }
+    known["report"] = known["benchmark"] | {"epoch": 200, "last_epoch": 200}
+    known["config"] = {"budget": {"queries": 0, "seconds": 12e3}}
+    facts = search_summary.facts(known)
+    assert search_summary.thesis("3.3", "arch2vec-RL", "test", facts) == {
+        "thesis": 94.12,
+        "thesis_std": 0.42,
+    }
+    # Another data set has as many queries as CIFAR-10, after 200 epochs.
+    for part, epoch in (("benchmark", 200), ("report", 200)):
+        changes = {"data_set": "cifar100", "epoch": epoch, "last_epoch": epoch}
+        known[part] = known[part] | changes
+    like = {"data_set": "cifar10", "schedule": 12, "queries": 0, "seconds": 12_000}
+    known["config"] = {"budget": {"queries": 102, "seconds": 0.0, "like": like}}
+    facts = search_summary.facts(known)
+    assert search_summary.thesis("3.3", "RS", "valid", facts)["thesis"] == 72.17
+    like["schedule"] = 200
+    facts = search_summary.facts(known)
+    assert search_summary.thesis("3.3", "RS", "valid", facts)["thesis"] is None
 
 
 def test_a_later_data_set_has_as_many_queries(finished):
@@ -160,7 +254,7 @@ def test_a_later_data_set_has_as_many_queries(finished):
 def test_an_encoder_that_learns_searches_the_same_rows(places):
     file, folder = places
     section = config(file)["search"]
-    embeddings = {"thesis": str(folder / "embeddings_thesis.safetensors")}
+    embeddings = {"thesis": [str(folder / "embeddings_thesis.safetensors")] * 2}
     wanted = arch2vec_search.search_config(section, DATA_SET, embeddings, 0)
     made = search_problem.load(wanted)
     inputs = search_inputs.Inputs(made.space, made.reward, 6)
@@ -206,11 +300,11 @@ def test_a_list_is_searched_where_the_benchmark_knows_it(tmp_path):
         file,
         algorithms=["no_policy"],
         data_sets={"part": DATA_SET},
-    )
+    ) | {"pretraining_seeds": [0]}
     section["search"]["benchmark"]["listed"] = True
     outcome = arch2vec_search.run(section, tmp_path / "run")
     folder = tmp_path / "run" / "search"
-    kept = arrays.load(folder / "tables" / "thesis.safetensors")
+    kept = arrays.load(folder / "tables" / "thesis_0.safetensors")
     every = np.arange(len(CELLS))
     both = every[(every % 3 == 0) & (every % 5 == 0)]
     np.testing.assert_array_equal(kept["archs"], CELLS[both])
@@ -229,36 +323,6 @@ def test_known_rows_are_the_first_of_each_cell(tmp_path):
     assert found.tolist() == [*range(10), 25, 26]
 
 
-def told(space, data_set="", epoch=12, listed=False, report=200):
-    reward = {
-        "space": space,
-        "data_set": data_set,
-        "metric": "accuracy",
-        "epoch": epoch,
-        "listed": listed,
-    }
-    return {"benchmark": reward, "report": {**reward, "epoch": report}}
-
-
-def test_numbers_of_the_thesis_stand_next_to_its_own_setting_only():
-    bo = "arch2vec-BO"
-    of_201 = told("nasbench201", "cifar10")
-    assert tables.published(bo, "valid", of_201) == (91.41, 0.22)
-    assert tables.published("RS", "test", of_201) == (93.75, 0.37)
-    assert tables.published("bo_dngo", "test", of_201) == (None, None)
-    other = told("nasbench201", "cifar100", epoch=12)
-    assert tables.published(bo, "valid", other) == (None, None)
-    other = told("nasbench201", "ImageNet16-120", epoch=200)
-    assert tables.published(bo, "test", other) == (46.27, 0.37)
-    assert tables.published(bo, "test", told("nasbench201", "digits")) == (None, None)
-    of_101 = told("nasbench101", epoch=108, report=108)
-    assert tables.published("arch2vec-RL", "test", of_101) == (94.10, None)
-    assert tables.published("BO (supervised)", "test", of_101) == (93.79, None)
-    assert tables.published("arch2vec-RL", "valid", of_101) == (None, None)
-    part = told("nasbench101", epoch=108, report=108, listed=True)
-    assert tables.published("arch2vec-RL", "test", part) == (None, None)
-
-
 @pytest.mark.parametrize(
     ("ends", "p_value", "word"),
     [
@@ -275,9 +339,16 @@ def test_a_sentence_claims_what_interval_and_test_allow(ends, p_value, word):
         "p_value": p_value,
         "of": "test",
         "num_pairs": 500,
+        "clusters": [5, 5],
+        "test": "paired t over embeddings",
     }
-    (line,) = tables.compare("c", {"comparisons": {"ours": {"no_policy": found}}})
-    assert f"ours is {word} no_policy" in line and "500 pairs" in line
+    told = {"comparisons": {"ours": {"no_policy": found}}}
+    (line,) = tables.compare("c", told)
+    assert f"ours is {word} no_policy" in line
+    assert line.endswith("500 pairs, 5 embeddings, paired t over embeddings")
+    found["clusters"] = [1, 1]
+    (line,) = tables.compare("c", told)
+    assert f"ours with this one embedding is {word} no_policy" in line
 
 
 def test_settings_that_do_not_fit_are_named(places, tmp_path):
@@ -289,7 +360,7 @@ def test_settings_that_do_not_fit_are_named(places, tmp_path):
     with pytest.raises(errors.ConfigError, match="queries_of = 'b' must name"):
         bad = {"a": {**DATA_SET, "queries_of": "b"}}
         arch2vec_search.run(config(file, data_sets=bad), folder)
-    with pytest.raises(errors.DataError, match="--mode=train first"):
+    with pytest.raises(errors.DataError, match="seed 0; .* --mode=pretrain first"):
         arch2vec_search.run(config(file), tmp_path)
     learnt = {"algorithms": ["supervised_rl"]}
     with pytest.raises(errors.ConfigError, match="variant of the network"):
