@@ -60,7 +60,14 @@ def get_config(preset: str = "full") -> ml_collections.ConfigDict:
         {"path": "", "data_set": "", "schedule": 0}  # all empty: the benchmark itself
     )
     config.budget = ml_collections.ConfigDict({"queries": 0, "seconds": 1e6})
-    config.controls = ("random_search", "latent_control")
+    config.controls = ("random_search",)
+    # Five projections, each with so many trials: intervals are over projections.
+    projections = {
+        "table": "random_projection",
+        "table_size": 16,
+        "table_seed": (0, 1, 2, 3, 4),
+        "num_trials": 100,
+    }
     bits, ops = ((0, 1),) * 21, ((0, 2),) * 5
     config.settings = ml_collections.ConfigDict(
         {
@@ -81,9 +88,14 @@ def get_config(preset: str = "full") -> ml_collections.ConfigDict:
             "bo_bohamiann": {"features": "adjacency_one_hot"},
             "bo_gcn": {"predictor_options": {"epochs": 100}},
             "neural_predictor": {"predictor_options": {"epochs": 300}},
-            "latent_reinforce": {"discount": 0.8, "baseline": 0.95},
-            "latent_control": {},
-            "latent_dngo": {"table": "random_projection", "table_size": 16},
+            "latent_reinforce": {
+                **projections,
+                "discount": 0.8,
+                "baseline": 0.95,
+                "against": ("latent_control", "random_search"),
+            },
+            "latent_control": {**projections},
+            "latent_dngo": {**projections},
         }
     )
     config.algorithms = ALGORITHMS

@@ -55,7 +55,14 @@ def get_config(preset: str = "full") -> ml_collections.ConfigDict:
         {"path": "", "data_set": "", "schedule": 200}  # "": as the benchmark
     )
     config.budget = ml_collections.ConfigDict({"queries": 0, "seconds": 12_000.0})
-    config.controls = ("random_search", "latent_control")
+    config.controls = ("random_search",)
+    # Five projections, each with so many trials: intervals are over projections.
+    projections = {
+        "table": "random_projection",
+        "table_size": 16,
+        "table_seed": (0, 1, 2, 3, 4),
+        "num_trials": 100,
+    }
     config.settings = ml_collections.ConfigDict(
         {
             "random_search": {},
@@ -76,9 +83,14 @@ def get_config(preset: str = "full") -> ml_collections.ConfigDict:
                 "num_best": 20,
                 "predictor_options": {"epochs": 300},
             },
-            "latent_reinforce": {"discount": 0.4, "baseline": 0.4},
-            "latent_control": {},
-            "latent_dngo": {"table": "random_projection", "table_size": 16},
+            "latent_reinforce": {
+                **projections,
+                "discount": 0.4,
+                "baseline": 0.4,
+                "against": ("latent_control", "random_search"),
+            },
+            "latent_control": {**projections},
+            "latent_dngo": {**projections},
         }
     )
     config.algorithms = ALGORITHMS

@@ -56,7 +56,7 @@ def pretrain(config: Config, folder: pathlib.Path) -> dict[str, Any]:
     outcome = {
         "variants": found,
         **examined,
-        "tables": {"3.1": table.rows(config, [found])},
+        "tables": {"3.1": table.rows(config, [found]), **examined.get("tables", {})},
         "num_archs": len(graphs.archs),
         "seconds": time.time() - began,
         "config": dict(config),

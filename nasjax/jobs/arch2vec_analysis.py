@@ -13,13 +13,21 @@ import numpy as np
 
 from nasjax.core import chunks, errors, metrics
 from nasjax.core.types import Array, Key
-from nasjax.jobs.arch2vec_walks import distance_against_edits as distance_against_edits
-from nasjax.jobs.arch2vec_walks import nearest_walk as nearest_walk
 from nasjax.predictors import gp
 from nasjax.report import latent_space
 
 _CHUNK = 4_096
 """Rows that a Gaussian process predicts at a time."""
+
+
+class Split(NamedTuple):
+    """Rows int64, those that accuracies are predicted from and the others.
+
+    Whatever learns from accuracies sees those of `fitted` only.
+    """
+
+    fitted: np.ndarray
+    tested: np.ndarray
 
 
 class Predictions(NamedTuple):
@@ -34,32 +42,48 @@ class Predictions(NamedTuple):
     predicted: np.ndarray
 
 
-def predict(
-    key: Key, vectors: np.ndarray, accuracy: np.ndarray, *, num_train: int = 250
-) -> Predictions:
-    """Fits a Gaussian process on random rows and predicts all others.
+def split(key: Key, count: int, *, num_train: int = 250) -> Split:
+    """Random rows to fit to, and all others.
 
     Args:
       key: of the rows.
-      vectors: `[N, D]`.
-      accuracy: `[N]`, in [0, 1].
-      num_train: rows to fit on.
+      count: N.
+      num_train: rows to fit to.
 
     Raises:
-      ConfigError: no row is left to test.
+      ConfigError: fewer than two are fitted, or no row is left to test.
+    """
+    if not 2 <= num_train < count:
+        raise errors.ConfigError(
+            f"num_train is {num_train} of {count} architectures; at least two are to "
+            "be fitted and one to be tested"
+        )
+    rows = np.asarray(jax.random.permutation(key, count), np.int64)
+    return Split(rows[:num_train], np.sort(rows[num_train:]))
+
+
+def predict(
+    key: Key, vectors: np.ndarray, accuracy: np.ndarray, rows: Split
+) -> Predictions:
+    """Fits a Gaussian process to some rows and predicts the others.
+
+    Args:
+      key: of the fit.
+      vectors: `[N, D]`.
+      accuracy: `[N]`, in [0, 1]; those of tested rows are not read.
+      rows: of `split`.
+
+    Raises:
       DataError: a number is not finite.
     """
     vectors = np.asarray(vectors, np.float32)
     accuracy = np.asarray(accuracy, np.float32)
-    _check(vectors, accuracy, num_train)
-    key_rows, key_fit = jax.random.split(key)
-    rows = np.asarray(jax.random.permutation(key_rows, len(vectors)))
-    fitted, tested = rows[:num_train], np.sort(rows[num_train:])
-    state = _fit(key_fit, vectors[fitted], accuracy[fitted])
+    _check(vectors, accuracy)
+    state = _fit(key, vectors[rows.fitted], accuracy[rows.fitted])
     predicted = chunks.apply(
-        functools.partial(_predict, state), vectors[tested], _CHUNK
+        functools.partial(_predict, state), vectors[rows.tested], _CHUNK
     )
-    return Predictions(tested, predicted)
+    return Predictions(rows.tested, predicted)
 
 
 def predictive_performance(
@@ -123,12 +147,7 @@ def tsne(
     return rows, latent_space.project(np.asarray(vectors)[rows], seed=seed)
 
 
-def _check(vectors: np.ndarray, accuracy: np.ndarray, num_train: int) -> None:
-    if not 2 <= num_train < len(vectors):
-        raise errors.ConfigError(
-            f"num_train is {num_train} of {len(vectors)} architectures; at least two "
-            "are to be fitted and one to be tested"
-        )
+def _check(vectors: np.ndarray, accuracy: np.ndarray) -> None:
     if not (np.isfinite(vectors).all() and np.isfinite(accuracy).all()):
         raise errors.DataError(
             "a vector or an accuracy is not finite; leave out what was not measured"

@@ -2,7 +2,7 @@
 
 import functools
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -15,6 +15,7 @@ from nasjax.core.types import LAST
 from nasjax.encoders.arch2vec import forms, supervised
 from nasjax.jobs import arch2vec_analysis as analysis
 from nasjax.jobs import arch2vec_walks as walks
+from nasjax.jobs import published
 from nasjax.jobs.arch2vec_training import Config
 from nasjax.report import cell_walks, latent_space
 from nasjax.report.latent_space import Map, Prediction
@@ -49,8 +50,9 @@ def examine(
       key: of everything that is drawn at random.
       config: of the job: `space`, and `analysis`: `benchmark` (`name` or `path` of a
         table with accuracies, and its `data_set` and `schedule`; neither: no figures
-        of accuracy), `num_train` (architectures that accuracies are predicted from and
-        that the supervised counterpart learns from), `num_seeds`, `num_walks`,
+        of accuracy), `num_train` (architectures that accuracies are predicted from, the
+        same that the supervised counterpart learns from, other ones with each of
+        `num_seeds`), `num_walks`,
         `walk_length`, `random_walk` and `num_points` of the map.
       archs: int32 `[M, G]`.
       learnt: representations by variant.
@@ -63,15 +65,20 @@ def examine(
     section, place = config["analysis"], folder / "figures"
     everything = dict(learnt)
     found: dict[str, Any] = {}
-    rows, accuracy = accuracies(section, archs)
+    rows, accuracy, metric = accuracies(section, archs)
     if len(rows):
-        key_fit = jax.random.fold_in(key, 0)
-        everything[SUPERVISED] = fit_supervised(
-            key_fit, config["space"], archs, rows, accuracy, section["num_train"]
-        )
-        found["predictive"] = _predict(
-            jax.random.fold_in(key, 1), section, rows, accuracy, everything, place
-        )
+        labelled = Labelled(config["space"], archs, rows, accuracy, metric)
+        key_predict = jax.random.fold_in(key, 1)
+        splits = _splits(key_predict, section, len(rows))
+        fits = [
+            fit_supervised(jax.random.fold_in(key_predict, seed), labelled, split)
+            for seed, split in enumerate(splits)
+        ]
+        everything[SUPERVISED] = fits[0]
+        by_seed = {name: [made] * len(splits) for name, made in learnt.items()}
+        by_seed[SUPERVISED] = fits
+        found["predictive"] = _predict(key_predict, splits, labelled, by_seed, place)
+        found["tables"] = {"figure 3.2": _rows_3_2(config, labelled, found)}
         _draw_maps(section, rows, accuracy, everything, place)
     found["neighbours"] = _walk(
         jax.random.fold_in(key, 2), config, archs, everything, place
@@ -82,8 +89,28 @@ def examine(
     return found
 
 
-def accuracies(section: Config, archs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rows int64 `[K]` that the benchmark knows, and their mean test scores `[K]`.
+class Labelled(NamedTuple):
+    """Architectures with an accuracy.
+
+    Attributes:
+      space: a key of `forms.FORMS`.
+      archs: int32 `[M, G]`, of the whole run.
+      rows: int64 `[K]`, those that have one.
+      accuracy: `[K]`, in [0, 1].
+      metric: "test", or "valid" where the benchmark has no test score.
+    """
+
+    space: str
+    archs: np.ndarray
+    rows: np.ndarray
+    accuracy: np.ndarray
+    metric: str
+
+
+def accuracies(
+    section: Config, archs: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, str]:
+    """Rows int64 `[K]` that the benchmark knows, their mean scores `[K]`, of what.
 
     Where it has no test score, the validation score stands in. Without a benchmark
     there is none.
@@ -92,88 +119,152 @@ def accuracies(section: Config, archs: np.ndarray) -> tuple[np.ndarray, np.ndarr
     name = options.pop("path", "") or options.pop("name", "")
     options.pop("name", None)
     if not name:
-        return np.zeros(0, np.int64), np.zeros(0, np.float32)
+        return np.zeros(0, np.int64), np.zeros(0, np.float32), ""
     table = nasbench.load(name, **options)
     mean = jax.jit(jax.vmap(lambda table, arch: table.mean(arch, LAST), (None, 0)))
     evaluation = chunks.apply(functools.partial(mean, table), archs, _CHUNK)
-    score = evaluation.test
-    if np.isnan(score).all():
-        score = evaluation.valid
+    metric = "valid" if np.isnan(evaluation.test).all() else "test"
+    score = getattr(evaluation, metric)
     rows = np.flatnonzero(np.isfinite(score))
-    return rows, score[rows]
+    return rows, score[rows], metric
 
 
 def fit_supervised(
-    key: jax.Array,
-    space: str,
-    archs: np.ndarray,
-    rows: np.ndarray,
-    accuracy: np.ndarray,
-    num_train: int,
+    key: jax.Array, labelled: Labelled, split: analysis.Split
 ) -> Representation:
     """The encoder without pre-training, fitted to accuracies as in a search.
 
+    It sees the accuracies of the fitted rows only, the same that the Gaussian process
+    over its vectors is fitted to: what is predicted is new to both.
+
     Args:
-      key: of the fit and the architectures.
-      space: a key of `forms.FORMS`.
-      archs: int32 `[M, G]`.
-      rows: int64 `[K]`, rows with an accuracy.
-      accuracy: `[K]`.
-      num_train: architectures to fit to.
+      key: of the fit.
+      labelled: all architectures.
+      split: whose `fitted` rows are learnt from.
     """
-    network = supervised.network(space)
-    key_rows, key_fit = jax.random.split(key)
-    chosen = np.asarray(jax.random.permutation(key_rows, len(rows)))[:num_train]
-    predictor = supervised_bo.network_dngo(network)
-    known = jnp.asarray(archs[rows[chosen]])
-    state = jax.jit(predictor.fit)(
-        key_fit,
-        known,
-        jnp.asarray(accuracy[chosen], jnp.float32),
-        jnp.ones(len(chosen), bool),
-    )
-    embed_some = functools.partial(
-        jax.jit(network.embed), state.params["network"], state.moments
-    )
+    fit, embed_with = _supervised(labelled.space)
+    known = jnp.asarray(labelled.archs[labelled.rows[split.fitted]])
+    accuracy = jnp.asarray(labelled.accuracy[split.fitted], jnp.float32)
+    state = fit(key, known, accuracy, jnp.ones(len(known), bool))
+    embed_some = functools.partial(embed_with, state.params["network"], state.moments)
 
     def embed(archs: np.ndarray) -> np.ndarray:
         return chunks.apply(embed_some, archs, _CHUNK)
 
-    return Representation(embed(archs), embed)
+    return Representation(embed(labelled.archs), embed)
+
+
+@functools.cache
+def _supervised(space: str) -> tuple[Any, Any]:
+    """Fit and embedding of the encoder, compiled once for all seeds."""
+    network = supervised.network(space)
+    predictor = supervised_bo.network_dngo(network)
+    return jax.jit(predictor.fit), jax.jit(network.embed)
+
+
+def _splits(key: jax.Array, section: Config, count: int) -> list[analysis.Split]:
+    """One a seed, the same for all representations."""
+    size = min(section["num_train"], count // 2)
+    keys = [jax.random.fold_in(key, seed) for seed in range(section["num_seeds"])]
+    return [analysis.split(key, count, num_train=size) for key in keys]
 
 
 def _predict(
     key: jax.Array,
-    section: Config,
-    rows: np.ndarray,
-    accuracy: np.ndarray,
-    learnt: Mapping[str, Representation],
+    splits: Sequence[analysis.Split],
+    labelled: Labelled,
+    learnt: Mapping[str, Sequence[Representation]],
     place: pathlib.Path,
 ) -> dict[str, Any]:
-    """Accuracy from embeddings by Gaussian processes (figure 3.2)."""
+    """Accuracy from embeddings by Gaussian processes (figure 3.2).
+
+    Args:
+      key: of the fits.
+      splits: one a seed.
+      labelled: what is predicted.
+      learnt: by name the representation of each seed.
+      place: folder of the figure.
+    """
     found, panels = {}, {}
-    size = min(section["num_train"], len(rows) // 2)
-    for name, representation in learnt.items():
-        vectors = representation.vectors[rows]
+    accuracy = labelled.accuracy
+    for name, representations in learnt.items():
         predictions = [
             analysis.predict(
-                jax.random.fold_in(key, seed), vectors, accuracy, num_train=size
+                jax.random.fold_in(key, seed),
+                made.vectors[labelled.rows],
+                accuracy,
+                split,
             )
-            for seed in range(section["num_seeds"])
+            for seed, (made, split) in enumerate(
+                zip(representations, splits, strict=True)
+            )
         ]
         found[name] = analysis.predictive_performance(accuracy, predictions)
         first = predictions[0]
         true = accuracy[first.tested]
         high = true > found[name]["restricted_above"]["threshold"]
         if high.any():
-            means = {k: found[name]["restricted_above"][k] for k in ("rmse", "pearson")}
-            note = "\n".join(
-                f"{k} {value['mean']:.3f}" for k, value in means.items() if value
+            panels[name] = Prediction(
+                true[high], first.predicted[high], _note(found[name])
             )
-            panels[name] = Prediction(true[high], first.predicted[high], note)
     if panels:
-        latent_space.draw_predictions(panels, place / "predicted")
+        latent_space.draw_predictions(
+            panels,
+            place / "predicted",
+            title="test accuracies above 80 % of one seed"
+            if labelled.metric == "test"
+            else "validation accuracies above 80 % of one seed",
+        )
     return found
+
+
+def _note(found: Mapping[str, Any]) -> str:
+    """Mean errors of all seeds where the accuracy is above the threshold."""
+    restricted = found["restricted_above"]
+    if restricted["rmse"] is None:
+        return ""
+    seeds = found["num_seeds"]
+    return (
+        f"RMSE {100 * restricted['rmse']['mean']:.2f} points\n"
+        f"r {restricted['pearson']['mean']:.3f} ({seeds} seeds)"
+    )
+
+
+def _rows_3_2(
+    config: Config, labelled: Labelled, found: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Rows of figure 3.2: RMSE and r of all rows, and of those above .8."""
+    section, rows = config["analysis"], []
+    for name, scores in found["predictive"].items():
+        for part, numbers in (
+            ("all", scores),
+            ("above .8", scores["restricted_above"]),
+        ):
+            known = {
+                "space": config["space"],
+                "num_archs": len(labelled.rows),
+                "metric": labelled.metric,
+                "num_train": scores["num_train"],
+                "num_seeds": section["num_seeds"],
+                "above": scores["restricted_above"]["threshold"],
+                "rows": part,
+            }
+            row = name if name == SUPERVISED else _PUBLISHED_ROWS.get(name, "")
+            for column in ("rmse", "pearson"):
+                moments = numbers[column] or {"mean": None, "std": None}
+                rows.append(
+                    {
+                        "settings": {"variant": name, "column": column, **known},
+                        "value": moments["mean"],
+                        "std": moments["std"],
+                        "num_seeds": section["num_seeds"],
+                        "thesis": published.value("figure 3.2", row, column, known),
+                    }
+                )
+    return rows
+
+
+_PUBLISHED_ROWS = {"thesis": "arch2vec", "released": "arch2vec"}
 
 
 def _draw_maps(
@@ -229,10 +320,11 @@ def _distances(
     made = spaces.make(forms.form(space).space, **options)
     length = config["analysis"]["random_walk"]
     walk = walks.random_walk(key, made, length=length)
+    pairs = walks.pairs_of_walk(walk, space)
     found, panels = {}, {}
     for name, representation in learnt.items():
-        pairs = walks.distance_against_edits(walk, space, representation.embed)
-        found[name] = {"spearman": pairs.spearman(), "pairs": len(pairs.edits)}
-        panels[name] = pairs.by_edits(max_edits=8)
+        distances = walks.distance_against_edits(pairs, representation.embed(walk))
+        found[name] = {"spearman": distances.spearman(), "pairs": len(pairs.edits)}
+        panels[name] = distances.by_edits(max_edits=8)
     latent_space.draw_distances(panels, place / "distances")
     return found

@@ -4,7 +4,7 @@ Yan, 2022, figures 3.3, 3.5 and 3.8 to 3.10.
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -38,6 +38,20 @@ _SHORT_NAMES = {
     "dil_conv_3x3": "dil3",
     "dil_conv_5x5": "dil5",
 }
+
+
+class Pairs(NamedTuple):
+    """P pairs of architectures along a walk of L.
+
+    Attributes:
+      first: int64 `[P]`, place of the earlier one.
+      lags: int64 `[P]`, steps of the walk between the two.
+      edits: int64 `[P]`, edit distances of the pruned graphs.
+    """
+
+    first: np.ndarray
+    lags: np.ndarray
+    edits: np.ndarray
 
 
 class Distances(NamedTuple):
@@ -92,19 +106,12 @@ def random_walk(key: Key, space: SearchSpace, *, length: int = 1_000) -> np.ndar
     return np.asarray(walk(key_start, key_steps))
 
 
-def distance_against_edits(
-    walk: np.ndarray,
-    space: str,
-    embed: Callable[[np.ndarray], np.ndarray],
-    *,
-    max_lag: int = 8,
-) -> Distances:
-    """L2 distance in the latent space against edit distance (figure 3.3).
+def pairs_of_walk(walk: np.ndarray, space: str, *, max_lag: int = 8) -> Pairs:
+    """Pairs of a walk with their edit distances, which hold for every embedding.
 
     Args:
       walk: architectures int32 `[L, G]`, each one change from the one before.
       space: a key of `forms.FORMS`.
-      embed: `(archs [L, G]) -> vectors [L, D]`.
       max_lag: all pairs of 1 to so many steps are compared.
 
     Raises:
@@ -116,10 +123,19 @@ def distance_against_edits(
         raise errors.ConfigError(f"a walk of {length} cells has no pair to compare")
     first = np.concatenate([np.arange(length - lag) for lag in lags])
     steps = np.repeat(lags, [length - lag for lag in lags])
-    vectors = np.asarray(embed(walk), np.float64)
-    gaps = vectors[first] - vectors[first + steps]
-    edits = edits_between(walk[first], walk[first + steps], space)
-    return Distances(steps, edits, np.sqrt(np.sum(gaps**2, axis=1)))
+    return Pairs(first, steps, edits_between(walk[first], walk[first + steps], space))
+
+
+def distance_against_edits(pairs: Pairs, vectors: np.ndarray) -> Distances:
+    """L2 distance in the latent space against edit distance (figure 3.3).
+
+    Args:
+      pairs: of a walk.
+      vectors: `[L, D]`, embeddings of the walk.
+    """
+    vectors = np.asarray(vectors, np.float64)
+    gaps = vectors[pairs.first] - vectors[pairs.first + pairs.lags]
+    return Distances(pairs.lags, pairs.edits, np.sqrt(np.sum(gaps**2, axis=1)))
 
 
 def edits_between(first: np.ndarray, second: np.ndarray, space: str) -> np.ndarray:

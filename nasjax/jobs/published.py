@@ -167,6 +167,7 @@ _FIGURE_3_2 = (
             "num_train": (250,),
             "num_seeds": (10,),
             "above": (0.8,),
+            "rows": ("above .8",),
         },
     ),
 )

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import types
 
 import jax
 import numpy as np
@@ -12,6 +13,7 @@ from reference import plain_arch2vec_metrics as plain
 from nasjax import spaces
 from nasjax.core import errors
 from nasjax.jobs import arch2vec_analysis as analysis
+from nasjax.jobs import arch2vec_figures as figures
 from nasjax.jobs import arch2vec_walks as walks
 from nasjax.spaces import nasbench101, nasbench201
 
@@ -28,7 +30,12 @@ def surface(size=300, noise=0.0):
 
 def predictions(vectors, accuracy):
     keys = [jax.random.fold_in(KEY, seed) for seed in range(3)]
-    return [analysis.predict(key, vectors, accuracy, num_train=60) for key in keys]
+    return [
+        analysis.predict(
+            key, vectors, accuracy, analysis.split(key, len(vectors), num_train=60)
+        )
+        for key in keys
+    ]
 
 
 def test_a_smooth_surface_is_predicted_and_scored_as_by_numpy():
@@ -67,12 +74,78 @@ def test_vectors_that_say_nothing_predict_nothing():
 def test_predictions_that_cannot_be_made_are_refused():
     vectors, accuracy = surface()
     with pytest.raises(errors.ConfigError, match="num_train is 300 of 300"):
-        analysis.predict(KEY, vectors, accuracy, num_train=300)
+        analysis.split(KEY, 300, num_train=300)
     accuracy[7] = np.nan
+    rows = analysis.split(KEY, 300, num_train=60)
     with pytest.raises(errors.DataError, match="not finite"):
-        analysis.predict(KEY, vectors, accuracy, num_train=60)
+        analysis.predict(KEY, vectors, accuracy, rows)
     with pytest.raises(errors.ConfigError, match="num_seeds is 0"):
         analysis.predictive_performance(accuracy, [])
+
+
+def test_the_supervised_encoder_sees_the_labels_of_its_seed_only(monkeypatch, tmp_path):
+    """Other accuracies of tested cells change no prediction of any representation."""
+    archs = np.array(list(itertools.product((1, 2, 3), repeat=6)), np.int32)[::11]
+    score = 0.8 + 0.1 * np.mean(archs == 3, axis=1).astype(np.float32)
+    fitted = []
+
+    def fit(key, known, accuracy, mask):
+        """A stand-in that is cheap: vectors are genes times what it has learnt."""
+        fitted.append((np.asarray(known), np.asarray(accuracy)))
+        scale = jax.numpy.sum(accuracy)
+        return types.SimpleNamespace(params={"network": scale}, moments=None)
+
+    def embed(scale, _, archs):
+        return np.asarray(archs, np.float32) * np.float32(scale)
+
+    monkeypatch.setattr(figures, "_supervised", lambda space: (fit, embed))
+    monkeypatch.setattr(figures.latent_space, "draw_predictions", lambda *_, **__: None)
+    rows = np.arange(1, len(archs))
+    labelled = figures.Labelled("nasbench201", archs, rows, score[1:], "test")
+    section = {"num_train": 20, "num_seeds": 2}
+    splits = figures._splits(KEY, section, len(rows))
+    assert not np.array_equal(splits[0].fitted, splits[1].fitted)
+    changed = score[1:].copy()
+    changed[splits[0].tested] += 0.05
+    found = []
+    for accuracy in (score[1:], changed):
+        own = labelled._replace(accuracy=accuracy)
+        made = figures.fit_supervised(KEY, own, splits[0])
+        vectors = made.vectors[rows]
+        found.append(analysis.predict(KEY, vectors, accuracy, splits[0]).predicted)
+    np.testing.assert_array_equal(*found)
+    known, accuracy = fitted[0]
+    np.testing.assert_array_equal(known, archs[rows[splits[0].fitted]])
+    np.testing.assert_array_equal(accuracy, score[1:][splits[0].fitted])
+    assert not set(splits[0].fitted) & set(splits[0].tested)
+    # Each seed has an encoder of its own, and rows say which cells they are over.
+    fits = [figures.fit_supervised(KEY, labelled, split) for split in splits]
+    learnt = {"thesis": [fits[0]] * 2, "supervised": fits}
+    predictive = figures._predict(KEY, splits, labelled, learnt, tmp_path)
+    made = {"space": "nasbench201", "analysis": section}
+    table = figures._rows_3_2(made, labelled, {"predictive": predictive})
+    assert len(table) == 8 and {row["thesis"] for row in table} == {None}
+    parts = [row["settings"]["rows"] for row in table]
+    assert parts == ["all", "all", "above .8", "above .8"] * 2
+    assert {row["num_seeds"] for row in table} == {2}
+
+
+def test_edit_distances_are_computed_once_for_all_representations(
+    monkeypatch, tmp_path
+):
+    calls = []
+
+    def edits(first, second, space):
+        calls.append(len(first))
+        return np.sum(first != second, axis=1)
+
+    monkeypatch.setattr(walks, "edits_between", edits)
+    monkeypatch.setattr(figures.latent_space, "draw_distances", lambda *_, **__: None)
+    same = figures.Representation(np.zeros(1), lambda archs: np.asarray(archs) * 1.0)
+    config = {"space": "nasbench201", "analysis": {"random_walk": 12}}
+    found = figures._distances(KEY, config, {"a": same, "b": same}, tmp_path)
+    assert calls == [sum(range(4, 12))]
+    assert found["a"] == found["b"] and found["a"]["pairs"] == calls[0]
 
 
 def test_a_random_walk_changes_one_operation_at_a_time():
@@ -87,9 +160,8 @@ def test_a_random_walk_changes_one_operation_at_a_time():
 def test_distances_are_those_of_a_plain_search():
     """NAS-Bench-101, where cells are pruned: vectors whose distance is known."""
     walk = random_cells("nasbench101", np.random.default_rng(4), 12)
-    found = analysis.distance_against_edits(
-        walk, "nasbench101", lambda archs: archs[:, :3] * 2.0, max_lag=3
-    )
+    made = walks.pairs_of_walk(walk, "nasbench101", max_lag=3)
+    found = walks.distance_against_edits(made, walk[:, :3] * 2.0)
     pairs = [(t, t + lag) for lag in (1, 2, 3) for t in range(12 - lag)]
     assert found.lags.tolist() == [b - a for a, b in pairs]
     cells = [pruned(arch) for arch in walk]
@@ -121,9 +193,9 @@ def test_the_rank_correlation_tells_smooth_spaces_from_random_ones():
     def noise(archs):
         return np.random.default_rng(0).normal(size=(len(archs), 8))
 
+    pairs = walks.pairs_of_walk(walk, "nasbench201", max_lag=4)
     smooth, rough = (
-        analysis.distance_against_edits(walk, "nasbench201", embed, max_lag=4)
-        for embed in (one_hot, noise)
+        walks.distance_against_edits(pairs, embed(walk)) for embed in (one_hot, noise)
     )
     np.testing.assert_array_equal(smooth.edits[smooth.lags == 1], 1)
     assert smooth.spearman() > 0.8 > 0.3 > abs(rough.spearman())
@@ -138,7 +210,7 @@ def test_a_walk_to_nearest_neighbours_is_that_of_plain_loops():
             nearest = min(left, key=lambda row: np.sum((vectors[row] - here) ** 2))
             expected.append(nearest)
             left.remove(nearest)
-        assert analysis.nearest_walk(vectors, start).tolist() == expected
+        assert walks.nearest_walk(vectors, start).tolist() == expected
     both = walks.nearest_walks(vectors, [0, 17])
     assert both[1].tolist() == expected
     every = walks.nearest_walk(vectors, 3, length=40)
@@ -188,6 +260,6 @@ def test_walks_that_cannot_be_made_are_refused():
     with pytest.raises(errors.ConfigError, match="as many vectors, not 10"):
         walks.nearest_walk(vectors, 0, length=11)
     with pytest.raises(errors.ConfigError, match="no pair"):
-        walks.distance_against_edits(np.zeros((1, 6), int), "nasbench201", np.asarray)
+        walks.pairs_of_walk(np.zeros((1, 6), int), "nasbench201")
     with pytest.raises(errors.ConfigError, match="unknown space of arch2vec"):
         walks.edits_between(np.zeros((1, 6)), np.zeros((1, 6)), "nasbench_nlp")

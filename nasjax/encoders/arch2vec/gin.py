@@ -7,7 +7,10 @@ directed network keeps the two directions apart,
 
     H <- MLP((1 + eps) H W + A^T H W_in + A H W_out),
 
-which tells graphs apart that A~ merges: some 4 % of NAS-Bench-101.
+which tells graphs apart that A~ merges. On NAS-Bench-101 A~ merges most: the 423,624
+cells have 270,793 different embeddings, and 62.5 % of the cells share theirs with
+another. A search over embeddings of the undirected network (the variants thesis and
+released) cannot tell those apart, whatever it learns.
 
 Parameters are nested dicts of arrays. Batch normalisation treats the B N nodes of a
 batch alike, padding included, and keeps its running moments in a tree of its own.
