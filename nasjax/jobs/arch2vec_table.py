@@ -37,7 +37,8 @@ def rows(
     for variant in config["variants"]:
         known = facts(config, variant)
         for column, field in COLUMNS.items():
-            values = np.array([100 * seed[variant][field] for seed in measured])
+            # Unknown where nothing valid was generated: NaN, in a file null.
+            values = 100 * np.array([seed[variant][field] for seed in measured], float)
             numbers = search_summary.interval(values)
             row = _ROWS.get(variant, variant)
             found.append(
@@ -50,7 +51,7 @@ def rows(
                     "value": numbers["mean"],
                     "ci95": numbers["ci95"],
                     "std": numbers["std"],
-                    "num_seeds": len(values),
+                    "num_seeds": int(np.isfinite(values).sum()),
                     "thesis": published.value("3.1", row, column, known),
                 }
             )
@@ -72,6 +73,8 @@ def facts(config: Config, variant: str) -> dict[str, Any]:
 
 def text(row: Mapping[str, Any]) -> str:
     """A cell of the printed table."""
+    if row["value"] is None:
+        return "-"
     value = f"{row['value']:.2f}"
     if row["ci95"] is None:
         return value

@@ -283,6 +283,10 @@ _TABLE_3_3 = (
     ),
 )
 
+DATA_SETS_3_3 = tuple(
+    name for group in _TABLE_3_3 for name in group.conditions["report_data_set"]
+)
+
 # --- trainings of single architectures, chapters 3 and 4 ------------------------------
 
 _CIFAR10_TRAINING: dict[str, tuple[Any, ...]] = {

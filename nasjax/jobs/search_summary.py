@@ -246,6 +246,8 @@ def tables(
     if report["metric"] != "accuracy" or reward["space"] not in TABLES:
         return {}
     table = TABLES[reward["space"]]
+    if table == "3.3" and report["data_set"] not in published.DATA_SETS_3_3:
+        return {}
     known, rows = facts(problem), []
     for name, scores in judged.items():
         label = ROWS[table].get(kinds[name], name)

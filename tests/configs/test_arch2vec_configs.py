@@ -6,7 +6,7 @@ import pytest
 import shared
 
 from nasjax.encoders.arch2vec import forms, model
-from nasjax.jobs import arch2vec, arch2vec_training
+from nasjax.jobs import arch2vec_table, arch2vec_training, published
 
 FOLDER = shared.ROOT / "configs" / "arch2vec"
 SPACES = {
@@ -26,7 +26,7 @@ def load(name):
 
 def test_there_is_one_for_each_space():
     assert sorted(file.stem for file in FOLDER.glob("*.py")) == sorted(SPACES)
-    assert set(SPACES.values()) == set(forms.FORMS) == set(arch2vec.THESIS)
+    assert set(SPACES.values()) == set(forms.FORMS)
 
 
 @pytest.mark.parametrize("name", SPACES)
@@ -40,6 +40,37 @@ def test_the_full_runs_are_those_of_the_thesis(name):
     made, recipe = arch2vec_training.variant(config, "released")
     assert (made.settings.width, made.settings.latent) == (128, 16)
     assert (made.settings.dropout, recipe.clip_norm, recipe.freeze) == (0.3, 5.0, True)
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_the_full_pre_training_has_the_conditions_of_table_3_1(name):
+    config = load(name).get_config().to_dict()
+    for variant, row in (("thesis", "arch2vec"), ("gae", "gae")):
+        known = arch2vec_table.facts(config, variant)
+        assert published.value("3.1", row, "validity", known) is not None
+    assert len(config["pretraining_seeds"]) >= 5
+
+
+@pytest.mark.parametrize("name", ["nasbench101", "nasbench201"])
+def test_a_search_has_the_control_of_its_own_embedding(name):
+    for preset in load(name).PRESETS:
+        section = load(name).get_config(preset).to_dict()["search"]
+        settings = section["settings"]
+        assert set(section["algorithms"]) <= set(settings)
+        for entry, given in settings.items():
+            kind, own = given.get("algorithm"), given.get("against", ())
+            assert {*own, *section["controls"]} <= set(settings), entry
+            if kind == "latent_reinforce":
+                control = settings[own[0]]
+                assert control["algorithm"] == "latent_control"
+                for key in ("table", "table_seed", "variant", "num_trials"):
+                    assert given.get(key) == control.get(key), (entry, key)
+            if kind == "latent_dngo" and given["table"] != "one_hot":
+                assert settings[own[0]] == settings["one_hot_bo"]
+            if kind in ("latent_reinforce", "latent_dngo", "latent_control"):
+                assert "random_search" in (*own, *section["controls"])
+            if given.get("table") == "random_projection":
+                assert len(given["table_seed"]) >= 5
 
 
 @pytest.mark.parametrize("name", SPACES)

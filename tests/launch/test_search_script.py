@@ -54,7 +54,8 @@ def test_a_table_from_a_file(tmp_path):
     )
     assert process.returncode == 0, process.stderr
     row = stored(tmp_path / "run")["tables"]["3.3"][1]
-    assert row["settings"]["row"] == "RS" and row["thesis"] == 93.75
+    # Thirty queries are not the thesis' budget.
+    assert row["settings"]["row"] == "RS" and row["thesis"] is None
 
 
 @pytest.mark.slow
