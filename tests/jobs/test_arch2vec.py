@@ -70,9 +70,9 @@ def test_the_result_has_every_variant_and_the_rows_of_table_3_1(folder):
     rows = outcome["tables"]["3.1"]
     assert len(rows) == 10
     # 300 cells and three epochs are not the thesis'; one seed has no interval.
-    assert {(row["thesis"], row["ci95"], row["num_seeds"]) for row in rows} == {
-        (None, None, 1)
-    }
+    for row in rows:
+        assert (row["thesis"], row["ci95"]) == (None, None)
+        assert row["num_seeds"] == (row["value"] is not None)
     assert outcome["num_archs"] == 300
 
 
