@@ -178,7 +178,7 @@ def test_searches_are_a_table_best_first(data):
     assert lines[0].startswith("| algorithm | test | validation | embeddings | against")
     assert lines[2] == (
         "| arch2vec-RL | 94.25 (94.15 - 94.45) | 93.25 | 5 | "
-        "+0.250 (-0.010 - +0.500), p = 0.0123 |  |"
+        "+0.250 (-0.010 to +0.500), p = 0.0123 |  |"
     )
     assert lines[3].startswith("| *control:* random search | 94.00")
     assert lines[3].endswith("| 93.75 |") and lines[4].startswith("| own |")

@@ -144,7 +144,8 @@ def text_of(value, form):
     flags, digits = plain["flags"], int(plain["digits"])
     if "ci" in flags:
         rest = form.replace("ci", "")
-        return " - ".join(text_of(end, rest) for end in value)
+        between = " to " if "+" in flags else " - "
+        return between.join(text_of(end, rest) for end in value)
     number = value * (100 if "%" in flags else 1)
     sign, comma = ("+" if "+" in flags else ""), ("," if "," in flags else "")
     text = f"{number:{sign}{comma}.{digits}f}"

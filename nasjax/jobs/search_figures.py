@@ -42,6 +42,8 @@ def draw(
       log: whether the metric log is written anew.
     """
     curves = {name: search_summary.curves(s, optima) for name, s in judged.items()}
+    labels = {name: label(name, scores) for name, scores in judged.items()}
+    title = f"{title}; bands are 95 % intervals of the mean"
     tree = {
         name: {key.replace("/", "_"): band for key, band in found.items()}
         for name, found in curves.items()
@@ -53,23 +55,44 @@ def draw(
         _log(folder, curves, word)
     names = {"valid": f"validation {word}", "test": f"test {word}"}
     for axis, label in (("queries", "queries"), ("seconds", seconds)):
-        panels = _panels(curves, axis, names)
+        panels = _panels(curves, axis, names, labels)
         if panels:
             path = folder / "figures" / f"{word}_{axis}"
             search_curves.draw_regret(panels, path, label=label, unit=unit, title=title)
-    finals = _finals(judged, optima, names)
+    finals = _finals(judged, optima, names, labels)
     if finals:
         path = folder / "figures" / "ecdf"
-        search_curves.draw_ecdf(finals, path, unit=unit, title=title)
+        search_curves.draw_ecdf(finals, path, unit=unit, title=title.split(";")[0])
+
+
+def label(name: str, scores: Scores) -> str:
+    """An entry of the legend: a name for readers, and how many trials it is of."""
+    words = [_WORDS.get(word, word) for word in name.split("_")]
+    trials, embeddings = len(scores.num_queries), len(scores.embeddings)
+    of = f", {embeddings} embeddings" if embeddings > 1 else ""
+    return f"{' '.join(words)} ({trials} trial{'s' if trials != 1 else ''}{of})"
+
+
+_WORDS = {
+    "bananas": "BANANAS",
+    "bo": "BO",
+    "bohamiann": "BOHAMIANN",
+    "dngo": "DNGO",
+    "gcn": "GCN",
+    "gp": "GP",
+    "reinforce": "REINFORCE",
+    "rl": "RL",
+}
+"""Words of names that readers write otherwise."""
 
 
 def _panels(
-    curves: Curves, axis: str, names: Mapping[str, str]
+    curves: Curves, axis: str, names: Mapping[str, str], labels: Mapping[str, str]
 ) -> dict[str, dict[str, search_curves.Band]]:
     panels = {}
     for split in SPLITS:
         bands = {
-            name: search_curves.Band(**found[f"{axis}/{split}"])
+            labels[name]: search_curves.Band(**found[f"{axis}/{split}"])
             for name, found in curves.items()
             if f"{axis}/{split}" in found
         }
@@ -79,7 +102,10 @@ def _panels(
 
 
 def _finals(
-    judged: Mapping[str, Scores], optima: Optima, names: Mapping[str, str]
+    judged: Mapping[str, Scores],
+    optima: Optima,
+    names: Mapping[str, str],
+    labels: Mapping[str, str],
 ) -> dict[str, dict[str, np.ndarray]]:
     panels: dict[str, dict[str, np.ndarray]] = {}
     for split in SPLITS:
@@ -87,7 +113,7 @@ def _finals(
             short = search_summary.regret(scores.final(split), optima.values[split])
             known = short[np.isfinite(short)]
             if len(known):
-                panels.setdefault(names[split], {})[name] = known
+                panels.setdefault(names[split], {})[labels[name]] = known
     return panels
 
 

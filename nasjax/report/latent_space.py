@@ -54,7 +54,8 @@ def draw_predictions(
 ) -> list[pathlib.Path]:
     """Draws predicted against true accuracy (figure 3.2), in percent.
 
-    All panels have the same axes, from the worst to the best true accuracy.
+    All panels have the same axes, from the worst to the best true accuracy; how many
+    predictions lie outside is said in the panel.
 
     Args:
       panels: by the name of the representation.
@@ -95,7 +96,12 @@ def predictions_figure(panels: Mapping[str, Prediction], *, title: str = "") -> 
             "va": "top",
             "fontsize": 8,
         }
-        axes.text(0.03, 0.97, panel.note, parse_math=False, **place)
+        shown = 100 * np.asarray(panel.predicted)
+        outside = np.sum((shown < ends[0] - margin) | (shown > ends[1] + margin))
+        note = panel.note
+        if outside:
+            note += f"\n{outside:,} of {len(shown):,} predictions are outside"
+        axes.text(0.03, 0.97, note.strip(), parse_math=False, **place)
         _finish(axes, name)
     figure.suptitle(title, fontsize=10, parse_math=False)
     return figure

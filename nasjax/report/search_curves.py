@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from nasjax.core import statistics
 from nasjax.core.errors import DataError
@@ -152,6 +152,7 @@ def _use_logarithms(axes: Axes, bands: list[Band], scale: float) -> None:
     """Logarithmic axes where that shows more: long runs, regrets above zero."""
     if max(band.x[-1] for band in bands) >= 10 * min(band.x[0] for band in bands):
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(FuncFormatter(_plain))
         # Decades are enough: labels between them take half the time of a figure.
         axes.xaxis.set_minor_formatter(NullFormatter())
     lowest = min((_lowest(band.mean) for band in bands), default=np.inf)
@@ -159,8 +160,20 @@ def _use_logarithms(axes: Axes, bands: list[Band], scale: float) -> None:
         # A mean of 0 (all trials at the optimum) leaves the axes at the bottom.
         axes.set_yscale("log", nonpositive="clip")
         axes.set_ylim(bottom=0.7 * scale * lowest)
-        if axes.get_ylim()[1] >= 10 * axes.get_ylim()[0]:
-            axes.yaxis.set_minor_formatter(NullFormatter())
+        axes.yaxis.set_major_formatter(FuncFormatter(_plain))
+        wide = axes.get_ylim()[1] >= 10 * axes.get_ylim()[0]
+        axes.yaxis.set_minor_formatter(NullFormatter() if wide else FuncFormatter(_few))
+
+
+def _plain(value: float, _: int | None) -> str:
+    """A tick as people write it: 70 or 0.3, not 7 x 10^1; very long ones shortened."""
+    return f"{value:g}" if value < 1e5 else f"{value:.0e}".replace("e+0", "e")
+
+
+def _few(value: float, _: int | None) -> str:
+    """Labels of minor ticks within a decade: 1, 2, 3 and 5 of it."""
+    leading = round(value / 10 ** np.floor(np.log10(value)))
+    return _plain(value, None) if leading in (2, 3, 5, 7) else ""
 
 
 def _lowest(values: np.ndarray) -> float:

@@ -1,6 +1,7 @@
 """Searches with embeddings on several data sets: tables, budgets, lists, bad input."""
 
 import copy
+import types
 
 import jax
 import numpy as np
@@ -12,6 +13,7 @@ from nasjax.jobs import (
     arch2vec_search,
     search,
     search_clusters,
+    search_figures,
     search_inputs,
     search_problem,
     search_setup,
@@ -204,6 +206,16 @@ def test_trials_of_an_embedding_are_those_of_a_run_with_it_alone(finished, place
     own = search_clusters.with_arrays(both.algorithm, both.others[0]())
     same = [jax.tree.structure(as_argument(a)) for a in (both.algorithm, own)]
     assert same[0] == same[1]
+
+
+def test_a_legend_says_of_how_many_trials_a_curve_is():
+    trials = np.zeros(10)
+    scores = types.SimpleNamespace(num_queries=trials, embeddings=("a", "b"))
+    assert search_figures.label("arch2vec_rl", scores) == (
+        "arch2vec RL (10 trials, 2 embeddings)"
+    )
+    alone = types.SimpleNamespace(num_queries=trials[:1], embeddings=())
+    assert search_figures.label("bo_gp", alone) == "BO GP (1 trial)"
 
 
 def test_what_hides_its_embedding_is_not_given_anothers():

@@ -1,12 +1,14 @@
 """Published numbers stand beside results of their own conditions only, and once."""
 
 import ast
+import importlib.util
 import pathlib
+import types
 
 import pytest
 import shared
 
-from nasjax.jobs import published
+from nasjax.jobs import hmnas, published, train_architecture
 
 GROUPS = [
     pytest.param(table, group, id=f"{table}-{number}")
@@ -60,6 +62,52 @@ def test_conditions_that_were_confused(table, row, column, change, name):
             continue
         assert published.value(table, row, column, known) is not None
         assert published.value(table, row, column, known | {name: change}) is None
+
+
+def config(folder, name):
+    path = shared.ROOT / "configs" / folder / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(f"config_{name}", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.get_config().to_dict()
+
+
+def test_the_full_second_order_run_is_that_of_table_2_3():
+    given = config("", "cifar10")
+
+    def known(order="exact", images=50_000, **changes):
+        stages = {
+            key: types.SimpleNamespace(**given[key])
+            for key in ("training", "masking", "finetuning")
+        }
+        stages["training"].order = order
+        net = types.SimpleNamespace(**given["supernet"], image_shape=(32, 32, 3))
+        split = types.SimpleNamespace(
+            name="cifar10", train=range(images), test=range(10_000)
+        )
+        experiment = types.SimpleNamespace(
+            config=given, net=net, dataset=split, **stages
+        )
+        facts = hmnas._conditions(experiment) | changes
+        return published.value("2.3", "finetuned", "error", facts)
+
+    assert known() == 2.41
+    assert known(order="first") is None and known(images=10_000) is None
+    assert known(epochs=(10, 4, 12)) is None
+
+
+def test_the_full_training_of_a_genotype_is_that_of_tables_3_4_and_4_2(monkeypatch):
+    images = types.SimpleNamespace(train=range(50_000))
+    module = train_architecture
+    monkeypatch.setattr(module.architecture, "image_splits", lambda _: images)
+    given = config("train", "darts_cifar10")
+    protocol = module.protocols.read(given)
+    settings = {**protocol.network, "epochs": protocol.epochs}
+    facts = module._conditions(protocol, settings)
+    assert published.value("4.2", "DARTS", "error", facts) == 2.76
+    assert published.value("3.4", "DARTS", "error", facts) == 2.71
+    short = module._conditions(protocol, settings | {"epochs": 10})
+    assert published.value("4.2", "DARTS", "error", short) is None
 
 
 def test_no_group_of_a_table_contradicts_another():

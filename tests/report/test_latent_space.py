@@ -27,7 +27,11 @@ def test_predictions_are_in_percent_on_equal_axes():
     assert left.get_xlim() == right.get_xlim() == left.get_ylim() == right.get_ylim()
     np.testing.assert_allclose(left.lines[0].get_xdata(), left.lines[0].get_ydata())
     assert left.get_title(loc="left") == "arch2vec $"
-    assert left.texts[0].get_text() == "RMSE .010, r 1.00"
+    note, outside = left.texts[0].get_text().split("\n")
+    assert note == "RMSE .010, r 1.00"
+    limit = left.get_ylim()[1]
+    assert outside == f"{np.sum(points[:, 1] > limit)} of 50 predictions are outside"
+    assert right.texts[0].get_text() == ""
 
 
 def test_boxes_stand_at_their_edit_distance():

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from nasjax.core.errors import DataError
 from nasjax.report import canvas, search_curves
@@ -75,6 +76,20 @@ def test_the_distribution_is_a_staircase_from_0_to_1(tmp_path):
     assert axes.get_xlabel() == "final test regret (%)"
     files = search_curves.draw_ecdf({"test regret": finals}, tmp_path / "ecdf")
     assert all(file.stat().st_size > 1000 for file in files)
+
+
+def test_ticks_are_written_as_numbers():
+    figure = search_curves.regret_figure(
+        {"test regret": {"a": band(3.0, last=200)}}, label="queries"
+    )
+    FigureCanvasAgg(figure).draw()
+    (axes,) = figure.axes
+    ticks = [*axes.get_xticklabels(), *axes.get_yticklabels()]
+    ticks += axes.get_yticklabels(minor=True)
+    texts = {text.get_text() for text in ticks} - {""}
+    assert {"10", "100"} <= texts and not any("$" in text for text in texts)
+    for text in texts:
+        assert float(text) > 0
 
 
 def test_many_algorithms_look_different():
