@@ -57,6 +57,7 @@ def pretrain(config: Config, folder: pathlib.Path) -> dict[str, Any]:
         "variants": found,
         **examined,
         "tables": {"3.1": table.rows(config, [found]), **examined.get("tables", {})},
+        "notes": [table.NOTE],
         "num_archs": len(graphs.archs),
         "seconds": time.time() - began,
         "config": dict(config),
@@ -89,6 +90,7 @@ def show(outcome: Mapping[str, Any], folder: pathlib.Path) -> None:
     for name, measured in outcome["variants"].items():
         cells = (f"{measured[field]:18.4f}" for field in columns.values())
         print(f"{name:12}" + "".join(cells))
+    print(table.NOTE)
     print(f"{folder / RESULT_FILE}")
 
 

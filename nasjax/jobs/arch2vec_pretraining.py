@@ -86,6 +86,7 @@ def run(config: Config, folder: pathlib.Path) -> dict[str, Any]:
             name: [found[name] for found in measured] for name in config["variants"]
         },
         "tables": {"3.1": table.rows(config, measured)},
+        "notes": [table.NOTE],
         "seconds": time.time() - began,
         "config": dict(config),
         "versions": result.versions(),
@@ -129,5 +130,6 @@ def show(outcome: Mapping[str, Any], folder: pathlib.Path) -> None:
     for name in outcome["variants"]:
         own = [row for row in rows if row["settings"]["variant"] == name]
         progress.echo(f"{name:12}" + "".join(f"{table.text(row):>26}" for row in own))
+    progress.echo(table.NOTE)
     seeds = ", ".join(map(str, outcome["seeds"]))
     progress.echo(f"means of the seeds {seeds}; {folder / RESULT_FILE}")

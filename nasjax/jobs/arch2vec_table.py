@@ -17,9 +17,13 @@ COLUMNS = {
     "strict uniqueness": "uniqueness_strict",
 }
 """By column what a variant has measured: by the published check, which the thesis used,
-and by the rules of the space. Uniqueness counts labelled graphs: isomorphic ones with
-another order of nodes are different, where the thesis counts hashes of graphs: ours is
-the larger number."""
+and by the rules of the space."""
+NOTE = (
+    "uniqueness counts labelled graphs: isomorphic graphs with another order of nodes "
+    "are different, where the thesis counts hashes that are equal for both; strict "
+    "uniqueness counts isomorphic cells once"
+)
+"""Of `result.json`, and printed below the table."""
 _ROWS = {"thesis": "arch2vec", "released": "arch2vec"}
 """Variants that are a row of the thesis under another name; `improved` is none."""
 
