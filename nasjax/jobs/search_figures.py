@@ -42,7 +42,7 @@ def draw(
       log: whether the metric log is written anew.
     """
     curves = {name: search_summary.curves(s, optima) for name, s in judged.items()}
-    labels = {name: label(name, scores) for name, scores in judged.items()}
+    labels = {name: legend(name, scores) for name, scores in judged.items()}
     title = f"{title}; bands are 95 % intervals of the mean"
     tree = {
         name: {key.replace("/", "_"): band for key, band in found.items()}
@@ -65,7 +65,7 @@ def draw(
         search_curves.draw_ecdf(finals, path, unit=unit, title=title.split(";")[0])
 
 
-def label(name: str, scores: Scores) -> str:
+def legend(name: str, scores: Scores) -> str:
     """An entry of the legend: a name for readers, and how many trials it is of."""
     words = [_WORDS.get(word, word) for word in name.split("_")]
     trials, embeddings = len(scores.num_queries), len(scores.embeddings)

@@ -211,11 +211,11 @@ def test_trials_of_an_embedding_are_those_of_a_run_with_it_alone(finished, place
 def test_a_legend_says_of_how_many_trials_a_curve_is():
     trials = np.zeros(10)
     scores = types.SimpleNamespace(num_queries=trials, embeddings=("a", "b"))
-    assert search_figures.label("arch2vec_rl", scores) == (
+    assert search_figures.legend("arch2vec_rl", scores) == (
         "arch2vec RL (10 trials, 2 embeddings)"
     )
     alone = types.SimpleNamespace(num_queries=trials[:1], embeddings=())
-    assert search_figures.label("bo_gp", alone) == "BO GP (1 trial)"
+    assert search_figures.legend("bo_gp", alone) == "BO GP (1 trial)"
 
 
 def test_what_hides_its_embedding_is_not_given_anothers():
