@@ -12,6 +12,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.typing import DTypeLike
 
 Array = jax.Array
 Statistics = dict[str, Array]
@@ -28,7 +29,7 @@ class Moments(NamedTuple):
     var: Array
 
 
-def initial_statistics(shape: tuple[int, ...], dtype: jnp.dtype) -> Statistics:
+def initial_statistics(shape: tuple[int, ...], dtype: DTypeLike) -> Statistics:
     """Running statistics before any batch: mean 0, variance 1, each of `shape`."""
     return {"mean": jnp.zeros(shape, dtype), "var": jnp.ones(shape, dtype)}
 
