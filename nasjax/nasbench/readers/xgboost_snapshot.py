@@ -30,14 +30,20 @@ _CONSTANTS = {"T": True, "F": False, "Z": None}
 
 
 def model_json(handle: bytes | bytearray, *, name: str) -> str:
-    """The JSON text of a model from the bytes of its pickled booster.
+    """The JSON text of `document`."""
+    return json.dumps(document(handle, name=name))
+
+
+def document(handle: bytes | bytearray, *, name: str) -> dict[str, Any]:
+    """The model in the bytes of a pickled booster, or of a file that it saved.
 
     Args:
       handle: `handle` in the state of `xgboost.Booster`.
       name: what error messages call it.
 
     Returns:
-      The model in the published schema: `learner`, `version`. Numbers are exact.
+      The model in the schema of `Booster.save_model("model.json")`: `learner`,
+      `version`. Numbers are exact.
 
     Raises:
       DataError: the bytes are truncated, of no known form, or no booster of trees.
@@ -49,15 +55,19 @@ def model_json(handle: bytes | bytearray, *, name: str) -> str:
         elif content.startswith(b"{"):
             model = _UniversalJson(content).document()
         else:
-            model = _binary(content)
+            model = _binary(content, name)
         model = model.get("Model", model)
-        booster = model["learner"]["gradient_booster"]["name"]
-        if booster not in ("gbtree", "dart"):
-            raise DataError(
-                f"{name}: a booster of kind {booster!r}; only trees are read (gbtree, "
-                "dart)"
-            )
-        return json.dumps(model)
+        _check_kind(model["learner"]["gradient_booster"]["name"], name)
+        return model
+
+
+def _check_kind(booster: Any, name: str) -> None:
+    if booster not in ("gbtree", "dart"):
+        kind = repr(booster[:40]) if isinstance(booster, str) else "unknown"
+        raise DataError(
+            f"{name}: a booster of kind {kind}; only trees are read (gbtree, dart): "
+            "fit one of those"
+        )
 
 
 class _Bytes:
@@ -84,7 +94,7 @@ class _Bytes:
         return np.frombuffer(self.take(count * kind.itemsize), kind)
 
 
-def _binary(content: bytes) -> dict[str, Any]:
+def _binary(content: bytes, name: str) -> dict[str, Any]:
     """The model of the two binary forms."""
     if content.startswith(_OFFSET):
         start = len(_OFFSET) + 8
@@ -94,24 +104,30 @@ def _binary(content: bytes) -> dict[str, Any]:
     base_score, num_feature, num_class, _, _, major, minor = source.unpack("<fI5i")
     source.take(27 * 4)  # reserved
     objective, booster = source.text(), source.text()
-    if booster != "gbtree":
-        raise ValueError(f"a binary model of the kind {booster!r}; only gbtree is read")
+    _check_kind(booster, name)
     (num_trees,) = source.unpack("<i")
     source.take(160 - 4)  # sizes that the trees repeat, and reserved
     trees = [_binary_tree(source, i) for i in range(num_trees)]
     groups = source.records(num_trees, np.dtype("<i4")).tolist()
+    inner = {
+        "model": {
+            "gbtree_model_param": {"num_trees": str(num_trees)},
+            "tree_info": groups,
+            "trees": trees,
+        },
+        "name": "gbtree",
+    }
+    gradient_booster: dict[str, Any] = inner
+    if booster == "dart":
+        # A vector as it is in memory: its length, then its numbers.
+        (size,) = source.unpack("<Q") if num_trees else (0,)
+        weights = source.records(size, np.dtype("<f4")).tolist()
+        gradient_booster = {"gbtree": inner, "name": booster, "weight_drop": weights}
     return {
         "version": [major, minor, 0],
         "learner": {
             "attributes": {},
-            "gradient_booster": {
-                "model": {
-                    "gbtree_model_param": {"num_trees": str(num_trees)},
-                    "tree_info": groups,
-                    "trees": trees,
-                },
-                "name": booster,
-            },
+            "gradient_booster": gradient_booster,
             "learner_model_param": {
                 "base_score": repr(base_score),
                 "num_class": str(num_class),

@@ -2,7 +2,8 @@
 
 The text is a header of `key=value` lines, then one block of lines for each tree, whose
 arrays are separated by spaces. Everything the format can hold is either turned into
-`Trees` or refused by name.
+`Trees` or refused by name, and so is a key that is not known: a newer LightGBM may say
+with it what changes the prediction.
 """
 
 import re
@@ -20,6 +21,21 @@ _IDENTITY_OBJECTIVES = {
     *("quantile", "mape", "lambdarank", "rank_xendcg"),
 }
 """Objectives whose prediction is the sum of the trees."""
+_HEADER_KEYS = {
+    *("tree", "version", "num_class", "num_tree_per_iteration", "label_index"),
+    *("max_feature_idx", "objective", "average_output", "feature_names"),
+    *("monotone_constraints", "feature_infos", "tree_sizes"),
+}
+_TREE_KEYS = {
+    *("number", "num_leaves", "num_cat", "split_feature", "split_gain", "threshold"),
+    *("decision_type", "left_child", "right_child", "leaf_parent", "leaf_value"),
+    *("leaf_weight", "leaf_count", "internal_value", "internal_weight"),
+    *("internal_count", "cat_boundaries", "cat_threshold", "is_linear", "shrinkage"),
+}
+_FOOTER_LINE = re.compile(
+    r"end of trees|feature[ _]importances:|.*=\d+|pandas_categorical:.*|"
+    r"end of parameters"
+)
 
 
 def parse(model: Any) -> Trees:
@@ -27,7 +43,8 @@ def parse(model: Any) -> Trees:
 
     Args:
       model: the text of `Booster.model_to_string()`, a `lightgbm.Booster` or a fitted
-        `lightgbm.LGBMRegressor`. Of one that stopped early, the best iterations.
+        `lightgbm.LGBMRegressor`. Of one that stopped early, the best iterations; of a
+        text all trees that it holds.
 
     Returns:
       Trees with float64 thresholds and leaves, numbered as in the text.
@@ -35,9 +52,15 @@ def parse(model: Any) -> Trees:
     Raises:
       errors.DataError: the text is truncated or malformed, or the model is of a kind
         that has no such sum of trees: several outputs, an objective that transforms
-        the sum, linear leaves, pandas categories.
+        the sum, linear leaves, pandas categories; or a key of it is not known.
     """
-    model = getattr(model, "booster_", model)
+    if hasattr(type(model), "booster_"):
+        try:
+            model = model.booster_
+        except (AttributeError, ValueError) as error:
+            raise errors.DataError(
+                "the LightGBM regressor is not fitted; call fit first"
+            ) from error
     if hasattr(model, "model_to_string"):
         model = model.model_to_string()
     if not isinstance(model, str) or not re.match(r"\s*tree\s*\n", model):
@@ -111,10 +134,15 @@ def _refuse_unsupported(header: dict[str, str], footer: str) -> None:
     for key in ("num_class", "num_tree_per_iteration"):
         if header.get(key, "1") != "1":
             refusals.append(f"{key}={header[key]}: several outputs")
-    if name not in _IDENTITY_OBJECTIVES or "sqrt" in objective[1:]:
+    if name not in _IDENTITY_OBJECTIVES or objective[1:]:
         refusals.append(
-            f"objective={' '.join(objective)}: its predictions are not the sum of trees"
+            f"objective={' '.join(objective)[:80]}: its predictions are not the sum of "
+            "trees"
         )
+    for key in sorted(header.keys() - _HEADER_KEYS):
+        refusals.append(f"{key[:40]} in the header is not known")
+    for line in _unknown_lines(footer):
+        refusals.append(f"{line[:40]} after the trees is not known")
     pandas = re.search(r"^pandas_categorical:(.*)$", footer, re.MULTILINE)
     if pandas and pandas[1].strip() not in ("null", "[]", ""):
         refusals.append("pandas_categorical: fit on integer categories in an array")
@@ -125,6 +153,17 @@ def _refuse_unsupported(header: dict[str, str], footer: str) -> None:
         )
 
 
+def _unknown_lines(footer: str) -> list[str]:
+    """Lines behind the trees that belong to none of its sections."""
+    lines = [line.strip() for line in footer.splitlines() if line.strip()]
+    # The settings of the training say nothing that the trees do not.
+    if "parameters:" in lines:
+        begin = lines.index("parameters:")
+        end = lines.index("end of parameters") if "end of parameters" in lines else -1
+        lines = lines[:begin] + (lines[end:] if end > begin else [])
+    return [line for line in lines if not _FOOTER_LINE.fullmatch(line)][:3]
+
+
 def _tree(number: int, block: str) -> dict[str, np.ndarray]:
     """The arrays of one block, named as in `Trees`."""
     fields, where = _fields("number=" + block), f"tree {number}"
@@ -132,6 +171,10 @@ def _tree(number: int, block: str) -> dict[str, np.ndarray]:
         raise errors.DataError(
             f"LightGBM model not supported: is_linear=1 ({where} has linear models in "
             "its leaves); fit with linear_tree=False"
+        )
+    for key in sorted(fields.keys() - _TREE_KEYS):
+        raise errors.DataError(
+            f"LightGBM model not supported: {key[:40]} in {where} is not known"
         )
     num_leaves = int(_numbers(where, fields, "num_leaves", int)[0])
     tree = {"value": _numbers(where, fields, "leaf_value", float)}
@@ -197,7 +240,7 @@ def _spanning_sets(parsed: list[dict[str, np.ndarray]]) -> np.ndarray:
     for tree in parsed:
         categorical = (tree["kind"] & trees.CATEGORICAL) != 0
         own = tree["threshold"][categorical]
-        if ((own < 0) | (own >= len(tree["set_size"]))).any():
+        if not np.isin(own, np.arange(len(tree["set_size"]))).all():
             raise errors.DataError(
                 "the LightGBM model is malformed: a category set is missing; get or "
                 "save it again"

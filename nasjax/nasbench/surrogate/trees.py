@@ -44,7 +44,8 @@ class Trees:
       num_leaves: int32 `[T]`, at least 1; a tree has one inner node less.
       feature: int32 `[M]`, the column that a node tests.
       kind: uint8 `[M]`, bits as above.
-      threshold: float64 `[M]`; of a categorical node the number of its set.
+      threshold: float64 `[M]`; of a categorical node the number of its set. Infinity
+        where every number goes to the left and a missing value its own way.
       left: int32 `[M]`, child: the number of an inner node of the same tree, whose root
         is 0, or -1 - the number of a leaf of it.
       right: int32 `[M]`.
@@ -159,7 +160,7 @@ def build(
 
     Raises:
       errors.DataError: the arrays contradict each other or hold a number that is not
-        finite.
+        finite (thresholds may be infinite).
     """
     cast = {name: np.asarray(arrays[name], dtype) for name, dtype in _DTYPES.items()}
     trees = Trees(num_features=num_features, library=library, bias=bias, **cast)
@@ -176,8 +177,9 @@ def build(
         "a split is on a feature that the model does not have": num_nodes
         and (trees.feature.min() < 0 or trees.feature.max() >= num_features),
         "a number is not finite": not (
-            np.isfinite(trees.threshold).all()
-            and np.isfinite(trees.value).all()
+            np.isfinite(trees.value).all()
+            and np.isfinite(sets).all()
+            and not np.isnan(trees.threshold).any()
             and np.isfinite(bias)
         ),
         "a category set is missing": len(sets)

@@ -1,12 +1,18 @@
-"""XGBoost's JSON, both the saved model and the dump, read without XGBoost."""
+"""XGBoost's models, saved or dumped, read without XGBoost.
 
+Every key that a model holds is known here, or the model is refused by that key's name:
+a newer XGBoost may say with it what changes the prediction.
+"""
+
+import functools
 import json
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from nasjax.core import errors
+from nasjax.core import errors, progress
+from nasjax.nasbench.readers import xgboost_rounds, xgboost_snapshot
 from nasjax.nasbench.surrogate import trees
 from nasjax.nasbench.surrogate.trees import Trees
 
@@ -16,6 +22,31 @@ _IDENTITY_OBJECTIVES = (
     *("rank:pairwise", "rank:ndcg", "rank:map"),
 )
 """Objectives whose prediction is the sum of the trees and the base score."""
+NEWEST_VERSION = (3, 4)
+"""Of XGBoost; models that a newer one wrote are read as far as their keys are known."""
+_MODEL_KEYS = {"gbtree_model_param", "trees", "tree_info", "iteration_indptr", "cats"}
+_KNOWN_KEYS: dict[str, set[str]] = {
+    "model file": {"learner", "version"},
+    "learner": {"attributes", "feature_names", "feature_types", "gradient_booster"}
+    | {"learner_model_param", "objective"},
+    "learner_model_param": {"base_score", "boost_from_average", "num_class"}
+    | {"num_feature", "num_target"},
+    "objective": {"name", "reg_loss_param", "pseudo_huber_param", "lambdarank_param"}
+    | {"quantile_loss_param", "expectile_loss_param", "lambda_rank_param"}
+    | {"ti+", "tj-"},
+    "gradient_booster": {"name", "model", "gbtree", "weight_drop"},
+    "gbtree": {"name", "model"},
+    "model": _MODEL_KEYS | {"weight_drop"},
+    "gbtree_model_param": {"num_trees", "num_parallel_tree", "size_leaf_vector"},
+    "cats": {"enc", "feature_segments", "sorted_idx"},
+    "tree": {"base_weights", "categories", "categories_nodes", "categories_segments"}
+    | {"categories_sizes", "default_left", "id", "leaf_child_counts", "left_children"}
+    | {"loss_changes", "parents", "right_children", "split_conditions"}
+    | {"split_indices", "split_type", "sum_hessian", "tree_param"},
+    "tree_param": {"num_deleted", "num_feature", "num_nodes", "size_leaf_vector"},
+    "node of a dump": {"children", "cover", "depth", "gain", "leaf", "missing", "no"}
+    | {"nodeid", "split", "split_condition", "yes"},
+}
 _MISSING_LEFT = trees.DEFAULT_LEFT | trees.NAN_IS_MISSING << trees.MISSING_SHIFT
 _MISSING_RIGHT = trees.NAN_IS_MISSING << trees.MISSING_SHIFT
 
@@ -24,10 +55,11 @@ def parse(model: Any) -> Trees:
     """The trees of an XGBoost regression model.
 
     Args:
-      model: the JSON text that `Booster.save_model("model.json")` or
-        `save_raw("json")` writes (text or bytes), its object, an `xgboost.Booster` or
-        a fitted `xgboost.XGBRegressor`. Of a regressor that stopped early, the trees
-        up to the best iteration, as its `predict` does; of a booster all of them.
+      model: what `Booster.save_model("model.json")` or `save_raw("json")` writes (text
+        or bytes), its object, the bytes of `model.ubj` or of a binary model of XGBoost
+        before 3.1, an `xgboost.Booster` or a fitted `xgboost.XGBRegressor`. Of a
+        regressor that stopped early, and of the file that it saved, the trees up to
+        the best iteration, as its `predict` does; of a booster all of them.
 
     Returns:
       Trees, the base score in `bias`, the weights of a dart model in the leaves.
@@ -35,37 +67,29 @@ def parse(model: Any) -> Trees:
     Raises:
       errors.DataError: the model is malformed, or of a kind that has no such sum of
         trees: linear boosters, several outputs, objectives that transform the sum,
-        categories of data frames.
+        categories of data frames, missing values that are not NaN; or it holds a key
+        that is not known.
     """
-    num_rounds = None
-    if hasattr(model, "get_booster"):
-        best = getattr(model, "best_iteration", None)
-        num_rounds = None if best is None else best + 1
-        model = model.get_booster()
-    if hasattr(model, "save_raw"):
-        model = bytes(model.save_raw("json"))
-    learner = _object(_json(model), "learner")
-    booster = _object(learner, "gradient_booster")
-    _refuse_unsupported(learner, booster)
-    weights = None
-    if booster["name"] == "dart":
-        weights = np.asarray(booster.get("weight_drop", []), np.float32)
-        booster = _object(booster, "gbtree")
-    listed = _object(_object(booster, "model"), "trees", list)
-    if num_rounds is not None:
-        parallel = _object(booster["model"], "gbtree_model_param")
-        listed = listed[: num_rounds * int(parallel.get("num_parallel_tree", 1) or 1)]
-    if weights is not None and len(weights) < len(listed):
-        raise _malformed("weight_drop is shorter than the list of trees")
-    parameters = _object(learner, "learner_model_param")
     try:
+        learner = _object(_first_rounds(model), "learner")
+        booster = _object(learner, "gradient_booster")
+        inner = _object(_object(booster, "gbtree") if "gbtree" in booster else booster)
+        listed = _object(inner, "trees", list)
+        weights = booster.get("weight_drop") or inner.get("weight_drop") or None
+        parameters = _object(learner, "learner_model_param")
         parsed = [_saved_tree(tree) for tree in listed]
         bias = _base_score(parameters.get("base_score", "0"))
         num_features = int(parameters["num_feature"])
-    except (KeyError, IndexError, TypeError, ValueError) as error:
-        raise _malformed(f"{type(error).__name__}: {error}") from error
-    for tree, weight in zip(parsed, [] if weights is None else weights, strict=False):
-        tree["value"] = tree["value"] * np.float64(weight)
+        weights = None if weights is None else np.asarray(weights, np.float32)
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        raise _malformed(_reason(error)) from error
+    if weights is None and booster["name"] == "dart" and listed:
+        raise _malformed("a dart model without weight_drop")
+    if weights is not None:
+        if weights.shape != (len(listed),):
+            raise _malformed("weight_drop and the list of trees differ in length")
+        for tree, weight in zip(parsed, weights, strict=True):
+            tree["value"] = tree["value"] * np.float64(weight)
     return _assembled(parsed, num_features=num_features, bias=bias)
 
 
@@ -86,29 +110,64 @@ def parse_dump(dump: Sequence[str], *, num_features: int, base_score: float) -> 
     """
     try:
         parsed = [_dumped_tree(json.loads(text)) for text in dump]
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise _malformed(f"{type(error).__name__}: {error}") from error
+    except (
+        *(KeyError, TypeError, ValueError),
+        *(AttributeError, RecursionError),
+    ) as error:
+        raise _malformed(_reason(error)) from error
     return _assembled(parsed, num_features=num_features, bias=base_score)
 
 
-def _json(model: Any) -> Any:
+def _first_rounds(model: Any) -> dict[str, Any]:
+    """The object of a model that is supported, without trees `predict` leaves out."""
+    best = None
+    if hasattr(model, "get_booster"):
+        xgboost_rounds.check_missing(getattr(model, "missing", None), "XGBRegressor")
+        try:
+            booster = model.get_booster()
+        except (AttributeError, ValueError) as error:
+            raise errors.DataError(
+                "the XGBoost regressor is not fitted; call fit first"
+            ) from error
+        best, model = getattr(model, "best_iteration", None), booster
+    found = _loaded(model)
+    _refuse_unsupported(found)
+    # A booster that has loaded the file of an estimator still predicts as a booster.
+    live = hasattr(model, "save_raw")
+    settings = {} if live else xgboost_rounds.estimator_settings(found)
+    if "missing" in settings:
+        xgboost_rounds.check_missing(settings["missing"], "the saved XGBRegressor")
+    if best is None and not settings:
+        return found
+    num_trees = xgboost_rounds.best_trees(found, best)
+    return xgboost_rounds.first_trees(found, num_trees)
+
+
+def _loaded(model: Any) -> dict[str, Any]:
+    if hasattr(model, "save_raw"):
+        model = bytes(model.save_raw("json"))
     if isinstance(model, dict):
         return model
+    if isinstance(model, bytes | bytearray) and not model.lstrip().startswith(b'{"'):
+        return xgboost_snapshot.document(model, name="the XGBoost model")
     if not isinstance(model, str | bytes | bytearray):
         raise errors.DataError(
             f"not an XGBoost model: {type(model).__name__}; pass a Booster or the text "
             "of its JSON file"
         )
     try:
-        return json.loads(model)
+        found = json.loads(model)
     except (ValueError, RecursionError) as error:
         raise errors.DataError(
-            "the XGBoost model is not JSON (UBJSON and the old binary form are not "
-            "read); save it with Booster.save_model('model.json')"
+            "the XGBoost model is not JSON; save it with "
+            "Booster.save_model('model.json')"
         ) from error
+    if not isinstance(found, dict):
+        raise _malformed("its JSON is no object")
+    return found
 
 
-def _object(parent: Any, name: str, kind: type = dict) -> Any:
+def _object(parent: Any, name: str = "model", kind: type = dict) -> Any:
     found = parent.get(name) if isinstance(parent, dict) else None
     if not isinstance(found, kind):
         raise _malformed(f"{name} is missing")
@@ -121,29 +180,86 @@ def _malformed(what: str) -> errors.DataError:
     )
 
 
-def _refuse_unsupported(learner: dict[str, Any], booster: dict[str, Any]) -> None:
-    refusals = []
-    name, objective = booster.get("name"), _object(learner, "objective").get("name")
+def _refuse_unsupported(found: dict[str, Any]) -> None:
+    learner = _object(found, "learner")
+    booster = _object(learner, "gradient_booster")
     parameters = _object(learner, "learner_model_param")
+    name, objective = booster.get("name"), _object(learner, "objective").get("name")
+    refusals = []
     if name not in ("gbtree", "dart"):
-        refusals.append(f"booster={name} (known: gbtree, dart)")
+        refusals.append(f"booster={_shown(name)} (known: gbtree, dart)")
     if objective not in _IDENTITY_OBJECTIVES:
         refusals.append(
-            f"objective={objective}: its predictions are not the sum of trees"
+            f"objective={_shown(objective)}: its predictions are not the sum of trees"
         )
     for key in ("num_class", "num_target"):
         if str(parameters.get(key, "0")) not in ("0", "1"):
-            refusals.append(f"{key}={parameters[key]}: several outputs")
-    inner = booster.get("gbtree", booster)
-    model = inner.get("model", {}) if isinstance(inner, dict) else {}
-    categories = model.get("cats") if isinstance(model, dict) else None
-    if isinstance(categories, dict) and categories.get("enc"):
-        refusals.append("categories of a data frame: fit on an array of integers")
+            refusals.append(f"{key}={_shown(parameters[key])}: several outputs")
+    if not refusals:
+        inner = _object(_object(booster, "gbtree") if "gbtree" in booster else booster)
+        categories = inner.get("cats")
+        if isinstance(categories, dict) and any(categories.values()):
+            refusals.append("categories of a data frame: fit on an array of integers")
+        groups = inner.get("tree_info")
+        if isinstance(groups, list) and any(groups):
+            refusals.append("tree_info is not 0: several outputs")
+        refusals += _unknown_keys(found, booster, inner)
     if refusals:
         raise errors.DataError(
             f"XGBoost model not supported: {'; '.join(refusals)}. Supported are "
-            "regression models of one output"
+            f"regression models of one output, of XGBoost up to {_TESTED}"
         )
+    version = found.get("version")
+    if isinstance(version, list) and tuple(version[:2]) > NEWEST_VERSION:
+        _tell_newer(tuple(version[:2]))
+
+
+def _unknown_keys(
+    found: dict[str, Any], booster: dict[str, Any], inner: dict[str, Any]
+) -> list[str]:
+    """What each key that is not known is called, once."""
+    learner = found["learner"]
+    places: list[tuple[str, Any]] = [
+        ("model file", found),
+        ("learner", learner),
+        ("learner_model_param", learner["learner_model_param"]),
+        ("objective", learner["objective"]),
+        ("gradient_booster", booster),
+        ("gbtree", booster.get("gbtree")),
+        ("model", inner),
+        ("gbtree_model_param", inner.get("gbtree_model_param")),
+        ("cats", inner.get("cats")),
+    ]
+    for tree in _object(inner, "trees", list):
+        if not isinstance(tree, dict):
+            raise _malformed("a tree is no JSON object")
+        places += [("tree", tree), ("tree_param", tree.get("tree_param"))]
+    refused: dict[str, None] = {}
+    for place, content in places:
+        if isinstance(content, dict) and content.keys() - _KNOWN_KEYS[place]:
+            for key in sorted(content.keys() - _KNOWN_KEYS[place])[:3]:
+                refused[f"{_shown(key)} in {place} is not known"] = None
+    return list(refused)
+
+
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error)[:200].split())[:80]}"
+
+
+def _shown(name: Any) -> str:
+    """A name of the file for a message, short whatever it is."""
+    return name[:40] if isinstance(name, str) else f"a {type(name).__name__}"
+
+
+_TESTED = ".".join(map(str, NEWEST_VERSION))
+
+
+@functools.cache
+def _tell_newer(version: tuple[int, ...]) -> None:
+    progress.echo(
+        f"a model of XGBoost {'.'.join(map(str, version))}: this version of nasjax is "
+        f"tested up to {_TESTED}; compare some predictions"
+    )
 
 
 def _base_score(text: Any) -> float:
@@ -216,6 +332,8 @@ def _dumped_tree(root: dict[str, Any]) -> dict[str, Any]:
     waiting = [root]
     while waiting:
         node = waiting.pop()
+        for key in node.keys() - _KNOWN_KEYS["node of a dump"]:
+            raise ValueError(f"{_shown(key)} in a node is not known")
         if "leaf" in node:
             value.append(float(node["leaf"]))
             children[int(node["nodeid"])] = -len(value)
