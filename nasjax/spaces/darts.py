@@ -12,7 +12,6 @@ asked for, none 7.
 import functools
 import itertools
 import math
-import re
 from typing import Any
 
 import jax
@@ -21,7 +20,7 @@ import numpy as np
 
 from nasjax.core import errors
 from nasjax.core.types import Array, Graph, Key, SearchSpace
-from nasjax.spaces import fingerprints
+from nasjax.spaces import darts_notation, fingerprints, literals
 from nasjax.spaces.darts_costs import Costs as Costs
 from nasjax.spaces.darts_costs import costs as costs
 from nasjax.spaces.draws import below
@@ -258,52 +257,23 @@ def format_arch(arch: Any) -> str:
     )
 
 
-_PAIR = r"\(\s*['\"]\w+['\"]\s*,\s*\d{1,3}\s*\)"
-_LIST = rf"\[\s*({_PAIR}(?:\s*,\s*{_PAIR}){{7}})\s*,?\s*\]"
-_CONCAT = r"(?:range\(\s*2\s*,\s*6\s*\)|\[\s*2\s*,\s*3\s*,\s*4\s*,\s*5\s*\])"
-_GENOTYPE = re.compile(
-    rf"Genotype\(\s*normal\s*=\s*{_LIST}\s*,\s*normal_concat\s*=\s*{_CONCAT}\s*,"
-    rf"\s*reduce\s*=\s*{_LIST}\s*,\s*reduce_concat\s*=\s*{_CONCAT}\s*,?\s*\)"
-)
-
-
 def parse_arch(text: str, *, shared: bool = False, none: bool = False) -> np.ndarray:
     """Gene vector int32 `[32]`, or `[16]` if `shared`, of a `Genotype` text.
 
-    `range(2, 6)` and `[2, 3, 4, 5]` are both read; nothing is evaluated.
+    The text as programs print it, see `darts_notation`; nothing is evaluated.
 
     Raises:
       UnknownArchitecture: the text is malformed, an operation is unknown, a step reads
         one state twice or a later one, or the two cells of a shared one differ.
     """
-    match = _GENOTYPE.fullmatch(text.strip())
-    if match is None:
-        raise errors.UnknownArchitecture(
-            f"cannot read {text!r} as a DARTS genotype; write it as 'Genotype(normal="
-            "[(operation, state), ... 8 of them], normal_concat=range(2, 6), "
-            "reduce=[...], reduce_concat=range(2, 6))'"
-        )
     names = (*OP_NAMES, "none") if none else OP_NAMES
-    pairs = [
-        pair for cell in match.groups() for pair in re.findall(r"(\w+)\W+(\d+)", cell)
-    ]
-    for name, _ in pairs:
-        if name not in names:
-            raise errors.UnknownArchitecture(
-                f"unknown operation {name!r}{errors.suggest(name, names)} in {text!r}"
-            )
-    genes = np.array([(names.index(name), int(state)) for name, state in pairs])
-    inputs = genes[:, 1].reshape(2, NUM_STEPS, 2)
-    if np.any(inputs[..., 0] == inputs[..., 1]):
-        raise errors.UnknownArchitecture(f"a step reads one state twice in {text!r}")
-    if np.any(inputs >= np.arange(2, 6)[None, :, None]):
-        raise errors.UnknownArchitecture(f"a step reads a later state in {text!r}")
-    if shared and not np.array_equal(genes[:8], genes[8:]):
+    genes = darts_notation.parse(text, names)
+    if shared and not np.array_equal(genes[0], genes[1]):
         raise errors.UnknownArchitecture(
             "the shared-cell space needs equal normal and reduction cells; use the "
-            f"space 'darts' for {text!r}"
+            f"space 'darts' for {literals.shown(text)}"
         )
-    return genes[: 8 if shared else 16].reshape(-1).astype(np.int32)
+    return genes[: 1 if shared else 2].reshape(-1)
 
 
 @functools.cache

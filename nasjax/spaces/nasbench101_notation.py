@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from nasjax.core import errors
+from nasjax.spaces import nasbench101_specs
 
 MAX_VERTICES = 7
 MAX_EDGES = 9
@@ -35,17 +36,20 @@ def encode(matrix: Any, ops: Sequence[int]) -> np.ndarray:
     """Gene vector int32 `[27]` of a cell.
 
     Args:
-      matrix: 0/1 `[n, n]`, strictly upper triangular, 2 <= n <= 7.
+      matrix: 0/1 `[n, n]`, strictly upper triangular. Of more than 7 vertices those on
+        no path from input to output are left out, as the benchmark does; 2 to 7 are
+        kept as they are.
       ops: operations of the n - 2 interior vertices.
 
     Raises:
       UnknownArchitecture: a shape, a bit or an operation does not fit.
     """
     matrix = np.asarray(matrix)
-    n = matrix.shape[0]
-    if matrix.shape != (n, n) or not 2 <= n <= MAX_VERTICES:
+    n = matrix.shape[0] if matrix.ndim else 0
+    if matrix.shape != (n, n) or not 2 <= n <= nasbench101_specs.MAX_WRITTEN:
         raise errors.UnknownArchitecture(
-            f"a cell has a square matrix of 2 to 7 vertices, not {matrix.shape}"
+            "a cell has a square matrix of 2 to 7 vertices, not one of the shape "
+            f"{matrix.shape}"
         )
     if np.any(np.tril(matrix)) or np.any((matrix != 0) & (matrix != 1)):
         raise errors.UnknownArchitecture(
@@ -55,6 +59,18 @@ def encode(matrix: Any, ops: Sequence[int]) -> np.ndarray:
         raise errors.UnknownArchitecture(
             f"{n} vertices need {n - 2} operations out of 0, 1, 2, not {list(ops)}"
         )
+    if n > MAX_VERTICES:
+        matrix, ops = pruned(matrix, ops)
+        n = len(matrix)
+        if not n:
+            raise errors.UnknownArchitecture(
+                "the cell has no path from input to output"
+            )
+        if n > MAX_VERTICES:
+            raise errors.UnknownArchitecture(
+                f"{n} vertices of the cell are on a path from input to output; a cell "
+                f"has at most {MAX_VERTICES} of them"
+            )
     wide = np.zeros((MAX_VERTICES, MAX_VERTICES), np.int32)
     wide[:n, :n] = matrix
     genes = np.full(NUM_GENES, -1, np.int32)
@@ -76,9 +92,14 @@ def decode(arch: Any) -> tuple[np.ndarray, list[int]]:
 def pruned(matrix: np.ndarray, ops: Sequence[int]) -> tuple[np.ndarray, list[int]]:
     """The cell without vertices off every path; a `[0, 0]` matrix if none is left."""
     n = len(matrix)
-    # Powers of I + A: paths of any length.
-    reach = np.linalg.matrix_power(np.eye(n, dtype=np.int64) + matrix, n) > 0
-    kept = [v for v in range(n) if reach[0, v] and reach[v, n - 1]]
+    # Edges lead to higher vertices, so one pass each way meets all paths.
+    fed, used = np.zeros((2, n), bool)
+    fed[:1], used[-1:] = True, True
+    for v in range(1, n):
+        fed[v] = (fed & (matrix[:, v] != 0)).any()
+    for v in reversed(range(n - 1)):
+        used[v] = (used & (matrix[v] != 0)).any()
+    kept = np.flatnonzero(fed & used).tolist()
     if not kept:
         return matrix[:0, :0], []
     return matrix[np.ix_(kept, kept)], [ops[v - 1] for v in kept if 0 < v < n - 1]
@@ -93,38 +114,22 @@ def format_arch(arch: Any) -> str:
 
 
 def parse_arch(text: str) -> np.ndarray:
-    """Gene vector int32 `[27]` of a line; the `/` between rows may be left out.
+    """Gene vector int32 `[27]` of a cell, see `nasbench101_specs` for the forms.
+
+    Of a cell of more than 7 vertices those on no path are left out; the `/` between the
+    rows of a line may be left out.
 
     Raises:
-      UnknownArchitecture: the line is malformed or names a cell outside the space.
+      UnknownArchitecture: the text is malformed or names a cell outside the space.
     """
-    names_text, bar, bits = text.strip().partition("|")
-    names = [name.strip() for name in names_text.split(",")]
-    bits = bits.replace("/", "").strip()
-    n = len(names)
-    if not bar or len(bits) != n * n or set(bits) - {"0", "1"}:
-        raise errors.UnknownArchitecture(
-            f"cannot read {text!r} as a NAS-Bench-101 cell; write it as "
-            "'input,conv3x3-bn-relu,output|010/001/000'"
-        )
-    if names[0] != "input" or names[-1] != "output":
-        raise errors.UnknownArchitecture(
-            f"the operations of {text!r} must begin with 'input', end with 'output'"
-        )
-    for name in names[1:-1]:
-        if name not in OP_NAMES:
-            raise errors.UnknownArchitecture(
-                f"unknown operation {name!r}{errors.suggest(name, OP_NAMES)} "
-                f"in {text!r}"
-            )
-    matrix = np.array([int(bit) for bit in bits]).reshape(n, n)
-    genes = encode(matrix, [OP_NAMES.index(name) for name in names[1:-1]])
+    genes = encode(*nasbench101_specs.read(text, OP_NAMES))
     small, _ = pruned(*decode(genes))
     if not len(small):
-        raise errors.UnknownArchitecture(f"no path from input to output in {text!r}")
+        raise errors.UnknownArchitecture("the cell has no path from input to output")
     if small.sum() > MAX_EDGES:
         raise errors.UnknownArchitecture(
-            f"{text!r} has {small.sum()} edges after pruning; at most {MAX_EDGES} fit"
+            f"the cell has {small.sum()} edges on paths from input to output; at most "
+            f"{MAX_EDGES} fit"
         )
     return genes
 

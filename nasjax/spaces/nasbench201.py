@@ -11,6 +11,7 @@ import functools
 import itertools
 import random
 import re
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -19,7 +20,7 @@ import numpy as np
 
 from nasjax.core import errors
 from nasjax.core.types import Array, Graph, Key, SearchSpace
-from nasjax.spaces import fingerprints
+from nasjax.spaces import fingerprints, literals
 
 OP_NAMES = (
     "none",
@@ -56,6 +57,10 @@ _GRAPH_GENES = np.array(
     [OP_NAMES.index(name) if name in OP_NAMES else -1 for name in GRAPH_OP_NAMES]
 )
 _PLACES = NUM_OPS ** np.arange(NUM_GENES - 1, -1, -1, dtype=np.int32)
+_NUM_NODES = 3
+_FORM = "write it as '|op~0|+|op~0|op~1|+|op~0|op~1|op~2|'"
+_TERM = re.compile(r"([\w.-]+)~(\d)")
+_AROUND = re.compile(r"\s*(?:Structure\(\s*4 nodes with \s*\)|''|\"\")?\s*")
 # The published tables list the cells in an order shuffled with this seed.
 _OFFICIAL_SEED = 88
 
@@ -266,26 +271,55 @@ def format_arch(arch: Any) -> str:
 def parse_arch(text: str) -> np.ndarray:
     """Gene vector int32 `[6]` of an official architecture string.
 
+    Read, too, are `Structure(4 nodes with |...|)`, as the benchmark's code prints it,
+    quotation marks, and the edges of a node in another order.
+
     Raises:
       UnknownArchitecture: the text is malformed or names an unknown operation.
     """
-    form = r"\+".join(
-        r"\|" + "".join(rf"([\w.-]+)~{source}\|" for source in range(node))
-        for node in (1, 2, 3)
-    )
-    match = re.fullmatch(form, text.strip())
-    if match is None:
+    begin, end = text.find("|"), text.rfind("|")
+    nodes = [node.strip() for node in text[begin:end].strip("|").split("+")]
+    around = _AROUND.fullmatch(text[: max(begin, 0)] + text[end + 1 :])
+    if begin < 0 or around is None or len(text) > literals.MAX_CHARACTERS:
         raise errors.UnknownArchitecture(
-            f"cannot read {text!r} as a NAS-Bench-201 cell; write it as "
-            "'|op~0|+|op~0|op~1|+|op~0|op~1|op~2|'"
+            f"cannot read {literals.shown(text)} as a NAS-Bench-201 cell; {_FORM}"
         )
-    for name in match.groups():
+    if len(nodes) != _NUM_NODES:
+        raise errors.UnknownArchitecture(
+            f"the cell has {len(nodes)} nodes with inputs; a NAS-Bench-201 cell has "
+            f"{_NUM_NODES}: {_FORM}"
+        )
+    genes = np.zeros(NUM_GENES, np.int32)
+    for number, node in enumerate(nodes, 1):
+        edges = dict(_edges(number, node))
+        if sorted(edges) != list(range(number)):
+            raise errors.UnknownArchitecture(
+                f"node {number} of the cell needs one edge from each of the nodes 0 to "
+                f"{number - 1}; {_FORM}"
+            )
+        for source, operation in edges.items():
+            genes[EDGES.index((source, number))] = operation
+    return genes
+
+
+def _edges(number: int, node: str) -> Iterator[tuple[int, int]]:
+    """(source, operation) of each edge of a node."""
+    seen = set()
+    for term in node.strip("|").split("|"):
+        match = _TERM.fullmatch(term.strip())
+        if match is None or match[2] in seen:
+            raise errors.UnknownArchitecture(
+                f"an edge of node {number} of the cell is not written as operation~node"
+                f", or is there twice; {_FORM}"
+            )
+        seen.add(match[2])
+        name = match[1][:40]
         if name not in OP_NAMES:
             raise errors.UnknownArchitecture(
-                f"unknown operation {name!r}{errors.suggest(name, OP_NAMES)} "
-                f"in {text!r}"
+                f"unknown operation {name!r}{errors.suggest(name, OP_NAMES)} of node "
+                f"{number}; known: {', '.join(OP_NAMES)}"
             )
-    return np.array([OP_NAMES.index(name) for name in match.groups()], np.int32)
+        yield int(match[2]), OP_NAMES.index(name)
 
 
 @functools.cache

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from nasjax.core import errors
+from nasjax.spaces import literals
 
 OP_NAMES = (
     "activation_sigm",
@@ -64,19 +65,16 @@ def format_arch(arch: Any) -> str:
 def parse_arch(text: str) -> np.ndarray:
     """Gene vector int32 `[63]` of a recipe, its nodes in a topological order.
 
+    The text is JSON, or the dictionary as Python prints it.
+
     Raises:
       UnknownArchitecture: the text is not a recipe, or one of more than 15 nodes or
         with nodes that no hidden state needs.
     """
-    try:
-        recipe = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise errors.UnknownArchitecture(
-            f"a recipe must be JSON, not {text[:80]!r}: {error}"
-        ) from error
+    recipe = _read(text)
     if not isinstance(recipe, dict) or not recipe:
         raise errors.UnknownArchitecture(
-            f"a recipe is a JSON object of nodes, not {text[:80]!r}"
+            f"a recipe is a JSON object of nodes, not {literals.shown(text)}"
         )
     if len(recipe) > MAX_STEPS:
         raise errors.UnknownArchitecture(
@@ -89,30 +87,57 @@ def parse_arch(text: str) -> np.ndarray:
     return _encode(recipe, _sorted(recipe), hidden)
 
 
+def _read(text: str) -> Any:
+    try:
+        return json.loads(text, object_pairs_hook=_distinct)
+    except (ValueError, RecursionError) as error:
+        reason = error
+    try:
+        return literals.read(text)
+    except ValueError as error:
+        raise errors.UnknownArchitecture(
+            f"a recipe must be JSON, not {literals.shown(text)}: "
+            f"{' '.join(str(reason)[:80].split())}"
+        ) from error
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object of the pairs; one that names a node twice is refused."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise errors.UnknownArchitecture("a recipe has the same name twice")
+    return found
+
+
 def _check_node(name: str, node: Any, recipe: dict[str, Any]) -> None:
     """Operation known, inputs known, different and as many as it takes."""
     if name in BASE or not isinstance(node, dict) or set(node) != {"op", "input"}:
         raise errors.UnknownArchitecture(
-            f"node {name!r} must be {{'op': ..., 'input': [...]}}, not {node!r}"
+            f"node {name[:40]!r} must be {{'op': ..., 'input': [...]}} and have a name "
+            f"that is none of {', '.join(BASE)}"
         )
     op, inputs = node["op"], node["input"]
+    name = name[:40]
     if op not in OP_NAMES:
+        written = op[:40] if isinstance(op, str) else type(op).__name__
         raise errors.UnknownArchitecture(
-            f"node {name!r} has the unknown operation {op!r}"
-            f"{errors.suggest(str(op), OP_NAMES)}"
+            f"node {name!r} has the unknown operation {written!r}"
+            f"{errors.suggest(written, OP_NAMES)}"
         )
-    if not isinstance(inputs, list) or not all(isinstance(v, str) for v in inputs):
+    if not isinstance(inputs, list | tuple) or not all(
+        isinstance(v, str) for v in inputs
+    ):
         raise errors.UnknownArchitecture(f"node {name!r} needs a list of input names")
     for vertex in inputs:
         if vertex not in BASE and vertex not in recipe:
             raise errors.UnknownArchitecture(
-                f"node {name!r} reads {vertex!r}, which is not in the recipe"
+                f"node {name!r} reads {vertex[:40]!r}, which is not in the recipe"
             )
     kind = OP_NAMES.index(op)
     if not MIN_INPUTS[kind] <= len(set(inputs)) == len(inputs) <= MAX_INPUTS[kind]:
         raise errors.UnknownArchitecture(
             f"node {name!r}: {op} takes {MIN_INPUTS[kind]} to {MAX_INPUTS[kind]} "
-            f"different inputs, not {inputs}"
+            f"different inputs, not {len(inputs)} of which {len(set(inputs))} differ"
         )
     if "x" in inputs and kind != LINEAR:
         raise errors.UnknownArchitecture(

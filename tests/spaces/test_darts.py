@@ -1,6 +1,7 @@
 """DARTS genotypes: published graphs, counts, strings, and isomorphism."""
 
 import itertools
+import re
 
 import jax
 import jax.numpy as jnp
@@ -299,19 +300,95 @@ def test_text_round_trip_of_a_published_genotype():
     ("old", "new", "message"),
     [
         ("Genotype(", "Genotype", "write it as"),
-        ("('sep_conv_3x3', 0), ", "", "write it as"),
-        ("[2, 3, 4, 5]", "[2, 3, 4]", "write it as"),
-        ("'sep_conv_3x3', 0", "__import__('os'), 0", "write it as"),
+        ("('sep_conv_3x3', 0), ", "", "7 edges, an odd number"),
+        ("[2, 3, 4, 5]", "[2, 3, 4]", r"normal_concat is not range\(2, 6\)"),
+        ("[2, 3, 4, 5]", "range(2, 7)", r"normal_concat is not range\(2, 6\)"),
+        ("'sep_conv_3x3', 0", "__import__('os'), 0", "a name and an integer"),
+        ("'sep_conv_3x3', 0", "0, 'sep_conv_3x3'", "in this order"),
+        ("'sep_conv_3x3', 0", "'sep_conv_3x3', 0.5", "a name and an integer"),
+        ("'sep_conv_3x3', 0", "'sep_conv_3x3', True", "a name and an integer"),
+        ("'sep_conv_3x3', 0", "'sep_conv_3x3', 0, 2", "a pair"),
         ("'sep_conv_3x3', 0", "'sep_conv3x3', 0", "did you mean 'sep_conv_3x3'"),
-        ("'sep_conv_3x3', 0", "'none', 0", "unknown operation 'none'"),
-        ("'sep_conv_3x3', 0", "'sep_conv_3x3', 1", "one state twice"),
-        ("'dil_conv_3x3', 2", "'dil_conv_3x3', 5", "a later state"),
+        ("'sep_conv_3x3', 0", "'none', 0", "none=True"),
+        ("'sep_conv_3x3', 0", "'sep_conv_3x3', 1", "reads the state 1 twice"),
+        ("'sep_conv_3x3', 0", "'sep_conv_3x3', -1", "state -1, which is not before"),
+        ("'dil_conv_3x3', 2", "'dil_conv_3x3', 5", "reads the state 5"),
+        ("normal=[", "normal=[('sep_conv_3x3', 0), ('sep_conv_3x3', 1), ", "5 steps"),
+        ("normal_concat=", "concat=", "no field normal_concat"),
+        ("normal=", "stem=3, normal=", "has the field stem"),
+        ("normal=", "normal=[], normal=", "keyword|cannot read"),
+        ("normal=[", "normal=[] + [", "BinOp"),
     ],
 )
 def test_bad_text_is_refused(old, new, message):
     assert old in DARTS_V2
     with pytest.raises(errors.UnknownArchitecture, match=message):
         space.parse_arch(DARTS_V2.replace(old, new, 1))
+
+
+def printed_forms():
+    """The same genotype as programs print it."""
+    pairs = re.findall(r"\('\w+', \d\)", DARTS_V2)
+    steps = [f"[{a}, {b}]" for a, b in zip(pairs[::2], pairs[1::2], strict=True)]
+    normal, reduce = f"[{', '.join(steps[:4])}]", f"[{', '.join(steps[4:])}]"
+    flat = [f"[{', '.join(part)}]" for part in (pairs[:8], pairs[8:])]
+    concat = "list(range(2, 6))"
+    tuples = f"({', '.join(s.replace('[', '(').replace(']', ')') for s in steps[:4])})"
+    named = f"{{'normal': {flat[0]}, 'normal_concat': {concat}, "
+    named += f"'reduce': {flat[1]}, 'reduce_concat': [2, 3, 4, 5]}}"
+    line = re.sub(r", (\d)\)", r", np.int64(\1))", DARTS_V2)
+    return {
+        "numpy": line,
+        "numpy_strings": re.sub(r"'(\w+)'", r"np.str_('\1')", line),
+        "torch": re.sub(r", (\d)\)", r", tensor(\1, device='cuda:0'))", DARTS_V2),
+        "numpy_concat": line.replace("[2, 3", "[np.int64(2), np.int64(3)"),
+        "array_concat": line.replace("[2, 3, 4, 5]", "array([2, 3, 4, 5])"),
+        "list_of_range": DARTS_V2.replace("[2, 3, 4, 5]", concat),
+        "tuple_concat": DARTS_V2.replace("[2, 3, 4, 5]", "(2, 3, 4, 5)"),
+        "a_list_a_step": f"Genotype(normal={normal}, normal_concat={concat}, "
+        f"reduce={reduce}, reduce_concat={concat})",
+        "tuples": f"Genotype(normal={tuples}, normal_concat=range(2, 6), "
+        f"reduce={reduce}, reduce_concat=range(2, 6, 1))",
+        "order": f"Genotype(reduce_concat={concat}, reduce={flat[1]}, "
+        f"normal_concat={concat}, normal={flat[0]},)",
+        "by_position": f"Genotype({flat[0]}, {concat}, {flat[1]}, {concat})",
+        "lists_of_pairs": re.sub(r"\(('\w+', \d)\)", r"[\1]", DARTS_V2),
+        "module": f"genotypes.{DARTS_V2}",
+        "assigned": f"DARTS_V2 = {DARTS_V2}\n",
+        "of_a_log": f"2019-05-05 01:02:03,456 genotype = {DARTS_V2}",
+        "lines": DARTS_V2.replace(", ", ",\n    "),
+        "dictionary": named,
+        "ordered": f"OrderedDict({named})",
+        "json": named.replace("'", '"').replace(concat, "[2, 3, 4, 5]"),
+        "empty_fields": DARTS_V2.replace("normal=", "connects=None, normal=", 1),
+    }
+
+
+@pytest.mark.parametrize("form", printed_forms())
+def test_genotypes_are_read_as_programs_print_them(form):
+    text = printed_forms()[form]
+    np.testing.assert_array_equal(space.parse_arch(text), space.parse_arch(DARTS_V2))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("(" * 300, "-" * 19_000 + "1", "[" * 100 + "]" * 100, "x" * 30_000),
+        *(
+            "Genotype(**{})",
+            "Genotype(" + "9" * 5000 + ")",
+            "\0",
+            "a = b = 1; c",
+            "",
+        ),
+        *("range(10**9)", "range(1000000000)", "{1: 2}", "{**{}}", "dict([1])"),
+        *("Genotype(*[1])", "lambda: 0", "dict(5)", "Genotype()", "'\\d'", "f'{1}'"),
+    ],
+)
+def test_any_other_text_is_refused_in_one_short_line(text):
+    with pytest.raises(errors.UnknownArchitecture) as caught:
+        space.parse_arch(text)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 500
 
 
 def test_two_cells_do_not_fit_the_shared_space():

@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import json
 
 import jax
 import numpy as np
@@ -233,6 +234,47 @@ def test_neighbors_are_the_useful_single_changes():
             assert ok[k] == useful
 
 
+def chain(n):
+    """Rows of the matrix of n vertices, each leading to the next."""
+    return np.eye(n, k=1, dtype=int)
+
+
+def test_cells_are_read_as_programs_print_them():
+    text = "input,conv3x3-bn-relu,maxpool3x3,output|0110/0001/0001/0000"
+    expected = notation.parse_arch(text)
+    rows = [[int(bit) for bit in row] for row in text.split("|")[1].split("/")]
+    array = f"array({rows})".replace("],", "],\n      ")
+    ops = text.split("|")[0].split(",")
+    constants = "[INPUT, CONV3X3, MAXPOOL3X3, OUTPUT]"
+    for written in (
+        f"'{text}'",
+        f"ModelSpec(matrix={rows}, ops={ops})",
+        f"api.ModelSpec(ops={constants}, matrix=np.{array}, data_format='NHWC')",
+        f"spec = ModelSpec({rows}, {constants})",
+        f"({array}, {ops})",
+        f"{{'module_adjacency': {array}, 'module_operations': {ops}, "
+        "'trainable_parameters': 3}",
+        json.dumps({"adjacency": rows, "operations": ops}),
+    ):
+        np.testing.assert_array_equal(notation.parse_arch(written), expected)
+
+
+def test_a_larger_cell_counts_without_the_vertices_on_no_path():
+    small = chain(7)
+    small[0, 3] = 1
+    ops = [0, 1, 2, 1, 0]
+    expected = notation.encode(small, ops)
+    # A vertex that nothing reads, one that reads nothing, and one with neither.
+    larger = np.insert(np.insert(small, [2, 4, 6], 0, axis=0), [2, 4, 6], 0, axis=1)
+    larger[0, 2] = larger[5, 9] = 1
+    more = np.insert(ops, [1, 3, 5], 2)
+    np.testing.assert_array_equal(notation.encode(larger, more.tolist()), expected)
+    names = ["input", *(notation.OP_NAMES[op] for op in more), "output"]
+    bits = "/".join("".join(map(str, row)) for row in larger.tolist())
+    parsed = notation.parse_arch(f"{','.join(names)}|{bits}")
+    np.testing.assert_array_equal(parsed, expected)
+
+
 def test_text_by_hand():
     text = "input,conv3x3-bn-relu,maxpool3x3,output|0110/0001/0001/0000"
     arch = notation.parse_arch(text)
@@ -262,7 +304,21 @@ def test_text_by_hand():
             "input," + "maxpool3x3," * 3 + "output|01111/00111/00011/00001/00000",
             "10 edges",
         ),
-        ("input," + "maxpool3x3," * 6 + "output|" + "0" * 64, "2 to 7 vertices"),
+        ("input," + "maxpool3x3," * 6 + "output|" + "0" * 64, "no path"),
+        (
+            f"input,{'maxpool3x3,' * 6}output|"
+            + "".join(map(str, np.eye(8, k=1, dtype=int).ravel())),
+            "8 vertices of the cell",
+        ),
+        (f"input,{'maxpool3x3,' * 38}output|{'0' * 1600}", "at most 32"),
+        ("ModelSpec([[0, 1], [0, 0]], [INPUT])", "not 1 x 1"),
+        ("ModelSpec([[0, 2], [0, 0]], [INPUT, OUTPUT])", "other than 0 and 1"),
+        ("ModelSpec([[0, 1], [0, 0]], [INPUT, 'output', 3])", "are names"),
+        ("ModelSpec([[0, 1], [0, 0]], [INPUT, OUTPUT], data=3)", "the field data"),
+        ("ModelSpec([[0, 1], [0, 0]])", "this one has 0"),
+        ("ModelSpec([[0, 1], 3], [INPUT, OUTPUT])", "write it as"),
+        ("([[0, 1], [0, 0]], exec('x'))", "write it as"),
+        ("(" * 500, "write it as"),
     ],
 )
 def test_bad_text_is_refused(text, message):

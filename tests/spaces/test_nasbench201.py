@@ -181,12 +181,31 @@ def test_validity():
     assert jax.vmap(space.is_valid)(archs).tolist() == [True, False, False]
 
 
+def test_a_cell_is_read_as_programs_print_it():
+    text = "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|avg_pool_3x3~0|none~1|none~2|"
+    expected = space.parse_arch(text)
+    assert expected.tolist() == [3, 0, 1, 4, 0, 0]
+    for written in (
+        f" {text}\n",
+        f"'{text}'",
+        f"Structure(4 nodes with {text})",
+        text.replace("none~0|skip_connect~1", "skip_connect~1|none~0"),
+        text.replace("+", " + ").replace("|none~1", " | none~1"),
+    ):
+        np.testing.assert_array_equal(space.parse_arch(written), expected)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("", "write it as"),
-        ("|none~0|+|none~0|none~1|+|none~0|none~1|none~1|", "write it as"),
-        ("|none~0|+|none~0|none~1|", "write it as"),
+        ("|none~0|+|none~0|none~1|+|none~0|none~1|none~1|", "is there twice"),
+        ("|none~0|+|none~0|none~1|", "has 2 nodes"),
+        ("|none~0|+|none~0|none~1|+|none~0|none~1|", "node 3 of the cell needs one"),
+        ("|none~0|+|none~0|none~2|+|none~0|none~1|none~2|", "node 2 of the cell"),
+        ("|none~0|+|none~0|none|+|none~0|none~1|none~2|", "operation~node"),
+        ("arch |none~0|+|none~0|none~1|+|none~0|none~1|none~2|", "write it as"),
+        ("|" * 30_000, "write it as"),
         ("|conv_3x3~0|+|none~0|none~1|+|none~0|none~1|none~2|", "nor_conv_3x3"),
     ],
 )

@@ -326,7 +326,7 @@ BAD = {
         {"h_new_0": {**LINEAR, "op": "linaer"}},
         "did you mean 'linear'",
     ),
-    "operation not text": ({"h_new_0": {**LINEAR, "op": 3}}, "unknown operation 3"),
+    "operation not text": ({"h_new_0": {**LINEAR, "op": 3}}, "unknown operation 'int'"),
     "unknown input": ({"h_new_0": {**LINEAR, "input": ["x", "y"]}}, "reads 'y'"),
     "too few inputs": ({"h_new_0": {**LINEAR, "input": ["x"]}}, "takes 2 to 3"),
     "one input twice": ({"h_new_0": {**LINEAR, "input": ["x", "x"]}}, "different"),
@@ -363,9 +363,19 @@ def test_bad_recipes_are_refused(content, message):
 
 
 def test_what_is_not_json_is_refused():
-    for text in ("", "{", "[" * 100_000):
+    for text in ("", "{", "[" * 100_000, "os.system('x')[0]"):
         with pytest.raises(errors.UnknownArchitecture, match="must be JSON"):
             space.recipes.parse_arch(text)
+    twice = '{"h_new_0": {"op": "linear", "input": ["x"]}, "h_new_0": 1}'
+    with pytest.raises(errors.UnknownArchitecture, match="same name twice"):
+        space.recipes.parse_arch(twice)
+
+
+def test_a_recipe_is_read_as_python_prints_it():
+    nodes = {"h_new_0": {"op": "linear", "input": ["x", "h_prev_0"]}}
+    expected = space.recipes.parse_arch(json.dumps(nodes))
+    for text in (str(nodes), f"recipe = {nodes}", f"OrderedDict({nodes})"):
+        np.testing.assert_array_equal(space.recipes.parse_arch(text), expected)
 
 
 def test_nodes_may_come_in_any_order():
