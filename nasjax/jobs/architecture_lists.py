@@ -71,7 +71,9 @@ def choose(config: Mapping[str, Any]) -> Architectures:
 def read_file(space: str, path: str) -> np.ndarray:
     """int32 `[A, G]` of the lines of a file; errors as in `choose`."""
     try:
-        lines = pathlib.Path(path).expanduser().read_text(encoding="utf-8").split("\n")
+        lines = (
+            pathlib.Path(path).expanduser().read_text(encoding="utf-8-sig").split("\n")
+        )
     except (OSError, UnicodeDecodeError) as error:
         raise errors.DataError(f"{path} cannot be read: {error}") from error
     archs = []

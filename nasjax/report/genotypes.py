@@ -5,6 +5,7 @@ concatenates some of the intermediate ones.
 """
 
 import math
+import numbers
 import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -12,6 +13,8 @@ from typing import Any, NamedTuple
 from nasjax.core.errors import DataError
 
 FORMAT = "nasjax.genotype/1"
+MAX_NODES = 256
+"""Of a cell; a file that claims more is damaged."""
 
 
 class Edge(NamedTuple):
@@ -84,15 +87,22 @@ def read_genotype(genotype: Mapping[str, Any]) -> dict[str, Cell]:
     Raises:
       DataError: another format, no cells, or a cell that `read_cell` refuses.
     """
+    if not isinstance(genotype, Mapping):
+        raise DataError(
+            f"genotype: a {type(genotype).__name__}, not an object with a format and "
+            "cells"
+        )
     form = genotype.get("format")
     if form != FORMAT:
-        raise DataError(f"genotype: format is {form!r}, this version reads {FORMAT!r}")
+        shown = repr(form[:40]) if isinstance(form, str) else type(form).__name__
+        raise DataError(f"genotype: format is {shown}, this version reads {FORMAT!r}")
     cells = genotype.get("cells")
     if not isinstance(cells, Mapping) or not cells:
         raise DataError("genotype: 'cells' must map at least one name to a cell")
     for name in cells:
-        if not re.fullmatch(r"\w[\w.-]*", name):
-            raise DataError(f"genotype: cell name {name!r} cannot name a file; use a-z")
+        if not isinstance(name, str) or not re.fullmatch(r"\w[\w.-]{0,99}", name):
+            shown = repr(name[:40]) if isinstance(name, str) else type(name).__name__
+            raise DataError(f"genotype: cell name {shown} cannot name a file; use a-z")
     return {name: read_cell(cell, name) for name, cell in cells.items()}
 
 
@@ -102,33 +112,59 @@ def read_cell(cell: Mapping[str, Any], name: str = "cell") -> Cell:
     An edge without operations carries nothing and is dropped.
 
     Raises:
-      DataError: a key is missing, or an edge does not fit the cell.
+      DataError: a key is missing or holds another type, or an edge does not fit the
+        cell.
     """
     try:
-        inputs = tuple(str(label) for label in cell["inputs"])
-        num_nodes = int(cell["num_nodes"])
-        edges = [_read_edge(edge) for edge in cell["edges"]]
-        concat = tuple(sorted(int(node) for node in cell["concat"]))
+        inputs = tuple(_of_type(str, label) for label in _list(cell, "inputs"))
+        num_nodes = _of_type(int, cell["num_nodes"])
+        edges = [_read_edge(edge) for edge in _list(cell, "edges")]
+        concat = tuple(sorted(_of_type(int, node) for node in _list(cell, "concat")))
+        weighted = _of_type(bool, cell.get("weighted", True))
     except KeyError as error:
         raise DataError(f"genotype {name}: key {error} is missing") from error
-    except (TypeError, ValueError) as error:
+    except (AttributeError, OverflowError, TypeError) as error:
         raise DataError(f"genotype {name}: {error}; write the genotype anew") from error
     edges.sort(key=lambda edge: (edge.target, edge.source))
     edges = [edge for edge in edges if edge.operations]
-    weighted = bool(cell.get("weighted", True))
     read = Cell(inputs, num_nodes, tuple(edges), concat, weighted)
     _check(read, name)
     return read
 
 
+def _of_type(kind: type, value: Any) -> Any:
+    """A value of the file as `kind`, of no other one: 1.7 and True are no integers."""
+    number = {int: numbers.Integral, float: numbers.Real}.get(kind)
+    if number is None:
+        fits = isinstance(value, kind)
+    else:
+        fits = isinstance(value, number) and not isinstance(value, bool)
+    if not fits:
+        raise TypeError(f"{type(value).__name__} where {kind.__name__} is expected")
+    return kind(value)
+
+
+def _list(fields: Mapping[str, Any], key: str) -> list[Any] | tuple[Any, ...]:
+    if not isinstance(fields[key], list | tuple):
+        raise TypeError(f"{key} is no list")
+    return fields[key]
+
+
 def _read_edge(edge: Mapping[str, Any]) -> Edge:
-    operations = [(str(op["name"]), float(op["weight"])) for op in edge["operations"]]
+    operations = [
+        (_of_type(str, op["name"]), _of_type(float, op["weight"]))
+        for op in _list(edge, "operations")
+    ]
     operations.sort(key=lambda operation: -operation[1])
-    source, target = int(edge["source"]), int(edge["target"])
-    return Edge(source, target, float(edge["weight"]), tuple(operations))
+    source, target = (_of_type(int, edge[end]) for end in ("source", "target"))
+    return Edge(source, target, _of_type(float, edge["weight"]), tuple(operations))
 
 
 def _check(cell: Cell, name: str) -> None:
+    if cell.num_nodes > MAX_NODES:
+        raise DataError(
+            f"genotype {name}: more than {MAX_NODES} nodes; write the genotype anew"
+        )
     if not cell.inputs or not cell.intermediate:
         raise DataError(
             f"genotype {name}: {cell.num_nodes} nodes with {len(cell.inputs)} inputs "

@@ -286,16 +286,16 @@ def parse_arch(text: str) -> np.ndarray:
         )
     if len(nodes) != _NUM_NODES:
         raise errors.UnknownArchitecture(
-            f"the cell has {len(nodes)} nodes with inputs; a NAS-Bench-201 cell has "
-            f"{_NUM_NODES}: {_FORM}"
+            f"{literals.shown(text)} has {len(nodes)} nodes with inputs; a "
+            f"NAS-Bench-201 cell has {_NUM_NODES}: {_FORM}"
         )
     genes = np.zeros(NUM_GENES, np.int32)
     for number, node in enumerate(nodes, 1):
         edges = dict(_edges(number, node))
         if sorted(edges) != list(range(number)):
             raise errors.UnknownArchitecture(
-                f"node {number} of the cell needs one edge from each of the nodes 0 to "
-                f"{number - 1}; {_FORM}"
+                f"node {number} of the cell {literals.shown(text)} needs one edge from "
+                f"each of the nodes 0 to {number - 1}; {_FORM}"
             )
         for source, operation in edges.items():
             genes[EDGES.index((source, number))] = operation

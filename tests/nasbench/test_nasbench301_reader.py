@@ -112,13 +112,15 @@ def test_the_installed_xgboost(protocol):
     features, curves = official.data()
     data = xgboost.DMatrix(features, curves[:, -1])
     for kind in ("gbtree", "dart"):
-        options = {"booster": kind, "max_depth": 3, "nthread": 1}
+        # XGBoost 3.4 warns that dart and gblinear are deprecated.
+        options = {"booster": kind, "max_depth": 3, "nthread": 1, "verbosity": 0}
         theirs = xgboost.train(options, data, 4)
         (text,) = read(pickle.dumps(theirs, protocol)).models
         ours = xgboost.Booster()
         ours.load_model(bytearray(text, "utf-8"))
         np.testing.assert_array_equal(ours.predict(data), theirs.predict(data))
-    linear = xgboost.train({"booster": "gblinear", "nthread": 1}, data, 2)
+    options = {"booster": "gblinear", "nthread": 1, "verbosity": 0}
+    linear = xgboost.train(options, data, 2)
     with pytest.raises(DataError, match="file: a booster of kind 'gblinear'"):
         read(pickle.dumps(linear, protocol))
 

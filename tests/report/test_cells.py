@@ -259,7 +259,17 @@ BAD = {
     "not finite": lambda g: g["cells"]["reduce"]["edges"][0].update(
         weight=float("nan")
     ),
-    "could not convert": lambda g: g["cells"]["reduce"]["edges"][0].update(weight="x"),
+    "str where float": lambda g: g["cells"]["reduce"]["edges"][0].update(weight="x"),
+    "float where int": lambda g: g["cells"]["reduce"]["edges"][0].update(source=0.7),
+    "bool where int": lambda g: g["cells"]["reduce"].update(num_nodes=True),
+    "more than 256": lambda g: g["cells"]["reduce"].update(num_nodes=10**12),
+    "inputs is no list": lambda g: g["cells"]["reduce"].update(inputs="ab"),
+    "int where str": lambda g: g["cells"]["reduce"].update(inputs=[1, 2]),
+    "int where bool": lambda g: g["cells"]["reduce"].update(weighted=1),
+    "edges is no list": lambda g: g["cells"]["reduce"].update(edges={"source": 1}),
+    "indices must be": lambda g: g["cells"]["reduce"].update(edges=[[1, 2]]),
+    "format is list": lambda g: g.update(format=[[[]]]),
+    "cell name int": lambda g: g["cells"].update({3: full_cell()}),
     "concat lists 9": lambda g: g["cells"]["reduce"].update(concat=[9]),
     "no intermediate node": lambda g: g["cells"]["reduce"].update(num_nodes=3),
 }

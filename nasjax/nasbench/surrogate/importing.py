@@ -131,7 +131,10 @@ def _chain(member: imported.Member) -> Chain:
     if member.order != tuple(range(len(member.models))):
         raise errors.DataError(f"a chain in the order {member.order} is not supported")
     trees: list[Trees] = [parse(text) for text in member.models]
-    return Chain.build(trees)
+    try:
+        return Chain.build(trees)
+    except ValueError as error:
+        raise errors.DataError(f"the models do not fit together: {error}") from error
 
 
 def _compressor(member: imported.Member, unit: Unit) -> SVD:
