@@ -18,7 +18,7 @@ from nasjax.nasbench.surrogate.trees import Trees
 
 _IDENTITY_OBJECTIVES = (
     *("reg:squarederror", "reg:linear", "reg:squaredlogerror", "reg:absoluteerror"),
-    *("reg:pseudohubererror", "reg:quantileerror"),
+    *("reg:pseudohubererror", "reg:quantileerror", "reg:expectileerror"),
     *("rank:pairwise", "rank:ndcg", "rank:map"),
 )
 """Objectives whose prediction is the sum of the trees and the base score."""
