@@ -92,7 +92,7 @@ def _value(node: ast.AST, depth: int = 0) -> Any:
         case ast.Name(id=name) | ast.Attribute(attr=name):
             return Name(name)
         case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)):
-            return _call(name, node, depth)  # type: ignore[arg-type]
+            return _call(name, node, depth)
     raise ValueError(f"{type(node).__name__} is no plain value")
 
 

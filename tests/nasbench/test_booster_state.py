@@ -425,6 +425,56 @@ def test_a_nan_is_no_threshold():
         lightgbm_text.parse(text[:at] + "nan" + text[end:])
 
 
+WRONG = [None, True, -1, 0.5, 10**30, 1e300, np.nan, np.inf, "x", "", [], {}, [[]]]
+WRONG += [[None], ["a"], [1] * 5, {"a": 1}, 2**31, 2**32, "9" * 20, "-1", [np.inf]]
+
+
+def places(value, path=()):
+    """Paths to everything in a JSON object; of lists the first three items."""
+    yield path
+    items = list(value.items()) if isinstance(value, dict) else []
+    items = list(enumerate(value[:3])) if isinstance(value, list) else items
+    for key, item in items:
+        yield from places(item, (*path, key))
+
+
+def read_or_refused(parse, content):
+    """A damaged model is read or refused in one line; nothing else is raised."""
+    try:
+        parse(content)
+    except errors.DataError as error:
+        assert "\n" not in str(error) and len(str(error)) < 500
+
+
+@pytest.mark.filterwarnings("error")
+def test_damaged_json_is_read_or_refused_in_one_line(document):
+    rng = np.random.default_rng(0)
+    paths = list(places(document))[1:]
+    for _ in range(500):
+        changed = copy.deepcopy(document)
+        *above, last = paths[rng.integers(len(paths))]
+        holder = changed
+        for key in above:
+            holder = holder[key]
+        holder[last] = WRONG[rng.integers(len(WRONG))]
+        read_or_refused(xgboost_json.parse, changed)
+
+
+@pytest.mark.filterwarnings("error")
+def test_damaged_texts_are_read_or_refused_in_one_line():
+    rng = np.random.default_rng(0)
+    lines = numbers_alone().partition("\nparameters:")[0].split("\n")
+    words = ["", "-1", "x", "nan", "inf", "1e400", "9" * 20, str(2**32), "0.5", "0 -"]
+    for _ in range(300):
+        at = rng.integers(len(lines))
+        name = lines[at].partition("=")[0]
+        changed = [*lines[:at], f"{name}={rng.choice(words)}", *lines[at + 1 :]]
+        read_or_refused(lightgbm_text.parse, "\n".join(changed))
+        content = bytearray("\n".join(lines).encode())
+        content[rng.integers(len(content))] = rng.integers(1, 127)
+        read_or_refused(lightgbm_text.parse, content.decode())
+
+
 @pytest.mark.parametrize("library", ["lightgbm", "xgboost"])
 def test_a_chain_is_fitted_to_features_of_which_some_are_missing(library):
     """A column that says something only by what is missing in it."""

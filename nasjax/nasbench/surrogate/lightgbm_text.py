@@ -38,6 +38,7 @@ _FOOTER_LINE = re.compile(
 )
 
 
+@trees.parsing("LightGBM")
 def parse(model: Any) -> Trees:
     """The trees of a LightGBM regression model.
 
@@ -130,16 +131,16 @@ def _refuse_unsupported(header: dict[str, str], footer: str) -> None:
     refusals = []
     if header.get("version") not in _VERSIONS:
         known = ", ".join(_VERSIONS)
-        refusals.append(f"version={header.get('version')} (known: {known})")
+        refusals.append(f"version={header.get('version', '')[:20]} (known: {known})")
     for key in ("num_class", "num_tree_per_iteration"):
         if header.get(key, "1") != "1":
-            refusals.append(f"{key}={header[key]}: several outputs")
+            refusals.append(f"{key}={header[key][:20]}: several outputs")
     if name not in _IDENTITY_OBJECTIVES or objective[1:]:
         refusals.append(
             f"objective={' '.join(objective)[:80]}: its predictions are not the sum of "
             "trees"
         )
-    for key in sorted(header.keys() - _HEADER_KEYS):
+    for key in sorted(header.keys() - _HEADER_KEYS)[:3]:
         refusals.append(f"{key[:40]} in the header is not known")
     for line in _unknown_lines(footer):
         refusals.append(f"{line[:40]} after the trees is not known")

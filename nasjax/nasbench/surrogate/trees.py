@@ -5,10 +5,11 @@ a categorical one where the integer part of x is in a set. Readers turn every ot
 convention into this one, and refuse by name what does not fit.
 """
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -153,6 +154,26 @@ _DTYPES = {
 }
 
 
+@contextlib.contextmanager
+def parsing(library: str) -> Iterator[None]:
+    """Turns whatever malformed content raises into a `DataError`; a decorator, too.
+
+    Args:
+      library: whose model it is, for people.
+    """
+    try:
+        yield
+    except (
+        *(ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError),
+        *(TypeError, ValueError),
+    ) as error:
+        reason = " ".join(str(error)[:200].split())[:80]
+        raise errors.DataError(
+            f"the {library} model is malformed: {type(error).__name__}: {reason}; get "
+            "or save it again"
+        ) from error
+
+
 def build(
     *, num_features: int, library: str, bias: float = 0.0, **arrays: Any
 ) -> Trees:
@@ -162,7 +183,7 @@ def build(
       errors.DataError: the arrays contradict each other or hold a number that is not
         finite (thresholds may be infinite).
     """
-    cast = {name: np.asarray(arrays[name], dtype) for name, dtype in _DTYPES.items()}
+    cast = {name: _cast(name, arrays[name], dtype) for name, dtype in _DTYPES.items()}
     trees = Trees(num_features=num_features, library=library, bias=bias, **cast)
     num_nodes, num_leaves = len(trees.feature), len(trees.value)
     tree, num_sets = trees.tree_of_node, len(trees.set_start) - 1
@@ -203,6 +224,18 @@ def build(
             )
     _ = trees.levels
     return trees
+
+
+def _cast(name: str, values: Any, dtype: type) -> np.ndarray:
+    found = np.asarray(values)
+    with np.errstate(invalid="ignore"):
+        cast = found.astype(dtype)
+    if dtype is not np.float64 and not np.array_equal(cast, found):
+        raise errors.DataError(
+            f"the trees are malformed: {name} holds what is no {np.dtype(dtype)}; get "
+            "or save the model again"
+        )
+    return cast
 
 
 def to_arrays(models: Sequence[Trees]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

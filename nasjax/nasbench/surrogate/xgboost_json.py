@@ -51,6 +51,7 @@ _MISSING_LEFT = trees.DEFAULT_LEFT | trees.NAN_IS_MISSING << trees.MISSING_SHIFT
 _MISSING_RIGHT = trees.NAN_IS_MISSING << trees.MISSING_SHIFT
 
 
+@trees.parsing("XGBoost")
 def parse(model: Any) -> Trees:
     """The trees of an XGBoost regression model.
 
@@ -70,19 +71,16 @@ def parse(model: Any) -> Trees:
         categories of data frames, missing values that are not NaN; or it holds a key
         that is not known.
     """
-    try:
-        learner = _object(_first_rounds(model), "learner")
-        booster = _object(learner, "gradient_booster")
-        inner = _object(_object(booster, "gbtree") if "gbtree" in booster else booster)
-        listed = _object(inner, "trees", list)
-        weights = booster.get("weight_drop") or inner.get("weight_drop") or None
-        parameters = _object(learner, "learner_model_param")
-        parsed = [_saved_tree(tree) for tree in listed]
-        bias = _base_score(parameters.get("base_score", "0"))
-        num_features = int(parameters["num_feature"])
-        weights = None if weights is None else np.asarray(weights, np.float32)
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
-        raise _malformed(_reason(error)) from error
+    learner = _object(_first_rounds(model), "learner")
+    booster = _object(learner, "gradient_booster")
+    inner = _object(_object(booster, "gbtree") if "gbtree" in booster else booster)
+    listed = _object(inner, "trees", list)
+    weights = booster.get("weight_drop") or inner.get("weight_drop") or None
+    parameters = _object(learner, "learner_model_param")
+    parsed = [_saved_tree(tree) for tree in listed]
+    bias = _base_score(parameters.get("base_score", "0"))
+    num_features = int(parameters["num_feature"])
+    weights = None if weights is None else np.asarray(weights, np.float32)
     if weights is None and booster["name"] == "dart" and listed:
         raise _malformed("a dart model without weight_drop")
     if weights is not None:
@@ -93,6 +91,7 @@ def parse(model: Any) -> Trees:
     return _assembled(parsed, num_features=num_features, bias=bias)
 
 
+@trees.parsing("XGBoost")
 def parse_dump(dump: Sequence[str], *, num_features: int, base_score: float) -> Trees:
     """The trees of `Booster.get_dump(dump_format="json")`.
 
@@ -108,13 +107,7 @@ def parse_dump(dump: Sequence[str], *, num_features: int, base_score: float) -> 
     Raises:
       errors.DataError: a tree is malformed or has a split without a condition.
     """
-    try:
-        parsed = [_dumped_tree(json.loads(text)) for text in dump]
-    except (
-        *(KeyError, TypeError, ValueError),
-        *(AttributeError, RecursionError),
-    ) as error:
-        raise _malformed(_reason(error)) from error
+    parsed = [_dumped_tree(json.loads(text)) for text in dump]
     return _assembled(parsed, num_features=num_features, bias=base_score)
 
 
@@ -209,8 +202,13 @@ def _refuse_unsupported(found: dict[str, Any]) -> None:
             f"XGBoost model not supported: {'; '.join(refusals)}. Supported are "
             f"regression models of one output, of XGBoost up to {_TESTED}"
         )
-    version = found.get("version")
-    if isinstance(version, list) and tuple(version[:2]) > NEWEST_VERSION:
+    version = found.get("version", [0])
+    known = isinstance(version, list) and all(
+        type(number) is int and 0 <= number < 1000 for number in version
+    )
+    if not known:
+        raise _malformed("version is no list of small integers")
+    if tuple(version[:2]) > NEWEST_VERSION:
         _tell_newer(tuple(version[:2]))
 
 
@@ -240,10 +238,6 @@ def _unknown_keys(
             for key in sorted(content.keys() - _KNOWN_KEYS[place])[:3]:
                 refused[f"{_shown(key)} in {place} is not known"] = None
     return list(refused)
-
-
-def _reason(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error)[:200].split())[:80]}"
 
 
 def _shown(name: Any) -> str:
@@ -278,11 +272,17 @@ def _saved_tree(tree: dict[str, Any]) -> dict[str, Any]:
         raise errors.DataError(
             f"XGBoost model not supported: size_leaf_vector={size}: several outputs"
         )
-    left = np.asarray(tree["left_children"], np.int64)
-    right = np.asarray(tree["right_children"], np.int64)
+    left, right = _integers(tree["left_children"]), _integers(tree["right_children"])
     number = len(left)
-    conditions = np.asarray(tree["split_conditions"], np.float64).astype(np.float32)
-    split_type = np.asarray(tree.get("split_type") or np.zeros(number), np.int64)
+    with np.errstate(over="ignore"):
+        conditions = np.asarray(tree["split_conditions"], np.float64)
+        conditions = conditions.astype(np.float32)
+    split_type = _integers(tree.get("split_type") or [0] * number)
+    feature = _integers(tree["split_indices"])
+    default_left = _integers(tree["default_left"]) != 0
+    lists = (right, conditions, split_type, feature, default_left)
+    if any(each.shape != (number,) for each in lists):
+        raise ValueError("lists of nodes differ in length")
     reached = np.zeros(number, bool)
     frontier = np.array([0])
     while len(frontier):
@@ -297,13 +297,13 @@ def _saved_tree(tree: dict[str, Any]) -> dict[str, Any]:
     child = np.zeros(number, np.int64)
     child[inner] = np.arange(len(inner))
     child[leaves] = -1 - np.arange(len(leaves))
-    categories = np.asarray(tree.get("categories", []), np.int64)
+    categories = _integers(tree.get("categories", []))
     starts = dict(
         zip(
-            tree.get("categories_nodes", []),
+            _integers(tree.get("categories_nodes", [])).tolist(),
             zip(
-                tree.get("categories_segments", []),
-                tree.get("categories_sizes", []),
+                _integers(tree.get("categories_segments", [])).tolist(),
+                _integers(tree.get("categories_sizes", [])).tolist(),
                 strict=True,
             ),
             strict=True,
@@ -312,16 +312,26 @@ def _saved_tree(tree: dict[str, Any]) -> dict[str, Any]:
     sets = {}
     for node in inner[split_type[inner] == 1]:
         begin, count = starts[int(node)]
+        if begin < 0 or count < 0 or begin + count > len(categories):
+            raise ValueError("a set of categories is not there")
         sets[int(node)] = categories[begin : begin + count]
     return _nodes(
-        feature=np.asarray(tree["split_indices"], np.int64)[inner],
+        feature=feature[inner],
         condition=conditions[inner],
         left=child[left[inner]],
         right=child[right[inner]],
-        default_left=np.asarray(tree["default_left"], bool)[inner],
+        default_left=default_left[inner],
         categories=[sets.get(int(node)) for node in inner],
         value=conditions[leaves],
     )
+
+
+def _integers(values: Any) -> np.ndarray:
+    """int64 `[n]` of a list of integers or booleans, of nothing else."""
+    found = np.asarray(values)
+    if found.ndim != 1 or len(found) and found.dtype.kind not in "iub":
+        raise ValueError("a list of integers holds something else")
+    return found.astype(np.int64)
 
 
 def _dumped_tree(root: dict[str, Any]) -> dict[str, Any]:
