@@ -257,6 +257,14 @@ def test_what_is_not_fitted_is_told_so():
         lightgbm_text.parse(lightgbm.LGBMRegressor())
 
 
+def test_a_pickled_text_without_its_end_is_told_so():
+    booster = lightgbm.Booster(model_str=numbers_alone())
+    content = pickle.dumps(booster, 2).replace(b"end of trees", b"END OF TREES")
+    value = safe_pickle.load(content, allow=boosters.ALLOW, name="file")
+    with pytest.raises(errors.DataError, match="file: .* version before 2.2"):
+        boosters.read(value, name="file")
+
+
 @pytest.fixture(scope="module")
 def document():
     xgboost = pytest.importorskip("xgboost")

@@ -93,7 +93,12 @@ def read(value: Any, *, name: str) -> Model:
     if isinstance(value, _XGBOOST) and isinstance(handle, bytes | bytearray):
         return Model("xgboost", _xgboost_text(handle, estimator, name))
     if isinstance(value, _LIGHTGBM) and isinstance(handle, str):
-        if handle.startswith("tree\n") and "end of trees" in handle:
+        if handle.startswith("tree\n"):
+            if "end of trees" not in handle:
+                raise DataError(
+                    f"{name}: a LightGBM model without 'end of trees': it is truncated "
+                    "or of a version before 2.2; save it again with a newer one"
+                )
             best = value.state.get("best_iteration")
             return Model("lightgbm", _first_iterations(handle, best, name))
     raise DataError(f"{name}: a booster without its model; save the fitted one")
