@@ -229,7 +229,7 @@ def build(
 def _cast(name: str, values: Any, dtype: type) -> np.ndarray:
     found = np.asarray(values)
     with np.errstate(invalid="ignore"):
-        cast = found.astype(dtype)
+        cast: np.ndarray = found.astype(dtype)
     if dtype is not np.float64 and not np.array_equal(cast, found):
         raise errors.DataError(
             f"the trees are malformed: {name} holds what is no {np.dtype(dtype)}; get "
