@@ -12,8 +12,9 @@ bulk: 20,000 queries in one call, one thread each.
 two_devices: 20,000 queries, half of them on each of two CPU devices, against LightGBM
 with two threads; wall time, so only meaningful on two idle cores.
 single_noise, bulk_noise: as single and bulk, but whole curves with GKDE noise
-(`surrogate.sample`) against the same without (`surrogate.curve`); `rate_of_noiseless`
-is the rate with noise over the rate without, the median over rounds.
+(`surrogate.curve`) against the same without (`surrogate.mean_curve`);
+`rate_of_noiseless` is the rate with noise over the rate without, the median over
+rounds.
 
 The reference of the others is `lightgbm.Booster.predict` of each component, its
 predictions appended to the features of the next. Before anything is timed, curves are
@@ -292,10 +293,10 @@ def check_noise(surrogate, curves, noisy):
     assert gap <= 0.05, f"variances of the noise differ by {gap}"
 
 
+mean_one = jax.jit(Surrogate.mean_curve)
+mean_many = jax.jit(jax.vmap(Surrogate.mean_curve, (None, 0)))
 curve_one = jax.jit(Surrogate.curve)
-curve_many = jax.jit(jax.vmap(Surrogate.curve, (None, 0)))
-sample_one = jax.jit(Surrogate.sample)
-sample_many = jax.jit(jax.vmap(Surrogate.sample, (None, 0, 0)))
+curve_many = jax.jit(jax.vmap(Surrogate.curve, (None, 0, 0)))
 
 
 def single_noise(chain, features, fitted):
@@ -306,17 +307,17 @@ def single_noise(chain, features, fitted):
     def ours():
         for key, x in zip(keys, inputs, strict=True):
             start = time.perf_counter()
-            sample_one(surrogate, key, x).block_until_ready()
+            curve_one(surrogate, key, x).block_until_ready()
             latencies.append(time.perf_counter() - start)
         facts["latency_s"] = statistics.median(latencies)
 
     def theirs():
         for x in inputs:
-            curve_one(surrogate, x).block_until_ready()
+            mean_one(surrogate, x).block_until_ready()
 
     def first():
-        curve_one(surrogate, inputs[0]).block_until_ready()
-        sample_one(surrogate, keys[0], inputs[0]).block_until_ready()
+        mean_one(surrogate, inputs[0]).block_until_ready()
+        curve_one(surrogate, keys[0], inputs[0]).block_until_ready()
 
     return ours, theirs, first, SINGLE, time.process_time, facts
 
@@ -327,10 +328,10 @@ def bulk_noise(chain, features, fitted):
     keys = jax.random.split(jax.random.key(0), BATCH)
 
     def ours():
-        return sample_many(surrogate, keys, inputs).block_until_ready()
+        return curve_many(surrogate, keys, inputs).block_until_ready()
 
     def theirs():
-        return curve_many(surrogate, inputs).block_until_ready()
+        return mean_many(surrogate, inputs).block_until_ready()
 
     def first():
         check_noise(surrogate, theirs(), ours())

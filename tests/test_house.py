@@ -58,6 +58,7 @@ DOORS = {
     "jraph": ("nasjax/core/graphs", "nasjax/encoders"),
     "lightgbm": SURROGATE,
     "xgboost": SURROGATE,
+    "pyarrow": SURROGATE,
     "scipy": SURROGATE,
     "sklearn": ("nasjax/data/digits", *SURROGATE, "nasjax/report"),
     "orbax": ("nasjax/core/checkpoint",),

@@ -24,9 +24,8 @@ def get_config(preset: str = "full") -> ml_collections.ConfigDict:
             "metric": "valid_accuracy",
             "benchmark_seed": 0,
             "num_train": 1000,  # 0: four fifths
-            "prefix": "acc_",  # of the curve's columns in a .csv
-            "scale": 1.0,  # of the curve in a .csv; 0.01 for percent
-            "first_epochs": 0,  # values of a .csv's curve that are features
+            "first_epochs": 0,  # values of the curve that are features
+            "columns": {},  # of a .csv: see configs/nasbench_x11/curves.py
         }
     )
     config.surrogates = ("all",) if preset == "full" else ("svd_lgb_gkde",)
@@ -37,6 +36,7 @@ def get_config(preset: str = "full") -> ml_collections.ConfigDict:
             "rank": 0,  # 6 for SVD, 5 for VAE
             "centered": False,
             "num_rounds": 3000,
+            "early_stopping": 0,  # rounds without progress; 0: num_rounds, as thesis
             "num_members": 1,
             "variant": "thesis",
             "released_clip": 0.03,

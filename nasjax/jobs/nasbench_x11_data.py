@@ -4,27 +4,37 @@ import dataclasses
 import pathlib
 from typing import Any
 
+import jax
 import numpy as np
 
 from nasjax import nasbench
-from nasjax.core import arrays, errors
+from nasjax.core import arrays, errors, progress
 from nasjax.jobs import nasbench_x11_trainings as trainings
 from nasjax.nasbench import loading
-from nasjax.nasbench.surrogate import curve_data
+from nasjax.nasbench.surrogate import csv_curves, curve_data
+from nasjax.nasbench.surrogate.csv_columns import Columns
 from nasjax.nasbench.surrogate.curve_data import CurveData
 from nasjax.nasbench.table import TabularBenchmark
+
+_NO_CSV = tuple(
+    ".xlsx .xls .xlsm .ods .numbers .parquet .feather .arrow .json .jsonl .html .rds "
+    ".rda .rdata .dta .sav .db .sqlite .h5 .hdf5 .csv.zip .csv.bz2 .csv.xz".split()
+)
+"""Names of tables of other kinds, which the reader of CSV refuses with a remedy."""
 
 
 def read(config: dict[str, Any]) -> tuple[CurveData, np.ndarray | None]:
     """The data, and the curves of further seeds where there are any.
 
     Args:
-      config: `data.name` is a benchmark, the file of a table, a .csv or .csv.gz of
-        curves, `curves.safetensors` of `launch/train_architecture.py`, or another
-        .safetensors of features and curves; the rest of `data` says how to read it.
+      config: `data.name` is a benchmark, the file of a table, a CSV file of curves
+        (`csv_curves.SUFFIXES`), `curves.safetensors` of
+        `launch/train_architecture.py`, or another .safetensors of features and curves;
+        the rest of `data` says how to read it.
 
     Returns:
-      One row each architecture, and float64 `[N, S, T]` or None.
+      One row each architecture, and float64 `[N, S, T]` or None. What is left out is
+      printed, a line each.
 
     Raises:
       ConfigError: a setting does not fit the file.
@@ -34,34 +44,47 @@ def read(config: dict[str, Any]) -> tuple[CurveData, np.ndarray | None]:
     name, metric = settings["name"], settings["metric"]
     if not name:
         raise errors.ConfigError("no curves: pass --config.data.name=FILE")
-    path = pathlib.Path(name).expanduser()
-    repeats = None
+    path, repeats = pathlib.Path(name).expanduser(), None
     if trainings.is_file(path):
         data, repeats = trainings.read(
             path, settings["features"], metric, settings["benchmark_seed"]
         )
     elif settings["arrays"] or _is_own_file(path):
-        data = curve_data.read(
-            name,
-            features_name=settings["features"],
-            prefix=settings["prefix"],
-            metric=metric,
-            scale=settings["scale"],
-        )
+        data = _read_own(path, settings)
     else:
         data, repeats = _read_benchmark(settings)
     if metric not in data.curves:
         raise errors.unknown_name("metric", metric, data.curves)
+    for note in data.notes:
+        progress.echo(f"{path.name}: {note}")
     return _with_first_epochs(data, settings["first_epochs"], metric), repeats
 
 
 def _is_own_file(path: pathlib.Path) -> bool:
     """A user's CSV, or arrays that are no benchmark of a known kind."""
-    if path.name.endswith((".csv", ".csv.gz")):
+    if path.name.lower().endswith((*csv_curves.SUFFIXES, *_NO_CSV)):
         return True
     if path.suffix != ".safetensors" or not path.is_file():
         return False
     return arrays.load_metadata(path).get("form") not in loading.FORMS
+
+
+def _read_own(path: pathlib.Path, settings: dict[str, Any]) -> CurveData:
+    if settings["benchmark_seed"]:
+        raise errors.ConfigError(
+            f"config.data.benchmark_seed is {settings['benchmark_seed']}, but {path} "
+            "has one training a row: pass --config.data.benchmark_seed=0"
+        )
+    if path.suffix == ".safetensors":
+        return curve_data.read_arrays(path, features_name=settings["features"])
+    if settings["features"]:
+        raise errors.ConfigError(
+            f"config.data.features is {settings['features']!r}, but {path} gives its "
+            'own: pass --config.data.features="", and --config.data.columns.features '
+            "for columns"
+        )
+    described = Columns(**settings["columns"])
+    return csv_curves.read(path, described, metric=settings["metric"])
 
 
 def _read_benchmark(settings: dict[str, Any]) -> tuple[CurveData, np.ndarray | None]:
@@ -74,9 +97,18 @@ def _read_benchmark(settings: dict[str, Any]) -> tuple[CurveData, np.ndarray | N
     data = curve_data.from_benchmark(benchmark, features, seed=seed)
     runs = benchmark.require(settings["metric"])
     others = [s for s in range(runs.num_seeds) if s != seed]
-    if not others or len(data) != len(benchmark.archs):
+    if not others or settings["metric"] not in data.curves:
         return data, None
-    return data, np.asarray(runs.values, np.float64)[:, others]
+    rows = np.asarray(jax.jit(jax.vmap(benchmark.index.find))(data.archs))
+    repeats = np.asarray(runs.values, np.float64)[rows][:, others]
+    whole = np.isfinite(repeats).all(axis=(1, 2))
+    if whole.all():
+        return data, repeats
+    note = (
+        f"{np.sum(~whole)} of {len(data)} architectures lack a training of another "
+        "seed: the noise is not judged by seeds"
+    )
+    return dataclasses.replace(data, notes=(*data.notes, note)), None
 
 
 def _with_first_epochs(data: CurveData, count: int, metric: str) -> CurveData:

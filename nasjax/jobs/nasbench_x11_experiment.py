@@ -11,7 +11,12 @@ import numpy as np
 
 from nasjax.core import errors
 from nasjax.jobs import nasbench_x11_data
-from nasjax.nasbench.surrogate import boosting, compression, fitting
+from nasjax.nasbench.surrogate import (
+    boosting,
+    compression,
+    early_stopping,
+    fitting,
+)
 
 Config = dict[str, Any]
 
@@ -42,6 +47,7 @@ class Experiment:
         order = np.random.default_rng(config["seed"]).permutation(count)
         self.train, self.test = np.sort(order[:num_train]), np.sort(order[num_train:])
         self.settings = {s.name: s for s in _settings(config)}
+        _check_names(config)
         epochs = self.data.curves[self.metric].shape[1]
         for settings in self.settings.values():
             _check(settings, epochs, _num_fitted(config, count, num_train))
@@ -51,7 +57,11 @@ class Experiment:
         return jax.random.key(self.config["seed"])
 
     def shown(self, count: int) -> np.ndarray:
-        """Held-out rows for figures, spread over the final value of their curves."""
+        """Held-out rows for figures, spread over the final value of their curves.
+
+        All of them where there are no more than `count`.
+        """
+        count = min(count, len(self.test))
         final = self.data.curves[self.metric][self.test, -1]
         places = (np.arange(count) + 0.5) / count * (len(self.test) - 1)
         return self.test[np.argsort(final)[places.round().astype(int)]]
@@ -91,17 +101,28 @@ def _check(settings: fitting.Settings, epochs: int, num_fitted: int) -> None:
             f"{num_fitted} curves of {epochs} epochs: pass --config.surrogate.rank=1 "
             f"to {min(epochs, num_fitted)}"
         )
-    if settings.regressor == "lgb" and num_fitted < MIN_LIGHTGBM:
+    stops = settings.early_stopping and settings.regressor != "mlp"
+    if stops and early_stopping.num_train(num_fitted) < 2:
+        raise errors.ConfigError(f"{num_fitted} curves are too few to hold any out")
+    fitted = early_stopping.num_train(num_fitted) if stops else num_fitted
+    held_out = f" ({num_fitted - fitted} of {num_fitted} stop it early)" * bool(stops)
+    if settings.regressor == "lgb" and fitted < MIN_LIGHTGBM:
         raise errors.ConfigError(
-            f"{settings.name} would be fitted to {num_fitted} curves; with fewer than "
-            f"{MIN_LIGHTGBM} LightGBM's trees have no split: train more architectures, "
-            f"or pass --config.surrogates=\"('{settings.compression}_xgb_"
+            f"{settings.name} would be fitted to {fitted} curves{held_out}; with fewer "
+            f"than {MIN_LIGHTGBM} LightGBM's trees have no split: train more "
+            f"architectures, or pass --config.surrogates=\"('{settings.compression}_xgb_"
             f"{settings.noise}',)\""
         )
 
 
 def _settings(config: Config) -> list[fitting.Settings]:
-    names = config["surrogates"]
+    names: list[Any] = [
+        part.strip()
+        for name in config["surrogates"]
+        # On a command line `svd_lgb_std,svd_xgb_std` is one text.
+        for part in str(name).split(",")
+        if part.strip()
+    ]
     if names == ["all"]:
         names = [
             f"{c}_{r}_{n}"
@@ -109,13 +130,33 @@ def _settings(config: Config) -> list[fitting.Settings]:
             for r in fitting.REGRESSORS
             for n in fitting.NOISES[:3]
         ]
+    if not names:
+        raise errors.ConfigError(
+            "config.surrogates is empty: pass --config.surrogates=\"('svd_lgb_gkde',)\""
+        )
     chosen = []
     for name in names:
         parts = name.split("_")
         if len(parts) != 3:
             raise errors.ConfigError(
                 f"a surrogate is COMPRESSION_REGRESSOR_NOISE, such as svd_lgb_gkde, "
-                f"not {name!r}"
+                f"not {name!r}; pass --config.surrogates=\"('svd_lgb_gkde',)\", with a "
+                f"noise of {', '.join(fitting.NOISES)}"
             )
         chosen.append(fitting.Settings(*parts, **config["surrogate"]))
     return chosen
+
+
+def _check_names(config: Config) -> None:
+    """A name that no surrogate could have would be left out in silence."""
+    known = [
+        f"{c}_{r}_{n}"
+        for c in compression.COMPRESSORS
+        for r in fitting.REGRESSORS
+        for n in fitting.NOISES
+    ]
+    for name in config["keep_all_metrics"]:
+        if name not in known:
+            raise errors.unknown_name(
+                "surrogate in config.keep_all_metrics", str(name), known
+            )

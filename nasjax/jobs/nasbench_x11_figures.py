@@ -41,11 +41,17 @@ def draw_studies(
         example[0],
         shown,
         folder / "figures" / "figure_5_3",
+        epochs=data.epochs,
+        label=metric.replace("_", " "),
     )
     left = train - compression.reconstruct(fitted.members[0].compressor, train)
     lags = residuals.autocorrelation(left, min(20, train.shape[1] - 1))
     surrogate_curves.draw_residuals(
-        left, lags, *residuals.band(left), folder / "figures" / "figure_5_6"
+        left,
+        lags,
+        *residuals.band(left),
+        folder / "figures" / "figure_5_6",
+        epochs=data.epochs,
     )
     normal = residuals.normality(left)
     draw_predictions(experiment, fitted, folder, "figure_5_1", first=3)
@@ -64,16 +70,18 @@ def draw_predictions(
     *,
     first: int,
 ) -> list[pathlib.Path]:
+    """True and predicted curves; the noise of every panel is drawn by its own key."""
     rows = experiment.shown(first)
-    keys = jax.random.split(experiment.key, 200)
+    keys = jax.random.split(experiment.key, (len(rows), 200))
     features = jnp.asarray(experiment.data.features[rows])
     predicted = nasbench_x11_scores.predict(fitted.members, np.asarray(features))
-    draw = jax.vmap(jax.vmap(model.CurveModel.sample, (None, 0, None)), (None, None, 0))
+    draw = jax.vmap(jax.vmap(model.CurveModel.sample, (None, 0, None)), (None, 0, 0))
     noisy = np.asarray(jax.jit(draw)(fitted, keys, features))
     low, high = np.quantile(noisy, [0.05, 0.95], axis=1)
     panels = [
         surrogate_curves.Panel(
             f"architecture {row}",
+            np.asarray(experiment.data.epochs),
             experiment.data.curves[experiment.metric][row],
             predicted[i],
             noisy[i, 0],

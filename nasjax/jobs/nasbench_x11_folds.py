@@ -8,7 +8,7 @@ import numpy as np
 from nasjax.core import progress, statistics
 from nasjax.jobs import nasbench_x11_scores
 from nasjax.jobs.nasbench_x11_experiment import Experiment
-from nasjax.nasbench.surrogate import evaluation, fitting
+from nasjax.nasbench.surrogate import baselines, evaluation, fitting
 
 COLUMNS = nasbench_x11_scores.KEYS[:4]
 """What is judged: no noise is fitted."""
@@ -18,7 +18,8 @@ def cross_validate(experiment: Experiment) -> dict[str, Any]:
     """K-fold scores of each surrogate by what it may read, and paired comparisons.
 
     Where some features were measured in the training itself, the surrogate with them
-    is compared with the same surrogate on these measurements alone.
+    is compared with the same surrogate on these measurements alone. The two baselines,
+    a mean curve and a ridge, stand beside it on the same folds.
     """
     data, config = experiment.data, experiment.config
     order = np.random.default_rng(config["seed"]).permutation(len(data))
@@ -28,12 +29,27 @@ def cross_validate(experiment: Experiment) -> dict[str, Any]:
         inputs["architecture only"] = data.features[:, : -data.num_measured]
         inputs["measured only"] = data.features[:, -data.num_measured :]
     targets, outcome = data.curves[experiment.metric], {}
+    everything = np.arange(len(data))
+    cheap: dict[str, dict[str, list[dict[str, float]]]] = {}
+    for test in folds:
+        train = np.setdiff1d(everything, test)
+        for key, features in inputs.items():
+            predicted = baselines.predict(
+                features[train], targets[train], features[test]
+            )
+            for baseline, curves in predicted.items():
+                found = cheap.setdefault(baseline, {}).setdefault(key, [])
+                found.append(
+                    evaluation.evaluate(targets[test], curves, unit=experiment.unit)
+                )
+    # The mean curve reads nothing.
+    cheap["mean curve"] = {"no features": cheap["mean curve"]["all features"]}
     for name, settings in experiment.settings.items():
         scores: dict[str, list[dict[str, float]]] = {key: [] for key in inputs}
         for number, test in enumerate(
             progress.progress(folds, description=f"{name} folds")
         ):
-            train = np.setdiff1d(np.arange(len(data)), test)
+            train = np.setdiff1d(everything, test)
             for key, features in inputs.items():
                 mean = fitting.fit_mean(
                     jax.random.fold_in(experiment.key, number),
@@ -41,16 +57,20 @@ def cross_validate(experiment: Experiment) -> dict[str, Any]:
                     targets[train],
                     settings,
                 )
-                predicted = nasbench_x11_scores.predict(mean.members, features[test])
+                ours = nasbench_x11_scores.predict(mean.members, features[test])
                 scores[key].append(
-                    evaluation.evaluate(targets[test], predicted, unit=experiment.unit)
+                    evaluation.evaluate(targets[test], ours, unit=experiment.unit)
                 )
         outcome[name] = _fold_table(scores)
     return {
         "cross_validation": outcome,
+        "baselines": {name: _fold_table(found) for name, found in cheap.items()},
         "num_archs": len(data),
         "num_epochs": targets.shape[1],
+        "epochs": list(data.epochs),
+        "features": list(data.feature_names),
         "ignored": data.ignored,
+        "notes": list(data.notes),
     }
 
 

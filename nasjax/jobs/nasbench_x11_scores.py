@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nasjax.jobs.nasbench_x11_experiment import Experiment
-from nasjax.nasbench.surrogate import evaluation, model, noise_seeds
+from nasjax.nasbench.surrogate import baselines, evaluation, model, noise_seeds
 
 KEYS = ("avg_r2", "final_r2", "avg_kt", "final_kt", "avg_kl", "final_kl")
 """The columns of table 5.3."""
@@ -29,6 +29,19 @@ def judge(experiment: Experiment, fitted: model.CurveModel) -> dict[str, float]:
             )
             scores |= divergence._asdict()
     return scores
+
+
+def judge_baselines(experiment: Experiment) -> dict[str, dict[str, float]]:
+    """The same numbers, but of noise, of a mean curve and a ridge on the features."""
+    data, train, rows = experiment.data, experiment.train, experiment.test
+    truth = data.curves[experiment.metric]
+    predicted = baselines.predict(
+        data.features[train], truth[train], data.features[rows]
+    )
+    return {
+        name: evaluation.evaluate(truth[rows], curves, unit=experiment.unit)
+        for name, curves in predicted.items()
+    }
 
 
 def predict(members: tuple[model.Member, ...], features: np.ndarray) -> np.ndarray:

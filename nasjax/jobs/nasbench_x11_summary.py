@@ -42,6 +42,9 @@ def summary(outcome: dict[str, Any]) -> str:
         found = (score.get(key) for key in KEYS)
         cells = (f"{'-':>10}" if v is None else f"{v:>10.3f}" for v in found)
         lines.append(f"{name:<22}" + "".join(cells))
+    for name, score in outcome.get("baselines", {}).items():
+        cells = (f"{score[key]:>10.3f}" for key in COLUMNS)
+        lines.append(f"{name:<22}" + "".join(cells))
     if seeds := outcome.get("seed_noise"):
         noise = f"{seeds['avg_kl']:>10.3f}{seeds['final_kl']:>10.3f}"
         lines.append(f"{'noise fitted to seeds':<22}" + " " * 40 + noise)
@@ -52,7 +55,7 @@ def summary(outcome: dict[str, Any]) -> str:
 def _fold_summary(outcome: dict[str, Any]) -> str:
     title = f"{outcome['num_archs']} architectures, {outcome['num_epochs']} epochs"
     lines = [title, " " * 36 + "".join(f"{key:>16}" for key in COLUMNS)]
-    for name, table in outcome["cross_validation"].items():
+    for name, table in {**outcome["cross_validation"], **outcome["baselines"]}.items():
         for inputs, row in table.items():
             scores = [f"{row[k]['mean']:>9.3f} ({row[k]['std']:.3f})" for k in COLUMNS]
             lines.append(f"{name:<16}{inputs:<20}" + "".join(scores))

@@ -62,7 +62,11 @@ def evaluate(config: Config, folder: pathlib.Path) -> dict[str, Any]:
         fitted = surrogate.require(experiment.metric)
         score: dict[str, Any] = dict(nasbench_x11_scores.judge(experiment, fitted))
         scores[path.stem] = score | {"version": surrogate.version}
-    outcome = {"surrogates": scores, "versions": result.versions()}
+    outcome = {
+        "surrogates": scores,
+        "baselines": nasbench_x11_scores.judge_baselines(experiment),
+        "versions": result.versions(),
+    }
     result.write(folder / EVALUATION_FILE, outcome)
     print(nasbench_x11_summary.summary(outcome))
     return outcome
@@ -78,6 +82,11 @@ def sample(config: Config, folder: pathlib.Path) -> dict[str, Any]:
         known = [saved.stem for saved in _saved(folder, config)]
         raise errors.unknown_name(f"surrogate in {folder}", name, known)
     curve_model = storage.load(path).require(experiment.metric)
+    for key, most in (("num_archs", len(experiment.test)), ("num_samples", 10**6)):
+        if not 1 <= settings[key] <= most:
+            raise errors.ConfigError(
+                f"config.sample.{key} is {settings[key]}: pass 1 to {most}"
+            )
     rows = experiment.test[: settings["num_archs"]]
     keys = jax.random.split(experiment.key, (len(rows), settings["num_samples"]))
     draw = jax.jit(
@@ -114,13 +123,21 @@ def _fit_all(experiment: Experiment, folder: pathlib.Path) -> dict[str, Any]:
             surrogate = storage.save(path, surrogate)
             fitted = surrogate.require(experiment.metric)
             score: dict[str, Any] = dict(nasbench_x11_scores.judge(experiment, fitted))
-            score |= {"fit_seconds": means[kind].seconds, "version": surrogate.version}
+            score |= {
+                "fit_seconds": means[kind].seconds,
+                "rounds": means[kind].rounds,
+                "version": surrogate.version,
+            }
             result.write(report, score)
         scores[name] = json.loads(report.read_text())
         bar.update(1)
     bar.close()
     outcome: dict[str, Any] = {
         "surrogates": scores,
+        "baselines": nasbench_x11_scores.judge_baselines(experiment),
+        "features": list(experiment.data.feature_names),
+        "ignored": experiment.data.ignored,
+        "notes": list(experiment.data.notes),
         "num_train": len(experiment.train),
         "num_test": len(experiment.test),
         "tables": nasbench_x11_summary.tables(experiment, scores),
@@ -163,7 +180,7 @@ def _surrogate(
         space=train.space,
         features=train.features_name,
         data_set=train.data_set,
-        epochs=tuple(range(1, train.curves[metric].shape[1] + 1)),
+        epochs=train.epochs,
         metric=metric.rsplit("_", 1)[-1],
         techniques=settings.techniques,
     )

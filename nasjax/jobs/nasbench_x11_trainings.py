@@ -5,7 +5,7 @@ import pathlib
 import jax
 import numpy as np
 
-from nasjax.core import arrays, errors, progress
+from nasjax.core import arrays, errors
 from nasjax.jobs import train_architecture
 from nasjax.nasbench.surrogate import features as feature_registry
 from nasjax.nasbench.surrogate.curve_data import CurveData
@@ -32,7 +32,7 @@ def read(
     """One row each architecture, so that no architecture is on both sides of a split.
 
     Architectures with a training that diverged, or too large for the features, are
-    left out; a line says how many.
+    left out; a note says how many.
 
     Args:
       path: `curves.safetensors`.
@@ -51,7 +51,7 @@ def read(
     tree, facts = arrays.load(path), arrays.load_metadata(path)
     features = _features(features_name, facts["space"])
     num_seeds = len(np.unique(tree["seeds"]))
-    if not 0 <= seed < num_seeds:
+    if seed != int(seed) or not 0 <= seed < num_seeds:
         raise errors.ConfigError(
             f"config.data.benchmark_seed is {seed}, but {path} has trainings of "
             f"{num_seeds} seeds: pass 0 to {num_seeds - 1}"
@@ -64,17 +64,19 @@ def read(
     }
     seconds = _by_seed(tree["seconds"], num_seeds)[:, seed, : facts["epochs"]].sum(-1)
     archs = tree["archs"][::num_seeds].astype(np.int32)
-    kept = _kept(path, features, archs, runs)
+    kept, notes = _kept(path, features, archs, runs)
     curves = {name: values[kept, seed] for name, values in runs.items()}
     encode = jax.jit(jax.vmap(features.encode))
     data = CurveData(
         features=np.asarray(encode(archs[kept]), np.float64),
         curves=curves,
+        epochs=tuple(range(1, facts["epochs"] + 1)),
         seconds=seconds[kept],
         archs=archs[kept],
         space=facts["space"],
         features_name=features.name,
         data_set=facts["data_set"],
+        notes=notes,
     )
     if num_seeds == 1 or metric not in runs:
         return data, None
@@ -111,8 +113,8 @@ def _kept(
     features: feature_registry.Features,
     archs: np.ndarray,
     runs: dict[str, np.ndarray],
-) -> np.ndarray:
-    """bool `[A]`; says which are not kept."""
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """bool `[A]`, and a note about those that are not kept."""
     whole = np.all([np.isfinite(v).all(axis=(1, 2)) for v in runs.values()], axis=0)
     fits = np.asarray(jax.jit(jax.vmap(features.fits))(archs))
     counts = {
@@ -125,6 +127,4 @@ def _kept(
         raise errors.DataError(
             f"{path}: none of {len(archs)} architectures can be used: {reasons}"
         )
-    if reasons:
-        progress.echo(f"architectures that are left out: {reasons}")
-    return kept
+    return kept, (f"architectures left out: {reasons}",) * bool(reasons)

@@ -10,6 +10,7 @@ from flax import struct
 from nasjax import spaces
 from nasjax.core import errors
 from nasjax.core.types import LAST, Array, Evaluation, Key
+from nasjax.nasbench import genes
 from nasjax.nasbench.lookup import Index
 from nasjax.nasbench.runs import Runs
 
@@ -82,9 +83,11 @@ class TabularBenchmark(struct.PyTreeNode):
         A metric that comes from fewer trainings than the validation score has no seed
         beyond them; one that was published as a mean is its only seed.
         """
-        if not _is_traced(i) and not 0 <= int(i) < len(self.seeds):
+        if not genes.is_traced(i) and not (
+            0 <= genes.whole(i, "seed's number", self._title()) < len(self.seeds)
+        ):
             known = ", ".join(f"{s} is {name}" for s, name in enumerate(self.seeds))
-            raise errors.DataError(f"{self._title()}: no seed number {i}; {known}")
+            raise errors.DataError(f"{self._title()}: no seed number {int(i)}; {known}")
         return self._evaluate(arch, epoch, trained, jnp.asarray(i, jnp.int32))
 
     def mean(self, arch: Array, epoch: Any, trained: Any = 0) -> Evaluation:
@@ -93,6 +96,8 @@ class TabularBenchmark(struct.PyTreeNode):
 
     def curve(self, key: Key, arch: Array, metric: str | None = None) -> Array:
         """The metric at the end of every epoch of `epochs`, of a seed drawn by `key`.
+
+            curves = jax.vmap(table.curve)(keys, archs)
 
         Args:
           key: as in `evaluate`; equal keys draw the same training.
@@ -108,9 +113,32 @@ class TabularBenchmark(struct.PyTreeNode):
         """
         runs = self.require(f"valid_{self.metric}" if metric is None else metric)
         row = self._row(arch)
+        known, row = row >= 0, jnp.maximum(row, 0)
         slot = runs.draw(row, jax.random.uniform(key))
-        series = runs.series(jnp.maximum(row, 0), slot, len(self.epochs))
-        return jnp.where(row >= 0, series, jnp.nan)
+        series = runs.series(row, slot, len(self.epochs))
+        return jnp.where(known, series, jnp.nan)
+
+    def mean_curve(self, arch: Array, metric: str | None = None) -> Array:
+        """The same, averaged over the recorded trainings of the architecture.
+
+        Args:
+          arch: int32 `[G]`.
+          metric: as in `curve`.
+
+        Returns:
+          float32 `[T]`, NaN at epochs at which this metric is not recorded.
+
+        Raises:
+          DataError: the metric is recorded nowhere.
+        """
+        runs = self.require(f"valid_{self.metric}" if metric is None else metric)
+        row = self._row(arch)
+        known, row = row >= 0, jnp.maximum(row, 0)
+        series = [
+            runs.series(row, jnp.int32(s), len(self.epochs))
+            for s in range(runs.num_seeds)
+        ]
+        return jnp.where(known, runs.average(row, series), jnp.nan)
 
     def require(self, metric: str) -> Runs:
         """The recordings of a metric.
@@ -129,7 +157,7 @@ class TabularBenchmark(struct.PyTreeNode):
 
     def find(self, arch: Array) -> Array:
         """int32 `[]`, the row of an architecture, -1 where the table lacks it."""
-        return self.index.find(jnp.asarray(arch, jnp.int32))
+        return self.index.find(genes.check(arch, self._title()).astype(jnp.int32))
 
     def optimum(self, split: str = "valid", epoch: Any = LAST) -> Optimum:
         """The architecture with the best mean score; the first of several.
@@ -230,7 +258,7 @@ class TabularBenchmark(struct.PyTreeNode):
                 f"not {arch.shape}; vmap over several"
             )
         row = self.find(arch)
-        if not _is_traced(row) and int(row) < 0:
+        if not genes.is_traced(row) and int(row) < 0:
             space = spaces.make(self.space)
             valid = bool(space.is_valid(arch))
             text = space.format_arch(arch) if valid else np.asarray(arch).tolist()
@@ -245,28 +273,22 @@ class TabularBenchmark(struct.PyTreeNode):
         places[list(self.epochs)] = np.arange(len(self.epochs))
         if zero:
             places[0] = -2
-        if not _is_traced(epoch):
-            number = last if int(epoch) == LAST else int(epoch)
-            if not 0 <= number <= last or places[number] == -1:
+        if not genes.is_traced(epoch):
+            asked = genes.whole(epoch, "epoch", self._title())
+            seen = last if asked == LAST and not zero else asked
+            if not 0 <= seen <= last or places[seen] == -1:
                 raise errors.DataError(
-                    f"{self._title()}: epoch {int(epoch)} is not recorded; "
-                    f"{_ranges(self.epochs)}"
+                    f"{self._title()}: epoch {asked} is not recorded; "
+                    f"{genes.ranges(self.epochs)}"
                 )
-            return jnp.int32(places[number])
-        asked = jnp.where(epoch == LAST, last, epoch)
-        place = jnp.asarray(places)[jnp.clip(asked, 0, last)]
-        return jnp.where((asked >= 0) & (asked <= last), place, -1)
+            return jnp.int32(places[seen])
+        number = jnp.asarray(epoch)
+        if not zero:
+            number = jnp.where(number == LAST, last, number)
+        # Where the epoch is outside, place 0 is read and then replaced.
+        inside = (number >= 0) & (number <= last) & (number == jnp.floor(number))
+        place = jnp.asarray(places)[jnp.where(inside, number, 0).astype(jnp.int32)]
+        return jnp.where(inside, place, -1)
 
     def _title(self) -> str:
         return f"{self.space} on {self.data_set}, {self.epochs[-1]} epochs"
-
-
-def _is_traced(value: Any) -> bool:
-    return isinstance(value, jax.core.Tracer)
-
-
-def _ranges(epochs: tuple[int, ...]) -> str:
-    """`there are 4, 12` or `there are 1 to 200`."""
-    if epochs == tuple(range(epochs[0], epochs[-1] + 1)) and len(epochs) > 2:
-        return f"there are {epochs[0]} to {epochs[-1]}"
-    return f"there are {', '.join(map(str, epochs))}"

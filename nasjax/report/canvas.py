@@ -5,7 +5,11 @@ import pathlib
 from typing import Any
 
 import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from nasjax.core.errors import ConfigError, unknown_name
 
@@ -28,6 +32,41 @@ _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text: searchable, editable and small
     "svg.hashsalt": "nasjax",  # element ids do not change from run to run
 }
+
+
+def plain_log_ticks(axis: Axis) -> None:
+    """Labels of a logarithmic axis as plain numbers, 70 and .02, not 7 x 10^1.
+
+    Less than a decade has no power of ten inside: then steps between are labelled, too.
+    """
+
+    def plain(value: float, _: object) -> str:
+        return f"{value:g}"
+
+    low, high = axis.get_view_interval()
+    decades = np.log10(high / low)
+    axis.set_major_formatter(FuncFormatter(plain))
+    if decades < 2:
+        steps = (2.0, 5.0) if decades > 0.5 else (2.0, 3.0, 4.0, 5.0, 6.0, 8.0)
+        axis.set_minor_locator(LogLocator(subs=steps))
+        axis.set_minor_formatter(FuncFormatter(plain))
+        axis.set_tick_params(which="minor", labelsize=8)
+    else:
+        axis.set_minor_formatter(NullFormatter())
+
+
+def note(axes: Axes, text: str) -> None:
+    """Small print inside a panel, as what it does not show."""
+    axes.text(
+        0.02,
+        0.98,
+        text,
+        transform=axes.transAxes,
+        va="top",
+        fontsize=6,
+        color="#555555",
+        parse_math=False,
+    )
 
 
 def save(figure: Figure, path: str | os.PathLike[str]) -> pathlib.Path:

@@ -66,7 +66,8 @@ def learning_curves_figure(
             epochs, values[best], color=canvas.PALETTE[0], linewidth=1.7, **marker
         )
         axes.set(xlabel="epoch", ylabel=unit)
-        axes.set_ylim(bottom=0)
+        if np.nanmin(values) >= 0:
+            axes.set_ylim(bottom=0)
         axes.set_title(_PARTS[part], loc="left", fontsize=10)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.spines[["top", "right"]].set_visible(False)

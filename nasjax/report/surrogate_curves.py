@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from nasjax.report import canvas
 
@@ -20,6 +21,7 @@ class Panel(NamedTuple):
 
     Attributes:
       title: printed above.
+      epochs: `[T]`, of the horizontal axis.
       true: `[T]`, a real training.
       predicted: `[T]`, the surrogate without noise.
       noisy: `[T]`, the surrogate with noise.
@@ -28,6 +30,7 @@ class Panel(NamedTuple):
     """
 
     title: str
+    epochs: np.ndarray
     true: np.ndarray
     predicted: np.ndarray
     noisy: np.ndarray
@@ -53,7 +56,7 @@ def draw_predictions(
     figure = _figure(3.2 * columns, 2.4 * rows + 0.4)
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes, panel in zip(grid.flat, panels, strict=False):
-        epochs = np.arange(1, len(panel.true) + 1)
+        epochs = panel.epochs
         axes.fill_between(
             epochs, panel.low, panel.high, color=_BAND, label="90 % of the noise"
         )
@@ -89,6 +92,9 @@ def draw_rank_study(
     curve: np.ndarray,
     reconstructions: dict[int, np.ndarray],
     path: str | os.PathLike[str],
+    *,
+    epochs: Sequence[int],
+    label: str,
 ) -> list[pathlib.Path]:
     """How many components a curve needs (figure 5.3).
 
@@ -100,7 +106,36 @@ def draw_rank_study(
       curve: `[T]`, one training.
       reconstructions: by rank, what is left of `curve`, `[T]`.
       path: as in `draw_predictions`.
+      epochs: `[T]`, of the horizontal axis.
+      label: what the curve is.
     """
+    return _save(
+        rank_study_figure(
+            ranks,
+            singular_values,
+            train_error,
+            test_error,
+            curve,
+            reconstructions,
+            epochs=epochs,
+            label=label,
+        ),
+        path,
+    )
+
+
+def rank_study_figure(
+    ranks: Sequence[int],
+    singular_values: Sequence[float],
+    train_error: Sequence[float],
+    test_error: Sequence[float],
+    curve: np.ndarray,
+    reconstructions: dict[int, np.ndarray],
+    *,
+    epochs: Sequence[int],
+    label: str,
+) -> Figure:
+    """The figure of `draw_rank_study`, not yet written."""
     figure = _figure(9.6, 2.9)
     left, middle, right = figure.subplots(1, 3)
     left.semilogy(ranks, singular_values, "o-", color=_TRUE, markersize=3)
@@ -111,21 +146,23 @@ def draw_rank_study(
     )
     middle.set(xlabel="components kept", ylabel="mean squared error")
     middle.legend(fontsize=8, frameon=False)
-    epochs = np.arange(1, len(curve) + 1)
     right.plot(epochs, curve, color="#999999", linewidth=1.2, label="training")
     for color, (rank, values) in zip(
         canvas.PALETTE, reconstructions.items(), strict=False
     ):
         right.plot(epochs, values, color=color, linewidth=1.2, label=f"k = {rank}")
-    right.set(xlabel="epoch", ylabel="accuracy")
+    right.set(xlabel="epoch", ylabel=label)
     right.legend(fontsize=8, frameon=False)
+    for axes in (left, middle):
+        canvas.plain_log_ticks(axes.yaxis)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     for axes, title in (
         (left, "decomposition"),
         (middle, "reconstruction"),
         (right, "one curve"),
     ):
         _finish(axes, title)
-    return _save(figure, path)
+    return figure
 
 
 def draw_residuals(
@@ -134,6 +171,8 @@ def draw_residuals(
     low: np.ndarray,
     high: np.ndarray,
     path: str | os.PathLike[str],
+    *,
+    epochs: Sequence[int],
 ) -> list[pathlib.Path]:
     """What the compression leaves over (figure 5.6).
 
@@ -143,13 +182,30 @@ def draw_residuals(
       low: `[T]`, lower end of the central 90 % at each epoch.
       high: `[T]`, upper end.
       path: as in `draw_predictions`.
+      epochs: `[T]`, of the horizontal axis.
     """
+    return _save(
+        residuals_figure(residuals, autocorrelation, low, high, epochs=epochs), path
+    )
+
+
+def residuals_figure(
+    residuals: np.ndarray,
+    autocorrelation: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+    *,
+    epochs: Sequence[int],
+) -> Figure:
+    """The figure of `draw_residuals`, not yet written."""
     figure = _figure(9.6, 2.9)
     left, middle, right = figure.subplots(1, 3)
     length = residuals.shape[1]
     width = float(np.quantile(np.abs(residuals), 0.995)) or 1.0
     bins = np.linspace(-width, width, 61).tolist()
     chosen = np.unique(np.linspace(0, length - 1, 5).round().astype(int))
+    shown = residuals[:, chosen]
+    beyond = int(np.sum(np.abs(shown) > width))
     for color, epoch in zip(canvas.PALETTE, chosen, strict=False):
         left.hist(
             residuals[:, epoch],
@@ -157,15 +213,16 @@ def draw_residuals(
             density=True,
             histtype="step",
             color=color,
-            label=f"epoch {epoch + 1}",
+            label=f"epoch {epochs[epoch]}",
         )
     left.set(xlabel="residual", ylabel="density")
+    if beyond:
+        canvas.note(left, f"{beyond} of {shown.size} values lie beyond the axis")
     left.legend(fontsize=7, frameon=False)
     lags = np.arange(len(autocorrelation))
     middle.bar(lags, autocorrelation, color=_TRUE)
     middle.axhline(0, color="black", linewidth=0.6)
     middle.set(xlabel="lag", ylabel="autocorrelation")
-    epochs = np.arange(1, length + 1)
     right.fill_between(epochs, low, high, color=_BAND)
     right.axhline(0, color="black", linewidth=0.6)
     right.set(xlabel="epoch", ylabel="residual")
@@ -175,7 +232,7 @@ def draw_residuals(
         (right, "90 % interval"),
     ):
         _finish(axes, title)
-    return _save(figure, path)
+    return figure
 
 
 def _figure(width: float, height: float) -> Figure:

@@ -14,7 +14,6 @@ import numpy as np
 from nasjax.core import errors
 from nasjax.nasbench.surrogate import lightgbm_text, xgboost_json
 from nasjax.nasbench.surrogate.forest import Chain
-from nasjax.nasbench.surrogate.trees import Trees
 
 VARIANTS = ("thesis", "released")
 _RATE = 0.02182249761978233
@@ -28,7 +27,7 @@ class LightGBM:
     """Settings of LightGBM; the defaults are NAS-Bench-x11's.
 
     Attributes:
-      num_rounds: trees of each component; there is no early stopping.
+      num_rounds: trees of each component, fixed or at most (`early_stopping`).
       num_leaves: of a tree, at most.
       max_depth: at most.
       learning_rate: shrinkage of each tree.
@@ -63,7 +62,7 @@ class XGBoost:
     """Settings of XGBoost; the defaults are those of `LightGBM` where both have them.
 
     Attributes:
-      num_rounds: trees of each component; there is no early stopping.
+      num_rounds: trees of each component, fixed or at most (`early_stopping`).
       max_leaves: of a tree, at most, split where the gain is highest; 0: no limit,
         split level by level.
       max_depth: at most.
@@ -144,6 +143,7 @@ def fit_chain(
     *,
     chained: bool = True,
     categorical: Sequence[int] = (),
+    num_rounds: Sequence[int] | None = None,
 ) -> Chain:
     """One model for each target; in a chain each also sees the targets before it.
 
@@ -157,6 +157,8 @@ def fit_chain(
       seed: from 0; what rows and features are drawn with.
       chained: False fits the targets independently of each other.
       categorical: columns that hold categories, integers from 0.
+      num_rounds: trees of each target's model, as `early_stopping.choose_rounds` says;
+        default: what the settings say.
 
     Raises:
       errors.ConfigError: a setting is out of range, or XGBoost is not installed.
@@ -168,12 +170,39 @@ def fit_chain(
     models = []
     for j in range(targets.shape[1]):
         seen = np.concatenate([features, targets[:, : j * chained]], axis=1)
-        data = seen, targets[:, j], tuple(categorical)
-        if isinstance(settings, LightGBM):
-            models.append(_fit_lightgbm(*data, settings, seed))
-        else:
-            models.append(_fit_xgboost(*data, settings, seed))
+        if num_rounds is not None:
+            settings = dataclasses.replace(settings, num_rounds=num_rounds[j])
+        booster = train(seen, targets[:, j], settings, seed, tuple(categorical))
+        is_lightgbm = isinstance(settings, LightGBM)
+        parse = lightgbm_text.parse if is_lightgbm else xgboost_json.parse
+        models.append(parse(booster))
     return Chain.build(models, chained=chained)
+
+
+def train(
+    features: np.ndarray,
+    target: np.ndarray,
+    settings: Settings,
+    seed: int,
+    categorical: tuple[int, ...] = (),
+    *,
+    held_out: tuple[np.ndarray, np.ndarray] | None = None,
+    patience: int = 0,
+) -> Any:
+    """The library's own booster of one target.
+
+    Args:
+      features: `[N, D]`.
+      target: `[N]`.
+      settings: `LightGBM` or `XGBoost`.
+      seed: what rows and features are drawn with.
+      categorical: columns that hold categories.
+      held_out: features and target of other rows; training ends when their squared
+        error has not fallen for `patience` rounds.
+      patience: rounds.
+    """
+    fit = _train_lightgbm if isinstance(settings, LightGBM) else _train_xgboost
+    return fit(features, target, categorical, settings, seed, held_out, patience)
 
 
 def _check(
@@ -214,13 +243,15 @@ def _check(
         raise errors.ConfigError(f"num_rounds={settings.num_rounds} is not positive")
 
 
-def _fit_lightgbm(
+def _train_lightgbm(
     features: np.ndarray,
     target: np.ndarray,
     categorical: tuple[int, ...],
-    settings: LightGBM,
+    settings: Any,
     seed: int,
-) -> Trees:
+    held_out: tuple[np.ndarray, np.ndarray] | None,
+    patience: int,
+) -> Any:
     import lightgbm
 
     parameters: dict[str, Any] = {
@@ -247,8 +278,15 @@ def _fit_lightgbm(
     data = lightgbm.Dataset(
         features, target, categorical_feature=list(categorical), params=parameters
     )
-    booster = lightgbm.train(parameters, data, num_boost_round=settings.num_rounds)
-    return lightgbm_text.parse(booster)
+    options: dict[str, Any] = {}
+    if held_out is not None:
+        options = {
+            "valid_sets": [data.create_valid(*held_out)],
+            "callbacks": [lightgbm.early_stopping(patience, verbose=False)],
+        }
+    return lightgbm.train(
+        parameters, data, num_boost_round=settings.num_rounds, **options
+    )
 
 
 @functools.cache
@@ -262,13 +300,15 @@ def _xgboost() -> types.ModuleType:
     return xgboost
 
 
-def _fit_xgboost(
+def _train_xgboost(
     features: np.ndarray,
     target: np.ndarray,
     categorical: tuple[int, ...],
-    settings: XGBoost,
+    settings: Any,
     seed: int,
-) -> Trees:
+    held_out: tuple[np.ndarray, np.ndarray] | None,
+    patience: int,
+) -> Any:
     xgboost = _xgboost()
     parameters: dict[str, Any] = {
         "objective": "reg:squarederror",
@@ -289,12 +329,26 @@ def _fit_xgboost(
     if settings.pass_seed:
         parameters["seed"] = seed
     kinds = ["c" if i in categorical else "q" for i in range(features.shape[1])]
-    data = xgboost.DMatrix(
-        features,
-        target,
-        feature_types=kinds,
-        enable_categorical=True,
-        nthread=settings.num_threads,
+
+    def matrix(features: np.ndarray, target: np.ndarray) -> Any:
+        return xgboost.DMatrix(
+            features,
+            target,
+            feature_types=kinds,
+            enable_categorical=True,
+            nthread=settings.num_threads,
+        )
+
+    options: dict[str, Any] = {}
+    if held_out is not None:
+        options = {
+            "evals": [(matrix(*held_out), "held out")],
+            "early_stopping_rounds": patience,
+            "verbose_eval": False,
+        }
+    return xgboost.train(
+        parameters,
+        matrix(features, target),
+        num_boost_round=settings.num_rounds,
+        **options,
     )
-    booster = xgboost.train(parameters, data, num_boost_round=settings.num_rounds)
-    return xgboost_json.parse(booster)

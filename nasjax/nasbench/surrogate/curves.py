@@ -22,8 +22,18 @@ class Scaler(struct.PyTreeNode):
 
     @classmethod
     def fit(cls, rows: np.ndarray) -> "Scaler":
-        """Statistics of `[N, D]`, in float64 whatever the type of jax's arrays."""
-        mean, scale = rows.mean(axis=0), rows.std(axis=0)
+        """Statistics of `[N, D]`, in float64 whatever the type of jax's arrays.
+
+        NaN is a missing value; a column without any has mean 0.
+        """
+        known = np.isfinite(rows)
+        if known.all():
+            mean, scale = rows.mean(axis=0), rows.std(axis=0)
+        else:
+            count = np.maximum(known.sum(axis=0), 1)
+            mean = np.where(known, rows, 0).sum(axis=0) / count
+            squares = np.where(known, rows - mean, 0) ** 2
+            scale = np.sqrt(squares.sum(axis=0) / count)
         # Columns that vary by rounding only are constant.
         steady = scale <= 10 * np.finfo(np.float64).eps * np.abs(mean)
         return cls(jnp.asarray(mean), jnp.asarray(np.where(steady, 1.0, scale)))
@@ -51,6 +61,7 @@ def check(
     ndim: int = 2,
     at_least: int = 2,
     shape: tuple[int, ...] | None = None,
+    missing: bool = False,
 ) -> np.ndarray:
     """The values as float64, if a model can be fitted to them.
 
@@ -60,6 +71,7 @@ def check(
       ndim: number of axes.
       at_least: smallest N.
       shape: what the shape must be, where another array says it.
+      missing: whether a value may be NaN, as features may.
 
     Raises:
       errors.DataError: the shape is another, there are too few rows, or a value is
@@ -73,7 +85,13 @@ def check(
         raise errors.DataError(
             f"{len(array)} rows of {name} are too few; give at least {at_least}"
         )
-    bad = np.flatnonzero(~np.isfinite(array).reshape(len(array), -1).all(axis=1))
+    allowed = ~np.isinf(array) if missing else np.isfinite(array)
+    bad = np.flatnonzero(~allowed.reshape(len(array), -1).all(axis=1))
+    if len(bad) and missing:
+        raise errors.DataError(
+            f"row {bad[0]} of {name} ({len(bad)} in all) is infinite; use NaN where a "
+            "value is not known"
+        )
     if len(bad):
         raise errors.DataError(
             f"row {bad[0]} of {name} ({len(bad)} in all) is not finite; leave out "

@@ -16,6 +16,7 @@ from nasjax.nasbench.surrogate import (
     boosting,
     compression,
     curves,
+    early_stopping,
     mlp,
     noise,
     noise_gkde,
@@ -38,7 +39,10 @@ class Settings:
       noise: `"gkde"`, `"std"`, `"window"` or `"none"`.
       rank: numbers that describe a curve; 0: 6 for SVD, 5 for VAE.
       centered: subtract the mean curve before the SVD.
-      num_rounds: trees of each component.
+      num_rounds: trees of each component, or at most where `early_stopping` is set.
+      early_stopping: rounds of boosting without progress on held-out rows after which
+        no tree is added (`early_stopping.choose_rounds`); 0: `num_rounds` trees, as in
+        the thesis.
       num_members: size of the ensemble. Members differ: each has a seed of its own,
         and trees of several members draw rows and features.
       variant: `"thesis"`, or `"released"` for what the published benchmarks are: rank
@@ -53,6 +57,7 @@ class Settings:
     rank: int = 0
     centered: bool = False
     num_rounds: int = 3000
+    early_stopping: int = 0
     num_members: int = 1
     variant: str = "thesis"
     released_clip: float = 0.03
@@ -73,6 +78,15 @@ class Settings:
                 raise errors.ConfigError(
                     f"{field} must be at least 1, not {getattr(self, field)}"
                 )
+        if self.early_stopping < 0 or (self.early_stopping and self._is_released):
+            raise errors.ConfigError(
+                f"early_stopping is {self.early_stopping}: pass 0 for a fixed number "
+                "of rounds, which the variant released always has, or rounds from 1 on"
+            )
+
+    @property
+    def _is_released(self) -> bool:
+        return self.variant == "released"
 
     @property
     def name(self) -> str:
@@ -93,11 +107,13 @@ class Mean(NamedTuple):
       reconstructed: float64 `[N, T]`, the training curves after the first member's
         compression; noise models are fitted to the rest.
       seconds: that the fit took.
+      rounds: trees of each component of each member; () of a perceptron.
     """
 
     members: tuple[Member, ...]
     reconstructed: np.ndarray
     seconds: float
+    rounds: tuple[tuple[int, ...], ...] = ()
 
 
 def fit_mean(
@@ -107,18 +123,18 @@ def fit_mean(
 
     Args:
       key: of whatever the settings draw.
-      features: float `[N, D]`.
+      features: float `[N, D]`; NaN where a value is missing.
       targets: float `[N, T]`, curves in their unit (accuracies in [0, 1]).
       settings: what to fit.
 
     Raises:
-      DataError: the arrays are not finite, or their numbers of rows differ.
+      DataError: features are infinite, curves not finite, or their N differ.
       ConfigError: a setting does not fit these curves.
     """
     started = time.monotonic()
-    x = curves.check(features, "features")
+    x = curves.check(features, "features", missing=True)
     y = curves.check(targets, "curves", shape=(len(x), *np.shape(targets)[1:]))
-    members = []
+    members, rounds = [], []
     released = settings.variant == "released"
     for i in range(1 if released else settings.num_members):
         key_member = jax.random.fold_in(key, i)
@@ -128,11 +144,18 @@ def fit_mean(
             options["centered"] = settings.centered and not released
         compressor = compression.fit(settings.compression, key_compress, y, **options)
         codes = np.asarray(compression.compress(compressor, jnp.asarray(y)))
-        regressor = _fit_regressor(key_fit, x, codes, i, settings)
+        if settings.regressor == "mlp":
+            regressor: Any = mlp.fit(key_fit, x, codes)
+        else:
+            library = _library(settings)
+            chosen = _rounds(x, codes, library, i, settings)
+            regressor = boosting.fit_chain(x, codes, library, i, num_rounds=chosen)
+            rounds.append(chosen)
         members.append(Member(regressor, compressor))
         if i == 0:
             reconstructed = compression.reconstruct(compressor, y)
-    return Mean(tuple(members), reconstructed, time.monotonic() - started)
+    seconds = time.monotonic() - started
+    return Mean(tuple(members), reconstructed, seconds, tuple(rounds))
 
 
 def _rank(settings: Settings) -> int:
@@ -141,18 +164,29 @@ def _rank(settings: Settings) -> int:
     return 6
 
 
-def _fit_regressor(
-    key: Key, features: np.ndarray, codes: np.ndarray, seed: int, settings: Settings
-) -> Any:
-    if settings.regressor == "mlp":
-        return mlp.fit(key, features, codes)
+def _library(settings: Settings) -> boosting.Settings:
     library = boosting.settings(_LIBRARIES[settings.regressor], settings.variant)
     library = dataclasses.replace(library, num_threads=settings.num_threads)
     if settings.variant == "thesis":
         library = dataclasses.replace(library, num_rounds=settings.num_rounds)
     if settings.num_members > 1:
         library = boosting.for_ensemble(library)
-    return boosting.fit_chain(features, codes, library, seed)
+    return library
+
+
+def _rounds(
+    features: np.ndarray,
+    codes: np.ndarray,
+    library: boosting.Settings,
+    seed: int,
+    settings: Settings,
+) -> tuple[int, ...]:
+    """Trees of each component."""
+    if not settings.early_stopping:
+        return (library.num_rounds,) * codes.shape[1]
+    return early_stopping.choose_rounds(
+        features, codes, library, seed, patience=settings.early_stopping
+    )
 
 
 def add_noise(
@@ -211,5 +245,7 @@ def fit_seconds(features: ArrayLike, seconds: ArrayLike, settings: Settings) -> 
     library = boosting.LightGBM(
         num_rounds=min(settings.num_rounds, 1000), num_threads=settings.num_threads
     )
-    chain = boosting.fit_chain(np.asarray(features), np.log(values), library, seed=0)
+    x, logarithms = np.asarray(features, np.float64), np.log(values)
+    rounds = _rounds(x, logarithms, library, 0, settings)
+    chain = boosting.fit_chain(x, logarithms, library, seed=0, num_rounds=rounds)
     return Seconds(None, (chain,), logarithm=True)

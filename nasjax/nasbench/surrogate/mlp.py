@@ -33,8 +33,9 @@ class MLP(struct.PyTreeNode):
     losses: Array
 
     def predict(self, x: Array) -> Array:
-        """Features `[D]` to codes `[k]`."""
-        hidden = dense.apply(self.layers, self.scaler.apply(x), jax.nn.relu)
+        """Features `[D]` to codes `[k]`; a missing feature (NaN) counts as its mean."""
+        inputs = jnp.nan_to_num(self.scaler.apply(x), nan=0.0)
+        hidden = dense.apply(self.layers, inputs, jax.nn.relu)
         return hidden * self.scale + self.mean
 
 
@@ -56,7 +57,7 @@ def fit(
 
     Args:
       key: of the initial weights and the order of the rows.
-      features: `[N, D]`.
+      features: `[N, D]`; NaN where a value is missing.
       codes: `[N, k]`.
       hidden: widths of the hidden layers.
       num_epochs: passes over the rows.
@@ -64,15 +65,16 @@ def fit(
       learning_rate: at the start; it falls to 0 along a cosine.
 
     Raises:
-      DataError: features or codes are no finite matrices of the same N.
+      DataError: features are infinite, codes not finite, or their N differ.
       ConfigError: a size is not positive.
     """
-    x = matrices.check(features, "features")
+    x = matrices.check(features, "features", missing=True)
     y = matrices.check(codes, "codes", shape=(len(x), *np.shape(codes)[1:]))
     for name, size in {"num_epochs": num_epochs, "batch_size": batch_size}.items():
         if size < 1:
             raise errors.ConfigError(f"{name} must be at least 1, not {size}")
     scaler, inputs = matrices.standardize(x)
+    inputs = jnp.nan_to_num(inputs, nan=0.0)
     mean, scale = y.mean(axis=0), float(y.std(axis=0).max()) or 1.0
     layers, losses = _train(
         key,

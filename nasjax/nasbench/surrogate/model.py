@@ -3,9 +3,11 @@
     features -> regressor -> codes -> decompress -> mean curve (+ noise) -> a training
 
 (chapter 5, figure 5.2). One `CurveModel` predicts one metric; a `Surrogate` holds those
-of several metrics and adds what contract 3 of a benchmark asks for.
+of several metrics and is queried as a table is (`nasjax.nasbench.table`): the same
+methods, arguments and order.
 """
 
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -17,9 +19,12 @@ from flax import struct
 from nasjax import spaces
 from nasjax.core import errors
 from nasjax.core.types import LAST, Array, Evaluation, Key
+from nasjax.nasbench import genes
 from nasjax.nasbench.surrogate import features as feature_registry
 
 SIGNS = {"accuracy": 1.0, "loss": -1.0}
+_SPLITS = ("valid", "test")
+"""Parts whose scores an evaluation has."""
 
 
 class Member(struct.PyTreeNode):
@@ -121,23 +126,6 @@ class Surrogate(struct.PyTreeNode):
     techniques: tuple[str, ...] = struct.field(pytree_node=False, default=())
 
     def curve(
-        self, arch: Array, metric: str | None = None, *, measured: Array | None = None
-    ) -> Array:
-        """The curve without noise, `[T]`.
-
-        Args:
-          arch: int32 `[G]`.
-          metric: a name of `models`; default: the validation score's.
-          measured: `[M]`, what the features need besides the architecture, as the
-            `extras` of `features.make(self.features)` say.
-
-        Raises:
-          DataError: the metric is not modelled, or `measured` is missing.
-        """
-        model = self.require(metric)
-        return self._or_nan(arch, model.mean(self.features_of(arch, measured)))
-
-    def sample(
         self,
         key: Key,
         arch: Array,
@@ -145,9 +133,44 @@ class Surrogate(struct.PyTreeNode):
         *,
         measured: Array | None = None,
     ) -> Array:
-        """The curve of one training, `[T]`; equal keys draw the same noise."""
+        """The metric at the end of every epoch of `epochs`, of one training.
+
+            curves = jax.vmap(surrogate.curve)(keys, archs)
+
+        Args:
+          key: as in `evaluate`; equal keys draw the same training.
+          arch: int32 `[G]`.
+          metric: a name of `models`; default: `valid_accuracy` or `valid_loss`. Losses
+            are returned as losses, not as scores.
+          measured: `[M]`, what the features need besides the architecture, as the
+            `extras` of `features.make(self.features)` say.
+
+        Returns:
+          float32 `[T]`.
+
+        Raises:
+          DataError: the metric is not modelled, or `measured` is missing.
+        """
+        name = self._name(metric)
+        features = self.features_of(arch, measured)
+        drawn = self.require(name).sample(self._noise_key(key, name), features)
+        return self._or_nan(arch, drawn)
+
+    def mean_curve(
+        self, arch: Array, metric: str | None = None, *, measured: Array | None = None
+    ) -> Array:
+        """The same without noise, `[T]`.
+
+        Args:
+          arch: int32 `[G]`.
+          metric: as in `curve`.
+          measured: as in `curve`.
+
+        Raises:
+          DataError: the metric is not modelled, or `measured` is missing.
+        """
         model = self.require(metric)
-        return self._or_nan(arch, model.sample(key, self.features_of(arch, measured)))
+        return self._or_nan(arch, model.mean(self.features_of(arch, measured)))
 
     def evaluate(
         self,
@@ -164,13 +187,17 @@ class Surrogate(struct.PyTreeNode):
           key: equal keys draw the same training for every `epoch`.
           arch: int32 `[G]`.
           epoch: completed epochs, 1 to the last, or `LAST`.
-          trained: epochs that are already paid.
+          trained: epochs that are already paid, 0 to the last.
           measured: as in `curve`.
+
+        Raises:
+          DataError: there is no such epoch, or `measured` is missing.
         """
-        keys = jax.random.split(key, 2)
-        return self._evaluate(
-            arch, epoch, trained, measured, lambda m, x, i: m.sample(keys[i], x)
-        )
+
+        def draw(model: CurveModel, features: Array, name: str) -> Array:
+            return model.sample(self._noise_key(key, name), features)
+
+        return self._evaluate(arch, epoch, trained, measured, draw)
 
     def mean(
         self,
@@ -181,13 +208,19 @@ class Surrogate(struct.PyTreeNode):
         measured: Array | None = None,
     ) -> Evaluation:
         """What `evaluate` returns without noise."""
-        return self._evaluate(arch, epoch, trained, measured, lambda m, x, i: m.mean(x))
+        return self._evaluate(
+            arch,
+            epoch,
+            trained,
+            measured,
+            lambda model, features, _: model.mean(features),
+        )
 
     def features_of(self, arch: Array, measured: Array | None = None) -> Array:
         """The regressors' input `[D]`."""
-        arch = jnp.asarray(arch)
         if not self.space:
-            return arch
+            return jnp.asarray(arch)
+        arch = genes.check(arch, self._title())
         space = spaces.make(self.space)
         if arch.shape != (space.num_genes,):
             raise ValueError(
@@ -201,7 +234,7 @@ class Surrogate(struct.PyTreeNode):
                 f"besides the architecture ({'; '.join(features.extras)}): pass them "
                 "as `measured`, or use a surrogate that was fitted without"
             )
-        if not _is_traced(arch) and not bool(self._is_known(arch)):
+        if not genes.is_traced(arch) and not bool(self._is_known(arch)):
             raise errors.UnknownArchitecture(
                 f"{self._title()}: {arch.tolist()} is no architecture of {self.space}, "
                 f"or too large for the features {self.features}"
@@ -214,7 +247,7 @@ class Surrogate(struct.PyTreeNode):
         Raises:
           DataError: the metric is not modelled.
         """
-        name = f"valid_{self.metric}" if metric is None else metric
+        name = self._name(metric)
         if name not in self.models:
             known = ", ".join(sorted(self.models))
             raise errors.DataError(
@@ -229,23 +262,25 @@ class Surrogate(struct.PyTreeNode):
         epoch: Any,
         trained: Any,
         measured: Array | None,
-        draw: Callable[[CurveModel, Array, int], Array],
+        draw: Callable[[CurveModel, Array, str], Array],
     ) -> Evaluation:
         features = self.features_of(arch, measured)
         place, count = self._place(epoch), len(self.epochs)
         inside = place >= 0
         curves = []
-        for i, split in enumerate(("valid", "test")):
-            model = self.models.get(f"{split}_{self.metric}")
+        for split in _SPLITS:
+            name = f"{split}_{self.metric}"
             curve = jnp.full(count, jnp.nan)
-            if model is not None:
-                curve = SIGNS[self.metric] * draw(model, features, i)
+            if name in self.models:
+                curve = SIGNS[self.metric] * draw(self.models[name], features, name)
             curves.append(self._or_nan(arch, jnp.where(inside, curve, jnp.nan)))
         cost = jnp.float32(jnp.nan)
         if self.seconds is not None:
             reached = jnp.asarray(np.array(self.epochs))[jnp.maximum(place, 0)]
-            new = jnp.maximum(reached - jnp.asarray(trained), 0) / self.epochs[-1]
-            cost = jnp.where(inside, self.seconds.predict(features) * new, jnp.nan)
+            paid = self._paid(trained)
+            new = jnp.maximum(reached - paid, 0) / self.epochs[-1]
+            known = inside & (paid >= 0)
+            cost = jnp.where(known, self.seconds.predict(features) * new, jnp.nan)
         at = jnp.maximum(place, 0)
         return Evaluation(
             valid=curves[0][at],
@@ -256,16 +291,39 @@ class Surrogate(struct.PyTreeNode):
 
     def _place(self, epoch: Any) -> Array:
         """Position of an epoch in `epochs`, -1 where there is none."""
-        asked = self.epochs[-1] if not _is_traced(epoch) and epoch == LAST else epoch
-        if not _is_traced(asked) and int(asked) not in self.epochs:
-            known = f"{self.epochs[0]} to {self.epochs[-1]}"
-            raise errors.DataError(
-                f"{self._title()}: there is no epoch {int(asked)}; there are "
-                f"{len(self.epochs)}, {known}"
-            )
-        asked = jnp.where(jnp.asarray(asked) == LAST, self.epochs[-1], asked)
-        found = jnp.asarray(np.array(self.epochs)) == asked
+        last = self.epochs[-1]
+        if not genes.is_traced(epoch):
+            asked = genes.whole(epoch, "epoch", self._title())
+            if asked != LAST and asked not in self.epochs:
+                raise errors.DataError(
+                    f"{self._title()}: there is no epoch {asked}; "
+                    f"{genes.ranges(self.epochs)}"
+                )
+        number = jnp.where(jnp.asarray(epoch) == LAST, last, epoch)
+        found = jnp.asarray(np.array(self.epochs)) == number
         return jnp.where(jnp.any(found), jnp.argmax(found), -1)
+
+    def _paid(self, trained: Any) -> Array:
+        """Epochs that are paid, -1 where there are not so many."""
+        last = self.epochs[-1]
+        if not genes.is_traced(trained):
+            asked = genes.whole(trained, "number of trained epochs", self._title())
+            if not 0 <= asked <= last:
+                raise errors.DataError(
+                    f"{self._title()}: {asked} epochs cannot be paid; pass 0 to {last}"
+                )
+        paid = jnp.asarray(trained)
+        return jnp.where((paid >= 0) & (paid <= last), paid, -1)
+
+    def _name(self, metric: str | None) -> str:
+        return f"valid_{self.metric}" if metric is None else metric
+
+    def _noise_key(self, key: Key, name: str) -> Key:
+        """The scores' keys are those of `evaluate`, other metrics have their own."""
+        scores = [f"{split}_{self.metric}" for split in _SPLITS]
+        if name in scores:
+            return jax.random.split(key, len(scores))[scores.index(name)]
+        return jax.random.fold_in(key, zlib.crc32(name.encode()))
 
     def _is_known(self, arch: Array) -> Array:
         valid = spaces.make(self.space).is_valid(arch)
@@ -278,7 +336,3 @@ class Surrogate(struct.PyTreeNode):
 
     def _title(self) -> str:
         return f"surrogate of {self.space} on {self.data_set}"
-
-
-def _is_traced(value: Any) -> bool:
-    return isinstance(value, jax.core.Tracer)
