@@ -109,7 +109,9 @@ def test_the_command_takes_the_file(file, tmp_path, capsys):
 def test_a_surrogate_that_learns_nothing_is_named(tmp_path, capsys):
     """44 curves are enough for a leaf of 20, but no operation splits them so."""
     archs = np.random.default_rng(2).permutation(nasbench201.enumerate_cells())[:88]
-    config = make_config(write(tmp_path, archs, (0,)), folds=2)
+    config = make_config(
+        write(tmp_path, archs, (0,)), folds=2, surrogate__early_stopping=0
+    )
     nasbench_x11.run(config, str(tmp_path / "run"), "fit")
     note = "svd_lgb_gkde from all features: the same prediction for all; LightGBM's"
     assert note in capsys.readouterr().out
@@ -125,7 +127,15 @@ def test_mistakes_are_named_with_their_remedy(file, tmp_path):
         "did you mean 'valid_accuracy'": {"data__metric": "valid_acc"},
         "pass --config.surrogate.rank=1 to 8": {"surrogate__rank": 9},
         "pass 2 to 149": {"folds": 1},
-        "39 curves; .*: train more .*svd_xgb_gkde": {"folds": 0, "data__num_train": 39},
+        "39 curves; .*: train more .*svd_xgb_gkde": {
+            "folds": 0,
+            "data__num_train": 39,
+            "surrogate__early_stopping": 0,
+        },
+        "36 curves .9 of 45 stop it early.; .*early_stopping=0": {
+            "folds": 0,
+            "data__num_train": 45,
+        },
         "pass --config.data.name=FILE": {"data__name": ""},
     }
     folder = tmp_path / "run"

@@ -1,6 +1,7 @@
 """The surrogate pytree: queries, contract 3, files, and official checkpoints."""
 
 import functools
+import inspect
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +12,7 @@ import pytest
 from nasjax import nasbench, spaces
 from nasjax.core import arrays
 from nasjax.core.errors import DataError, UnknownArchitecture
+from nasjax.nasbench import table
 from nasjax.nasbench.surrogate import (
     features,
     fitting,
@@ -50,7 +52,7 @@ def fitted():
 
 def test_prediction_is_features_regressor_decompression():
     surrogate, archs, accuracy = fitted()
-    curve = jax.jit(jax.vmap(lambda s, a: s.curve(a), (None, 0)))(surrogate, archs)
+    curve = jax.jit(jax.vmap(lambda s, a: s.mean_curve(a), (None, 0)))(surrogate, archs)
     member = surrogate.require().members[0]
     by_hand = [
         member.compressor.decompress(
@@ -62,12 +64,12 @@ def test_prediction_is_features_regressor_decompression():
     assert np.corrcoef(np.asarray(curve)[:, -1], accuracy[:, -1])[0, 1] > 0.8
 
 
-def test_sample_adds_noise_of_the_key():
+def test_curve_adds_noise_of_the_key():
     surrogate, archs, _ = fitted()
     keys = jax.random.split(jax.random.key(1), 4000)
-    draw = jax.jit(jax.vmap(lambda s, k, a: s.sample(k, a), (None, 0, None)))
+    draw = jax.jit(jax.vmap(lambda s, k, a: s.curve(k, a), (None, 0, None)))
     curves = np.asarray(draw(surrogate, keys, archs[0]))
-    mean = np.asarray(surrogate.curve(archs[0]))
+    mean = np.asarray(surrogate.mean_curve(archs[0]))
     noise = surrogate.require().noise
     assert isinstance(noise, noise_std.EpochNoise)
     # 4,000 draws: the mean is within 5 standard errors.
@@ -99,7 +101,7 @@ def test_evaluate_is_contract_3():
     assert np.isnan(whole.test)  # no model of the test accuracy
     assert float(whole.cost) == 60 and float(third.cost) == pytest.approx(20)
     mean = surrogate.mean(archs[0], 6)
-    np.testing.assert_allclose(mean.curve, surrogate.curve(archs[0]))
+    np.testing.assert_allclose(mean.curve, surrogate.mean_curve(archs[0]))
     inside = jax.jit(lambda s, e: s.evaluate(key, archs[0], e))
     assert float(inside(surrogate, 3).valid) == pytest.approx(float(third.valid))
     assert np.isnan(inside(surrogate, 7).valid) and np.isnan(inside(surrogate, 0).cost)
@@ -108,25 +110,107 @@ def test_evaluate_is_contract_3():
 def test_unknown_architectures_epochs_and_metrics():
     surrogate, archs, _ = fitted()
     with pytest.raises(UnknownArchitecture, match="no architecture of nasbench201"):
-        surrogate.curve(jnp.array([7, 0, 0, 0, 0, 0]))
-    bad = jax.jit(lambda s, a: s.curve(a))(surrogate, jnp.array([7, 0, 0, 0, 0, 0]))
+        surrogate.mean_curve(jnp.array([7, 0, 0, 0, 0, 0]))
+    bad = jax.jit(lambda s, a: s.mean_curve(a))(
+        surrogate, jnp.array([7, 0, 0, 0, 0, 0])
+    )
     assert np.isnan(bad).all()
     with pytest.raises(DataError, match="no epoch 9"):
         surrogate.evaluate(jax.random.key(0), archs[0], 9)
     with pytest.raises(DataError, match="test_loss is not modelled.*valid_loss"):
-        surrogate.curve(archs[0], "test_loss")
+        surrogate.mean_curve(archs[0], "test_loss")
     with pytest.raises(ValueError, match="vmap"):
-        surrogate.curve(archs)
+        surrogate.mean_curve(archs)
     measured = surrogate.replace(space="nasbench_nlp", features="nasbench_nlp11")
     recipe = jnp.zeros(spaces.make("nasbench_nlp").num_genes, jnp.int32)
     with pytest.raises(DataError, match="nasbench_nlp11 need measurements"):
-        measured.curve(recipe)
+        measured.mean_curve(recipe)
+
+
+def test_a_curve_is_the_training_of_its_key():
+    """What `evaluate` scores for a key is what `curve` returns for it."""
+    surrogate, archs, _ = fitted()
+    key = jax.random.key(3)
+    for metric, sign in (("accuracy", 1), ("loss", -1)):
+        judged = surrogate.replace(metric=metric)
+        np.testing.assert_allclose(
+            judged.evaluate(key, archs[0], -1).curve, sign * judged.curve(key, archs[0])
+        )
+    other = surrogate.curve(key, archs[0], "valid_loss")
+    drawn = other - surrogate.mean_curve(archs[0], "valid_loss")
+    assert np.abs(drawn).max() > 0  # with noise of its own
+    assert not np.allclose(
+        drawn, surrogate.curve(key, archs[0]) - surrogate.mean_curve(archs[0])
+    )
+
+
+def test_the_curves_of_tables_and_surrogates_are_one_contract():
+    """The same names, arguments and order; a surrogate may ask for measurements."""
+    for name in ("curve", "mean_curve", "evaluate", "mean"):
+        ours, theirs = (
+            [
+                (p.name, p.default)
+                for p in inspect.signature(getattr(kind, name)).parameters.values()
+                if p.name != "measured"
+            ]
+            for kind in (model.Surrogate, table.TabularBenchmark)
+        )
+        assert ours == theirs
+    assert not hasattr(model.Surrogate, "sample")
+    surrogate, archs, _ = fitted()
+    digits = nasbench.load("digits201")
+    for benchmark in (surrogate, digits):
+        for metric in (None, "valid_accuracy", "valid_loss"):
+            drawn = benchmark.curve(jax.random.key(0), archs[0], metric)
+            mean = benchmark.mean_curve(archs[0], metric)
+            assert drawn.shape == mean.shape == (len(benchmark.epochs),)
+
+
+@pytest.mark.parametrize("number", [2.5, "3", np.array([1, 2]), None])
+def test_no_number_is_rounded(number):
+    surrogate, archs, _ = fitted()
+    digits, key = nasbench.load("digits201"), jax.random.key(0)
+    for benchmark in (surrogate, digits):
+        for ask in (
+            lambda b: b.evaluate(key, archs[0], number),
+            lambda b: b.mean(archs[0], number),
+            lambda b: b.evaluate(key, archs[0], 3, number),
+        ):
+            with pytest.raises(DataError, match="is one whole number"):
+                ask(benchmark)
+    with pytest.raises(DataError, match="seed's number is one whole number"):
+        digits.evaluate_seed(number, archs[0], 3)
+
+
+def test_no_number_is_clamped():
+    surrogate, archs, _ = fitted()
+    digits, key = nasbench.load("digits201"), jax.random.key(0)
+    genes = archs[0] + 0.5
+    inside = jax.jit(lambda b, arch, *at: b.evaluate(key, arch, *at))
+    for benchmark in (surrogate, digits):
+        last = benchmark.epochs[-1]
+        for epoch, trained in ((0, 0), (last + 1, 0), (-2, 0), (3, -1), (3, last + 1)):
+            with pytest.raises(DataError, match="epoch"):
+                benchmark.evaluate(key, archs[0], epoch, trained)
+            traced = inside(benchmark, archs[0], epoch, trained)
+            assert np.isnan(traced.cost)
+        half = inside(benchmark, archs[0], 2.5, 0)
+        assert np.isnan(half.valid) and np.isnan(half.cost)
+        for call in (benchmark.mean_curve, lambda a, b=benchmark: b.curve(key, a)):
+            with pytest.raises(UnknownArchitecture, match="genes are whole numbers"):
+                call(genes)
+            np.testing.assert_array_equal(call(archs[0].astype(float)), call(archs[0]))
+    seeded = jax.jit(lambda b, i: b.evaluate_seed(i, archs[0], 3).valid)
+    for i in (-1, len(digits.seeds)):
+        with pytest.raises(DataError, match="no seed number"):
+            digits.evaluate_seed(i, archs[0], 3)
+        assert np.isnan(seeded(digits, i))
 
 
 def test_a_million_keys_fit_in_memory():
     """Compiled for 2^20 keys, the temporaries are a few times the result."""
     surrogate, archs, _ = fitted()
-    draw = jax.jit(jax.vmap(lambda s, k, a: s.sample(k, a)[-1], (None, 0, None)))
+    draw = jax.jit(jax.vmap(lambda s, k, a: s.curve(k, a)[-1], (None, 0, None)))
     keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 1 << 20))
     program = draw.lower(surrogate, keys, archs[0]).compile()
     memory = program.memory_analysis()
@@ -224,4 +308,8 @@ def test_settings_are_checked():
         fitting.Settings(regressor="lgbm")
     with pytest.raises(ConfigError, match="num_members must be at least 1"):
         fitting.Settings(num_members=0)
+    with pytest.raises(ConfigError, match="early_stopping is -1"):
+        fitting.Settings(early_stopping=-1)
+    with pytest.raises(ConfigError, match="the variant released always has"):
+        fitting.Settings(early_stopping=5, variant="released")
     assert fitting.Settings().name == "svd_lgb_gkde"

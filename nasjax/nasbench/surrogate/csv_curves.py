@@ -323,7 +323,9 @@ def _no_curve(table: Table, columns: Columns) -> errors.DataError:
     )
     likely = [stem for stem, count in series.items() if count > 1]
     hint = ""
-    if likely:
+    if all(NumberForm().parse(name) is not None for name in names):
+        hint = "; its first line is numbers: it needs a header"
+    elif likely:
         most = sorted(likely, key=lambda stem: -series[stem])[:3]
         listed = ", ".join(f"{show(stem)} ({series[stem]} columns)" for stem in most)
         hint = f"; numbered columns: {listed}"
@@ -332,8 +334,6 @@ def _no_curve(table: Table, columns: Columns) -> errors.DataError:
             f"; where each row is an epoch pass {_KEY}.epoch_column, .value_column and "
             ".index"
         )
-    elif all(NumberForm().parse(name) is not None for name in names):
-        hint = "; its first line is numbers: it needs a header"
     return errors.DataError(
         f"{table.path}: no column fits {show(columns.epochs)}, so there is no curve; "
         f"its {len(names)} columns: {show_all(names)}{hint}; pass "
