@@ -57,7 +57,7 @@ def load(name_or_file: str | os.PathLike[str], **options: Any) -> Any:
     name = os.fspath(name_or_file)
     if name in NAMES:
         return _call(NAMES[name], options)
-    path = pathlib.Path(name)
+    path = pathlib.Path(name).expanduser()
     if name in FILES and not path.exists():
         path = data_folder() / f"{name}.safetensors"
         if not path.exists():

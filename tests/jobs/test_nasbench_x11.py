@@ -1,7 +1,9 @@
 """Surrogates from the command's configuration to its files, on made-up curves."""
 
+import itertools
 import json
 import pathlib
+import re
 
 import numpy as np
 import official_surrogates as official
@@ -11,7 +13,7 @@ import shared
 from nasjax import nasbench
 from nasjax.core import arrays
 from nasjax.core.errors import ConfigError, DataError, WorkdirError
-from nasjax.jobs import nasbench_x11
+from nasjax.jobs import nasbench_x11, nasbench_x11_experiment, nasbench_x11_figures
 from nasjax.nasbench import digits201, digits201_build
 from nasjax.nasbench.surrogate import storage
 
@@ -56,6 +58,61 @@ def test_fit_writes_the_tables(run):
     for number in ("5_1", "5_3", "5_6"):
         assert (folder / "figures" / f"figure_{number}.svg").exists()
     assert written["studies"]["ranks"][5]["rank"] == 6
+
+
+def test_baselines_stand_beside_every_fit(run, capsys):
+    config, folder, outcome = run
+    for scores in (outcome, nasbench_x11.run(config, str(folder), "evaluate")):
+        assert set(scores["baselines"]) == {"mean curve", "ridge"}
+        assert scores["baselines"]["mean curve"]["final_kt"] == 0
+        assert scores["baselines"]["ridge"]["final_r2"] > 0.3
+    assert re.search(r"^ridge +\d", capsys.readouterr().out, re.MULTILINE)
+    # The thesis' fixed rounds are those of its tables.
+    full = load_config("digits211", "full")["surrogate"]
+    assert (full["num_rounds"], full["early_stopping"]) == (3000, 0)
+    assert outcome["surrogates"]["svd_lgb_std"]["rounds"] == [[10] * 6]
+
+
+def test_every_panel_has_noise_of_its_own(run, monkeypatch):
+    config, folder, _ = run
+    drawn = []
+    monkeypatch.setattr(
+        nasbench_x11_figures.surrogate_curves,
+        "draw_predictions",
+        lambda panels, *_: drawn.extend(panels) or [""],
+    )
+    config = {**config, "sample": {"surrogate": "", "num_archs": 2, "num_samples": 3}}
+    nasbench_x11.run(config, str(folder), "sample")
+    noise = np.stack([panel.noisy - panel.predicted for panel in drawn])
+    inside = np.stack([(p.noisy > 0) & (p.noisy < 1) for p in drawn]).all(axis=0)
+    for i, j in itertools.combinations(range(len(noise)), 2):
+        assert np.abs(noise[i] - noise[j])[inside].max() > 1e-3
+    assert len(noise) == 9
+    np.testing.assert_array_equal(drawn[0].epochs, np.arange(1, 31))
+
+
+def test_a_surrogate_keeps_the_epochs_of_the_file(tmp_path):
+    random = np.random.default_rng(0)
+    rows = ["width,acc_2,acc_30,acc_4"]
+    for width in random.integers(1, 30, 60):
+        level = 0.3 + 0.02 * width
+        rows.append(f"{width},{0.5 * level},{level},{0.8 * level}")
+    (tmp_path / "mine.csv").write_text("\n".join(rows))
+    config = load_config("curves", "csv")
+    config["data"] |= {"name": str(tmp_path / "mine.csv"), "first_epochs": 0}
+    config |= {"folds": 0, "surrogates": ["svd_lgb_none"]}
+    config["surrogate"] |= {"num_rounds": 50, "rank": 1}
+    outcome = nasbench_x11.run(config, str(tmp_path / "run"), "fit")
+    path = tmp_path / "run" / "surrogates" / "svd_lgb_none.safetensors"
+    surrogate = nasbench.load(path)
+    assert surrogate.epochs == (2, 4, 30)
+    curve = surrogate.mean_curve(np.array([20.0]))
+    assert float(surrogate.mean(np.array([20.0]), 4).valid) == pytest.approx(
+        float(curve[1])
+    )
+    with pytest.raises(DataError, match="no epoch 3; there are 2, 4, 30"):
+        surrogate.mean(np.array([20.0]), 3)
+    assert outcome["features"] == ["width"]
 
 
 def test_saved_surrogates_are_benchmarks(run):
@@ -120,12 +177,23 @@ def test_cross_validation_of_a_users_csv(tmp_path, capsys):
     config["folds"] = 2
     config["surrogate"] |= {"num_rounds": 200, "rank": 2}
     outcome = nasbench_x11.run(config, str(tmp_path / "run"), "fit")
+    assert config["surrogate"]["early_stopping"] == 50  # of one's own curves
     table = outcome["cross_validation"]["svd_lgb_gkde"]
+    cheap = outcome["baselines"]
+    assert set(cheap) == {"mean curve", "ridge"} and set(cheap["ridge"]) == set(table)
+    assert cheap["ridge"]["all features"]["final_r2"]["mean"] > 0.9  # it is linear
+    assert cheap["mean curve"]["no features"]["final_r2"]["mean"] <= 0
+    assert outcome["features"][0] == "width" and outcome["epochs"] == list(range(1, 9))
     assert set(table) == {"all features", "architecture only", "measured only"}
     scores = {name: row["final_r2"]["mean"] for name, row in table.items()}
     assert scores["all features"] > scores["architecture only"] > 0.3
     assert 0 <= table["all features"]["final_kt"]["p_value"] <= 1
-    assert "above measured only" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    for words in ("above measured only", "mean curve      no features", "ridge "):
+        assert words in shown
+    assert "mine.csv: curve: 8 epochs, 1 to 8; from 'acc_1' to 'acc_8'" in shown
+    written = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert written["notes"] == outcome["notes"] and written["baselines"]
 
 
 def test_mistakes_are_named(tmp_path):
@@ -134,6 +202,13 @@ def test_mistakes_are_named(tmp_path):
         "a surrogate is COMPRESSION_REGRESSOR_NOISE": {"surrogates": ["svd"]},
         "did you mean 'lgb'": {"surrogates": ["svd_lgbm_std"]},
         "keep at least 10": {"data": {**config["data"], "num_train": 5000}},
+        "a noise of gkde, std": {"surrogates": ["svd_lgb,svd_xgb"]},
+        "config.surrogates is empty": {"surrogates": []},
+        "did you mean 'svd_lgb_std'": {"keep_all_metrics": ["svd_lgb_sd"]},
+        "no seed number 99: .* pass --config.data.benchmark_seed=0 to 4": {
+            "data": {**config["data"], "benchmark_seed": 99}
+        },
+        "no seed number -1": {"data": {**config["data"], "benchmark_seed": -1}},
         "did you mean 'valid_accuracy'": {
             "data": {**config["data"], "metric": "valid_acuracy"}
         },
@@ -145,6 +220,22 @@ def test_mistakes_are_named(tmp_path):
         nasbench_x11.run(config, str(tmp_path / "none"), "evaluate")
     with pytest.raises(ConfigError, match="no section `build`"):
         nasbench_x11.run(config, str(tmp_path / "b"), "build")
+
+
+def test_names_in_one_text_are_several():
+    """`--config.surrogates=svd_lgb_std,svd_xgb_std` reaches the job as one text."""
+    config = load_config("digits211", "smoke")
+    config["surrogates"] = ["svd_lgb_std, svd_xgb_std"]
+    found = nasbench_x11_experiment._settings(config)
+    assert [settings.name for settings in found] == ["svd_lgb_std", "svd_xgb_std"]
+
+
+def test_settings_of_samples_are_checked(run):
+    config, folder, _ = run
+    for key, value in (("num_archs", 0), ("num_archs", 10**6), ("num_samples", 0)):
+        sample = {"surrogate": "", "num_archs": 2, "num_samples": 3, key: value}
+        with pytest.raises(ConfigError, match=f"config.sample.{key} is {value}: pass"):
+            nasbench_x11.run({**config, "sample": sample}, str(folder), "sample")
 
 
 def test_build_reports_what_was_built(tmp_path, monkeypatch, capsys):

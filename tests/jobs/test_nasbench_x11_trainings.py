@@ -162,6 +162,22 @@ def test_nothing_but_divergence(tmp_path):
         data_reader.read(make_config(file))
 
 
+def test_files_of_one_training_a_row_have_no_seeds(tmp_path):
+    (tmp_path / "mine.csv").write_text("width,acc_1\n1,0.5\n2,0.6\n")
+    for change in ({"benchmark_seed": 1}, {"features": "nasbench211"}):
+        config = make_config(tmp_path / "mine.csv")
+        config["data"] |= change
+        with pytest.raises(ConfigError, match=f"config.data.{next(iter(change))} is"):
+            data_reader.read(config)
+
+
+@pytest.mark.parametrize("name", ["x.xlsx", "x.PARQUET", "x.csv.zip", "x.rds"])
+def test_tables_of_other_kinds_are_named(tmp_path, name):
+    (tmp_path / name).write_bytes(b"PK\x03\x04")
+    with pytest.raises(DataError, match="not CSV: export it as CSV"):
+        data_reader.read(make_config(tmp_path / name))
+
+
 def test_arrays_need_no_preset(tmp_path):
     curves = np.random.default_rng(0).random((12, 4))
     tree = {"features": curves[:, :2], "valid_accuracy": curves}

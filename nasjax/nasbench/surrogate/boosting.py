@@ -342,7 +342,7 @@ def _train_xgboost(
     options: dict[str, Any] = {}
     if held_out is not None:
         options = {
-            "evals": [(matrix(*held_out), "held out")],
+            "evals": [(matrix(*held_out), "held_out")],
             "early_stopping_rounds": patience,
             "verbose_eval": False,
         }
