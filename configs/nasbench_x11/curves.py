@@ -10,7 +10,7 @@ curve, the others its features; `first_epochs` adds the start of the curve to th
 for files such as those of Baker et al., 2018), long (one row an epoch), arrays
 (.safetensors with curves by metric and `features` or `archs`; the `curves.safetensors`
 of launch/train_architecture.py needs no preset) and nasbench_nlp (NAS-Bench-NLP11 from
-converted logs, with the thesis' fixed rounds). `--config.folds=0` fits and saves instead.
+converted logs, with the thesis' fixed rounds). `--config.folds=0` fits and saves.
 """
 
 import ml_collections

@@ -107,12 +107,12 @@ def _check(settings: fitting.Settings, epochs: int, num_fitted: int) -> None:
     fitted = early_stopping.num_train(num_fitted) if stops else num_fitted
     held_out = f" ({num_fitted - fitted} of {num_fitted} stop it early)" * bool(stops)
     if settings.regressor == "lgb" and fitted < MIN_LIGHTGBM:
+        other = f"{settings.compression}_xgb_{settings.noise}"
         fixed = "--config.surrogate.early_stopping=0 or " * (num_fitted >= MIN_LIGHTGBM)
         raise errors.ConfigError(
             f"{settings.name} would be fitted to {fitted} curves{held_out}; with fewer "
             f"than {MIN_LIGHTGBM} LightGBM's trees have no split: train more "
-            f"architectures, or pass {fixed}--config.surrogates=\"('{settings.compression}_xgb_"
-            f"{settings.noise}',)\""
+            f"architectures, or pass {fixed}--config.surrogates=\"('{other}',)\""
         )
 
 

@@ -94,7 +94,7 @@ def test_every_panel_has_noise_of_its_own(run, monkeypatch):
 def test_a_surrogate_keeps_the_epochs_of_the_file(tmp_path):
     random = np.random.default_rng(0)
     rows = ["width,acc_2,acc_30,acc_4"]
-    for width in random.integers(1, 30, 60):
+    for width in random.integers(1, 30, 80):
         level = 0.3 + 0.02 * width
         rows.append(f"{width},{0.5 * level},{level},{0.8 * level}")
     (tmp_path / "mine.csv").write_text("\n".join(rows))
