@@ -201,7 +201,7 @@ def test_mistakes_are_named(tmp_path):
     cases = {
         "a surrogate is COMPRESSION_REGRESSOR_NOISE": {"surrogates": ["svd"]},
         "did you mean 'lgb'": {"surrogates": ["svd_lgbm_std"]},
-        "keep at least 10": {"data": {**config["data"], "num_train": 5000}},
+        "keep at least 10": {"data": {**config["data"], "num_train": 9000}},
         "a noise of gkde, std": {"surrogates": ["svd_lgb,svd_xgb"]},
         "config.surrogates is empty": {"surrogates": []},
         "did you mean 'svd_lgb_std'": {"keep_all_metrics": ["svd_lgb_sd"]},
