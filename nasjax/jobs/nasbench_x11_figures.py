@@ -9,7 +9,7 @@ import numpy as np
 
 from nasjax.jobs import nasbench_x11_scores
 from nasjax.jobs.nasbench_x11_experiment import Experiment
-from nasjax.nasbench.surrogate import compression, model, residuals
+from nasjax.nasbench.surrogate import compression, model, residuals, svd
 from nasjax.report import surrogate_curves
 
 
@@ -23,7 +23,7 @@ def draw_studies(
     means = None
     if experiment.repeats is not None:
         means = experiment.repeats[experiment.test].mean(axis=1)
-    ranks = range(1, min(12, train.shape[1], len(train)) + 1)
+    ranks = range(1, min(12, svd.rank_of(train)) + 1)
     study = residuals.rank_study(train, test, ranks, test_mean=means)
     chosen = [rank for rank in (1, 3, 6, 12) if rank in ranks]
     example = data.curves[metric][experiment.shown(1)]

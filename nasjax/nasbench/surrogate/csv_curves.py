@@ -106,8 +106,12 @@ def read(
         notes.append(f"columns left out, {why}: {show_all(which)}")
     if not features:
         raise errors.DataError(
-            f"{path}: no column can be used as a feature; {len(ignored)} left out: "
-            + "; ".join(f"{show(name)} {why}" for name, why in [*ignored.items()][:8])
+            f"{path}: no column can be used as a feature: besides the curve and "
+            f"{_KEY}.drop and .index there is "
+            + (
+                "; ".join(f"{show(name)} ({w})" for name, w in [*ignored.items()][:8])
+                or "none"
+            )
         )
     return CurveData(
         features=np.stack(features, axis=1)[kept],

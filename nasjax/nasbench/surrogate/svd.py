@@ -76,8 +76,7 @@ def fit(curves: ArrayLike, *, rank: int = 6, centered: bool = False) -> SVD:
     matrix = curve_matrices.check(curves, "curves")
     mean = matrix.mean(axis=0) if centered else np.zeros(matrix.shape[1])
     u, s, vt = np.linalg.svd(matrix - mean, full_matrices=False)
-    largest = np.abs(matrix).max() * np.sqrt(matrix.size)
-    known = int(np.sum(s > largest * np.finfo(np.float64).eps))
+    known = _rank(matrix, s)
     if not 1 <= rank <= known:
         raise errors.ConfigError(
             f"rank {rank} is not between 1 and {known}, the rank of the "
@@ -91,3 +90,14 @@ def fit(curves: ArrayLike, *, rank: int = 6, centered: bool = False) -> SVD:
         components=jnp.asarray(vt * signs[:, None]),
         scaler=Scaler.fit(u * signs),
     )
+
+
+def rank_of(curves: ArrayLike) -> int:
+    """The most components that curves `[N, T]` have, up to rounding."""
+    matrix = curve_matrices.check(curves, "curves")
+    return _rank(matrix, np.linalg.svd(matrix, compute_uv=False))
+
+
+def _rank(matrix: np.ndarray, singular_values: np.ndarray) -> int:
+    largest = np.abs(matrix).max() * np.sqrt(matrix.size)
+    return int(np.sum(singular_values > largest * np.finfo(np.float64).eps))
