@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from nasjax.report import canvas, latent_space, learning_curves, surrogate_curves
+from nasjax.report import canvas, learning_curves, surrogate_curves
 
 EPOCHS = (1, 10, 11, 40)
 
@@ -74,15 +74,6 @@ def test_panels_have_the_epochs_of_the_curves(tmp_path):
     panel = surrogate_curves.Panel("a", np.array(EPOCHS), *[values] * 5)
     files = surrogate_curves.draw_predictions([panel], "accuracy", tmp_path / "f.x")
     assert [file.suffix for file in files] == [".svg", ".png"]
-
-
-def test_points_outside_of_a_scatter_are_counted():
-    true = np.linspace(0.8, 0.9, 5)
-    inside = latent_space.Prediction(true, true, "rmse 1.65 points")
-    outside = latent_space.Prediction(true, true - np.array([0.5, 0, 0, 0, 0.4]))
-    figure = latent_space.predictions_figure({"in": inside, "out": outside})
-    assert texts(figure.axes[0]) == ["rmse 1.65 points"]
-    assert texts(figure.axes[1]) == ["", "2 of 5 beyond the axis"]
 
 
 def test_negative_losses_are_not_cut_off():
