@@ -16,7 +16,7 @@ _EXACT = 14
 """Up to this many pairs all sign flips are tried, 16,384 of them."""
 _BLOCK = 1000
 """Resamples held at a time."""
-_MANY = 500
+_FEW, _MANY = 10, 500
 """From so many runs on the percentile bootstrap covers what it promises."""
 
 
@@ -47,8 +47,9 @@ def mean_interval(
 ) -> Interval:
     """The interval of a mean that every summary shows.
 
-    Of independent runs: below 500 Student's t without its skewness
-    (`skewed_t_interval`), beyond the percentile bootstrap. Of runs that share what was
+    Of independent runs: up to 9 Student's t, as so few say nothing of a skewness, below
+    500 Student's t without its skewness (`skewed_t_interval`), beyond the percentile
+    bootstrap. Of runs that share what was
     drawn before them, such as the pre-training of an embedding: Student's t over the
     means of the clusters, which are the independent units.
 
@@ -72,6 +73,8 @@ def mean_interval(
     if len(units) < 2:
         units = _runs(values)
     elif clusters is not None:
+        return _t_interval(units, confidence)
+    if 1 < len(units) < _FEW:
         return _t_interval(units, confidence)
     if len(units) < _MANY:
         return skewed_t_interval(units, confidence=confidence)
