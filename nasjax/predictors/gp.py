@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 from jax import lax
-from jax.scipy.linalg import cho_solve, solve_triangular
 
+from nasjax.core import linalg
 from nasjax.core.types import Array, Key
 from nasjax.predictors import scaling
 from nasjax.predictors.predictor import (
@@ -59,7 +59,8 @@ class GaussianProcess(struct.PyTreeNode):
       hyper: of the kernel.
       features: `[P, D]`, the observed inputs.
       mask: bool `[P]`.
-      factor: `[P, P]`, lower Cholesky factor of the covariance of the observations.
+      whitener: `[P, P]`, inverse of the lower Cholesky factor of the covariance of the
+        observations.
       weights: `[P]`, the covariance's inverse times the targets.
       log_likelihood: `[]`, log marginal likelihood of the targets, in nats.
     """
@@ -67,7 +68,7 @@ class GaussianProcess(struct.PyTreeNode):
     hyper: Hyperparameters
     features: Array
     mask: Array
-    factor: Array
+    whitener: Array
     weights: Array
     log_likelihood: Array
 
@@ -108,14 +109,16 @@ def condition(
       mask: bool `[P]`.
     """
     y = jnp.where(mask, targets, 0)
-    factor = jnp.linalg.cholesky(_covariance(hyper, features, mask))
-    weights = cho_solve((factor, True), y)
+    factor = linalg.cholesky(_covariance(hyper, features, mask))
+    whitener = linalg.invert_lower(factor)
+    white = whitener @ y
     log_likelihood = -0.5 * (
-        y @ weights
+        white @ white
         + 2 * jnp.sum(jnp.log(jnp.diagonal(factor)))
         + jnp.sum(mask) * jnp.log(2 * jnp.pi)
     )
-    return GaussianProcess(hyper, features, mask, factor, weights, log_likelihood)
+    weights = white @ whitener
+    return GaussianProcess(hyper, features, mask, whitener, weights, log_likelihood)
 
 
 def predict(process: GaussianProcess, features: Array) -> tuple[Array, Array]:
@@ -128,7 +131,7 @@ def predict(process: GaussianProcess, features: Array) -> tuple[Array, Array]:
     hyper = process.hyper
     cross = kernel(hyper, process.features, features)
     cross = jnp.where(process.mask[:, None], cross, 0)
-    explained = solve_triangular(process.factor, cross, lower=True)
+    explained = process.whitener @ cross
     spread = jnp.exp(hyper.log_signal) - jnp.sum(jnp.square(explained), axis=0)
     variance = jnp.maximum(spread, 0) + jnp.exp(hyper.log_noise)
     return process.weights @ cross, variance
@@ -140,9 +143,8 @@ def likelihood_gradient(process: GaussianProcess) -> Hyperparameters:
     1/2 tr((w w^T - K^-1) dK) is the derivative of a sum that is linear in K, so the
     factorisation itself is never differentiated.
     """
-    eye = jnp.eye(process.mask.shape[0], dtype=process.factor.dtype)
     outer = process.weights[:, None] * process.weights[None]
-    slope = (outer - cho_solve((process.factor, True), eye)) / 2
+    slope = (outer - process.whitener.T @ process.whitener) / 2
 
     def linear(hyper: Hyperparameters) -> Array:
         return jnp.sum(slope * _covariance(hyper, process.features, process.mask))
@@ -238,7 +240,7 @@ def _best_of_grid(features: Array, targets: Array, mask: Array) -> Hyperparamete
         process = condition(hyper, features, targets, mask)
         energy = jnp.where(mask, targets, 0) @ process.weights
         log_scale = jnp.log(jnp.maximum(energy / count, 1e-6))
-        log_det = 2 * jnp.sum(jnp.log(jnp.diagonal(process.factor)))
+        log_det = -2 * jnp.sum(jnp.log(jnp.diagonal(process.whitener)))
         return -0.5 * (count * log_scale + log_det), log_scale
 
     values, scales = jax.vmap(profile)(lengths.ravel(), noises.ravel())
