@@ -125,9 +125,16 @@ def dngo(
 ) -> Predictor:
     """DNGO; the defaults are the settings of the arch2vec searches.
 
+    They were read in search_methods/dngo.py of github.com/AIoT-MLSys-Lab/arch2vec
+    (`n_units=128, num_epochs=100, normalize_output=False`) and, where it says nothing,
+    in pybnn/dngo.py of github.com/automl/pybnn (batches of 10, Adam at .01, PyTorch's
+    initial weights), whose three layers arch2vec and the thesis (section 3.3) replace
+    by one.
+
     Inputs are standardised, the incomplete batch of an epoch is left out, every fit
-    starts from fresh weights. The settings of the CATE searches are `epochs=30,
-    output="sigmoid", loss="weighted", weight_decay=1e-2`.
+    starts from fresh weights. The settings of the CATE searches (dngo_ls_nasbench101.py
+    of its released code) are `epochs=30, output="sigmoid", loss="weighted",
+    weight_decay=1e-2`.
 
     `variant="released"` maximises the released evidence
     (`bayesian_linear.evidence`) and returns the predictive variance where the
