@@ -23,7 +23,9 @@ from jax.custom_batching import custom_vmap
 from nasjax.core.types import Array
 
 
-def one_by_one(function: Callable[..., Any]) -> Callable[..., Any]:
+def one_by_one(
+    function: Callable[..., Any], *, over: int | None = None
+) -> Callable[..., Any]:
     """The function of arrays whose batches under vmap are a loop on CPU.
 
     Whole computations that hold a loop of data-dependent length or a branch gain too:
@@ -31,6 +33,8 @@ def one_by_one(function: Callable[..., Any]) -> Callable[..., Any]:
 
     Args:
       function: of positional arrays (or trees of them); not differentiated.
+      over: place of the argument whose batches are looped over: where it has none, the
+        function is batched as any other. None: of all arguments.
     """
 
     @custom_vmap
@@ -41,6 +45,10 @@ def one_by_one(function: Callable[..., Any]) -> Callable[..., Any]:
     def batched(axis_size: int, in_batched: list[Any], *args: Any) -> Any:
         leaves, tree = jax.tree.flatten(args)
         mapped = jax.tree.leaves(in_batched)
+        if over is not None and not any(jax.tree.leaves(in_batched[over])):
+            axes = jax.tree.unflatten(tree, [0 if m else None for m in mapped])
+            found = jax.vmap(function, axes)(*args)
+            return found, jax.tree.map(lambda _: True, found)
 
         def joined(chosen: list[Any], others: list[Any]) -> Any:
             parts = iter(chosen), iter(others)
@@ -79,6 +87,15 @@ def cholesky(matrix: Array) -> Array:
       matrix: symmetric `[N, N]`.
     """
     return lax.linalg.cholesky(matrix, symmetrize_input=False)
+
+
+@one_by_one
+def solve_lower(factor: Array, right: Array) -> Array:
+    """x `[N]` of L x = right for a lower triangular L `[N, N]`."""
+    solved = lax.linalg.triangular_solve(
+        factor, right[:, None], left_side=True, lower=True
+    )
+    return solved[:, 0]
 
 
 @one_by_one
