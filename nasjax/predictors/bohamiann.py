@@ -91,14 +91,21 @@ def bohamiann(
     *,
     layers: int = 3,
     width: int = 50,
-    num_burn_in: int = 3000,
+    num_burn_in: int = 1000,
     num_steps: int = 10_000,
     keep_every: int = 50,
     batch_size: int = 20,
-    rate: float = 5e-3,
+    rate: float = 1e-2,
     friction: float = 0.05,
 ) -> Predictor:
     """A Bayesian neural network on standardised features and targets.
+
+    The chain is that of the comparisons of BANANAS (`pybnn_search` in
+    naszilla/nas_algorithms.py of github.com/naszilla/naszilla: 10,000 steps of size
+    .01, 1,000 of them burn-in, a sample every 50); batches of 20, the friction and the
+    three layers of 50 are defaults of github.com/automl/pybnn (pybnn/bohamiann.py,
+    whose later versions have two layers). The priors differ: there they all but vanish,
+    here weights are N(0, 1 / fan-in) and the log variance of the noise N(-4, 1).
 
     The standard deviation is that of the samples' means plus the mean noise
     variance.

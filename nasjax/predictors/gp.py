@@ -34,7 +34,7 @@ _NOISES = (1e-3, 1e-2, 1e-1, 1.0)
 """Starting noise variances, times the signal's."""
 _SMALLEST_GAIN = 1e-3
 """Nats of the log likelihood that are worth no further evaluation."""
-_SMALLEST_SIZE = 40
+_SMALLEST_SIZE = 64
 """Rows below which a smaller program saves nothing."""
 
 
@@ -126,6 +126,7 @@ def condition(
     return GaussianProcess(hyper, features, mask, whitener, weights, log_likelihood)
 
 
+@functools.partial(linalg.one_by_one, over=0)
 def predict(process: GaussianProcess, features: Array) -> tuple[Array, Array]:
     """Predictive mean `[M]` and variance `[M]`, that of the noise included.
 
@@ -133,9 +134,17 @@ def predict(process: GaussianProcess, features: Array) -> tuple[Array, Array]:
       process: given its observations.
       features: `[M, D]`.
     """
-    capacity = process.mask.shape[0]
-    extent = jnp.max(jnp.where(process.mask, jnp.arange(1, capacity + 1), 0))
-    return _predict(process, features, extent)
+    hyper = process.hyper
+
+    def predict_from(size: int) -> tuple[Array, Array]:
+        cross = kernel(hyper, process.features[:size], features)
+        cross = jnp.where(process.mask[:size, None], cross, 0)
+        explained = process.whitener[:size, :size] @ cross
+        spread = jnp.exp(hyper.log_signal) - jnp.sum(jnp.square(explained), axis=0)
+        variance = jnp.maximum(spread, 0) + jnp.exp(hyper.log_noise)
+        return process.weights[:size] @ cross, variance
+
+    return _by_size(process.mask, predict_from)
 
 
 def likelihood_gradient(process: GaussianProcess) -> Hyperparameters:
@@ -160,8 +169,8 @@ def likelihood_gradient(process: GaussianProcess) -> Hyperparameters:
 
 def maximize(
     features: Array, targets: Array, mask: Array, *, ard: bool = False, steps: int = 100
-) -> GaussianProcess:
-    """The process of large marginal likelihood, for standardised data.
+) -> Hyperparameters:
+    """Hyper-parameters of large marginal likelihood, for standardised data.
 
     A grid over length scale and noise ratio, the signal variance in closed form; from
     its best point `quasi_newton.minimize`, until a step promises less than
@@ -170,7 +179,7 @@ def maximize(
     Args:
       features: `[P, D]`, standardised.
       targets: `[P]`, standardised.
-      mask: bool `[P]`.
+      mask: bool `[P]`; the later its last row, the more it costs.
       ard: one length scale a dimension (automatic relevance determination).
       steps: evaluations of the likelihood after the grid, at most.
     """
@@ -185,13 +194,26 @@ def maximize(
         limits = [jnp.full_like(x, math.log(pair[side])) for x, pair in pairs]
         return ravel_pytree(Hyperparameters(*limits))[0]
 
-    def evaluate(vector: Array) -> tuple[Array, Array, GaussianProcess]:
-        process = condition(unravel(vector), features, targets, mask)
-        slope = ravel_pytree(likelihood_gradient(process))[0]
-        return -process.log_likelihood, -slope, process
+    def evaluate(vector: Array) -> tuple[Array, Array]:
+        hyper = unravel(vector)
 
-    return quasi_newton.minimize(
-        evaluate, vector, bounds(0), bounds(1), steps=steps, tolerance=_SMALLEST_GAIN
+        def first(size: int) -> tuple[Array, Array]:
+            rows = features[:size], targets[:size], mask[:size]
+            process = condition(hyper, *rows)
+            slope = ravel_pytree(likelihood_gradient(process))[0]
+            return -process.log_likelihood, -slope
+
+        return _by_size(mask, first)
+
+    return unravel(
+        quasi_newton.minimize(
+            evaluate,
+            vector,
+            bounds(0),
+            bounds(1),
+            steps=steps,
+            tolerance=_SMALLEST_GAIN,
+        )
     )
 
 
@@ -214,19 +236,15 @@ def gp(*, ard: bool = False, steps: int = 100) -> Predictor:
     def fit_observed(x: Array, y: Array, mask: Array) -> GaussianProcess:
         order = jnp.argsort(~mask, stable=True)
         x, y, mask = x[order], y[order], mask[order]
-        capacity = mask.shape[0]
+        hyper = maximize(x, y, mask, ard=ard, steps=steps)
 
-        def fit_first(size: int) -> GaussianProcess:
-            found = maximize(x[:size], y[:size], mask[:size], ard=ard, steps=steps)
-            rest = (0, capacity - size)
-            return found.replace(
-                features=x,
-                mask=mask,
-                whitener=jnp.pad(found.whitener, (rest, rest)),
-                weights=jnp.pad(found.weights, rest),
-            )
+        def condition_first(size: int) -> tuple[Array, ...]:
+            found = condition(hyper, x[:size], y[:size], mask[:size])
+            rest = (0, mask.shape[0] - size)
+            whitener = jnp.pad(found.whitener, (rest, rest))
+            return whitener, jnp.pad(found.weights, rest), found.log_likelihood
 
-        return _by_size(jnp.sum(mask), capacity, fit_first)
+        return GaussianProcess(hyper, x, mask, *_by_size(mask, condition_first))
 
     def fit(key: Key, features: Features, targets: Array, mask: Array) -> GpState:
         inputs = scaling.measure(features, mask)
@@ -241,38 +259,21 @@ def gp(*, ard: bool = False, steps: int = 100) -> Predictor:
     return assemble(fit, predict_targets)
 
 
-def _by_size(count: Array, capacity: int, function: Callable[[int], Any]) -> Any:
-    """`function(size)` for the smallest of the sizes that holds `count` rows.
+def _by_size(mask: Array, function: Callable[[int], Any]) -> Any:
+    """`function(size)` for the smallest size that reaches the last row in the mask.
 
-    The sizes are the capacity and its halves, down to `_SMALLEST_SIZE`.
+    The sizes are all rows and halves of them, down to `_SMALLEST_SIZE`.
     """
+    capacity = mask.shape[0]
     sizes = [capacity]
     while sizes[-1] >= 2 * _SMALLEST_SIZE:
         sizes.append(-(-sizes[-1] // 2))
     sizes.reverse()
-    chosen = sum((count > size).astype(jnp.int32) for size in sizes[:-1])
     if len(sizes) == 1:
         return function(capacity)
-    branches = [functools.partial(function, size) for size in sizes]
-    return lax.switch(chosen, branches)
-
-
-@functools.partial(linalg.one_by_one, over=0)
-def _predict(
-    process: GaussianProcess, features: Array, extent: Array
-) -> tuple[Array, Array]:
-    """`predict` from the first `extent` rows, which hold all observations."""
-    hyper = process.hyper
-
-    def predict_from(size: int) -> tuple[Array, Array]:
-        cross = kernel(hyper, process.features[:size], features)
-        cross = jnp.where(process.mask[:size, None], cross, 0)
-        explained = process.whitener[:size, :size] @ cross
-        spread = jnp.exp(hyper.log_signal) - jnp.sum(jnp.square(explained), axis=0)
-        variance = jnp.maximum(spread, 0) + jnp.exp(hyper.log_noise)
-        return process.weights[:size] @ cross, variance
-
-    return _by_size(extent, process.mask.shape[0], predict_from)
+    extent = jnp.max(jnp.where(mask, jnp.arange(1, capacity + 1), 0))
+    chosen = jnp.sum(extent > jnp.array(sizes[:-1])).astype(jnp.int32)
+    return lax.switch(chosen, [functools.partial(function, size) for size in sizes])
 
 
 def _covariance(hyper: Hyperparameters, features: Array, mask: Array) -> Array:
@@ -295,10 +296,16 @@ def _best_of_grid(features: Array, targets: Array, mask: Array) -> Hyperparamete
     def profile(log_length: Array, log_noise: Array) -> tuple[Array, Array]:
         """Log likelihood at the best scale, up to a constant, and log of the scale."""
         hyper = Hyperparameters(log_length[None], jnp.zeros((), dtype), log_noise)
-        factor = linalg.cholesky(_covariance(hyper, features, mask))
-        white = linalg.solve_lower(factor, jnp.where(mask, targets, 0))
-        log_scale = jnp.log(jnp.maximum(white @ white / count, 1e-6))
-        log_det = 2 * jnp.sum(jnp.log(jnp.diagonal(factor)))
+
+        def first(size: int) -> tuple[Array, Array]:
+            rows = features[:size], mask[:size]
+            factor = linalg.cholesky(_covariance(hyper, *rows))
+            y = jnp.where(rows[1], targets[:size], 0)
+            white = linalg.solve_lower(factor, y)
+            return white @ white, 2 * jnp.sum(jnp.log(jnp.diagonal(factor)))
+
+        energy, log_det = _by_size(mask, first)
+        log_scale = jnp.log(jnp.maximum(energy / count, 1e-6))
         return -0.5 * (count * log_scale + log_det), log_scale
 
     pairs = lengths.ravel(), noises.ravel()

@@ -6,7 +6,7 @@ function appears once in the program, so that it is compiled once.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +26,6 @@ class _Descent(NamedTuple):
     point: Array
     value: Array
     slope: Array
-    extra: Any
     inverse: Array  # approximation of the inverse Hessian [K, K]
     updates: Array
     direction: Array
@@ -36,19 +35,19 @@ class _Descent(NamedTuple):
 
 
 def minimize(
-    evaluate: Callable[[Array], tuple[Array, Array, Any]],
+    evaluate: Callable[[Array], tuple[Array, Array]],
     start: Array,
     low: Array,
     high: Array,
     *,
     steps: int,
     tolerance: float,
-) -> Any:
-    """What `evaluate` returns in third place at the best point found.
+) -> Array:
+    """The best point `[K]` found.
 
     Args:
-      evaluate: `point [K] -> (value [], gradient [K], extra)`; a value of NaN counts as
-        too high.
+      evaluate: `point [K] -> (value [], gradient [K])`; a value of NaN counts as too
+        high.
       start: `[K]`, where to begin.
       low: `[K]`, lowest coordinates.
       high: `[K]`, highest coordinates.
@@ -57,13 +56,11 @@ def minimize(
     """
     size = start.shape[0]
     eye = jnp.eye(size, dtype=start.dtype)
-    extra = jax.eval_shape(evaluate, start)[2]
     zero = jnp.zeros((), start.dtype)
     begin = _Descent(
         point=start,
         value=jnp.full((), jnp.inf, start.dtype),
         slope=jnp.zeros_like(start),
-        extra=jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), extra),
         inverse=eye,
         updates=jnp.int32(0),
         direction=jnp.zeros_like(start),
@@ -74,7 +71,7 @@ def minimize(
 
     def step(old: _Descent) -> _Descent:
         trial = jnp.clip(old.point + old.length * old.direction, low, high)
-        value, slope, extra = evaluate(trial)
+        value, slope = evaluate(trial)
         move, change = trial - old.point, slope - old.slope
         promised = old.slope @ move
         first = old.number == 0
@@ -95,7 +92,6 @@ def minimize(
             trial,
             value,
             slope,
-            extra,
             inverse,
             updates,
             direction,
@@ -112,7 +108,7 @@ def minimize(
     def goes_on(state: _Descent) -> Array:
         return state.going & (state.number < steps)
 
-    return lax.while_loop(goes_on, step, begin).extra
+    return lax.while_loop(goes_on, step, begin).point
 
 
 def _update(

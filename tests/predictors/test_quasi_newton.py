@@ -23,11 +23,11 @@ def walled(x):
     return jnp.where(x[0] < 2, jnp.square(x[0] - 1.9), jnp.nan)
 
 
-def minimize(function, start, low, high, *, steps=100, tolerance=1e-12):
-    def evaluate(x):
-        value, slope = jax.value_and_grad(function)(x)
-        return value, slope, {"point": x, "value": value}
+BOX = ([-5.0, -5.0], [5.0, 5.0])
 
+
+def minimize(function, start, low, high, *, steps=100, tolerance=1e-12):
+    evaluate = jax.value_and_grad(function)
     arrays = [jnp.asarray(x) for x in (start, low, high)]
     return jax.jit(
         lambda *a: quasi_newton.minimize(evaluate, *a, steps=steps, tolerance=tolerance)
@@ -45,7 +45,7 @@ def minimize(function, start, low, high, *, steps=100, tolerance=1e-12):
 )
 def test_the_minimum_within_the_bounds_is_that_of_scipy(function, start, low, high):
     best = scipy.optimize.minimize(
-        lambda x: float(function(jnp.asarray(x))),
+        lambda x: float(function(jnp.float32(x))),
         start,
         bounds=list(zip(low, high, strict=True)),
         method="Nelder-Mead",
@@ -53,21 +53,16 @@ def test_the_minimum_within_the_bounds_is_that_of_scipy(function, start, low, hi
     )
     with jax.enable_x64(True):
         found = minimize(function, start, low, high)
-    np.testing.assert_allclose(found["point"], best.x, atol=1e-3)
-    assert found["value"] <= best.fun + 1e-6
+    np.testing.assert_allclose(found, best.x, atol=1e-3)
 
 
 def test_values_that_are_no_number_are_too_high():
     found = minimize(walled, [0.0], [-9.0], [9.0])
-    np.testing.assert_allclose(found["point"], 1.9, atol=1e-2)
+    np.testing.assert_allclose(found, 1.9, atol=1e-2)
 
 
 def test_the_best_point_of_few_steps_is_kept():
-    values = [
-        float(
-            minimize(rosenbrock, [-1.2, 1.0], [-5.0] * 2, [5.0] * 2, steps=n)["value"]
-        )
-        for n in (1, 2, 4, 8)
-    ]
+    points = [minimize(rosenbrock, [-1.2, 1.0], *BOX, steps=n) for n in (1, 2, 4, 8)]
+    values = [float(rosenbrock(point)) for point in points]
     assert values == sorted(values, reverse=True)
     np.testing.assert_allclose(values[0], rosenbrock(np.array([-1.2, 1.0])), rtol=1e-5)
