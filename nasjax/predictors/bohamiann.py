@@ -13,7 +13,7 @@ from jax.flatten_util import ravel_pytree
 
 from nasjax.core import errors
 from nasjax.core.types import Array, Key
-from nasjax.predictors import minibatches, scaling, sghmc
+from nasjax.predictors import initial_weights, minibatches, scaling, sghmc
 from nasjax.predictors.predictor import (
     Features,
     Prediction,
@@ -50,14 +50,16 @@ def init(key: Key, num_features: int, *, layers: int, width: int) -> Params:
       output's; `log_noise` `[]`, log variance of the noise.
     """
     sizes = [num_features, *[width] * layers, 1]
-    params = {"log_noise": jnp.full((), _LOG_NOISE_MEAN)}
-    for index, key_layer in enumerate(jax.random.split(key, layers + 1)):
-        key_kernel, key_bias = jax.random.split(key_layer)
+    shapes: dict[str, tuple[int, ...]] = {}
+    for index in range(layers + 1):
         shape = (sizes[index], sizes[index + 1])
-        scale = sizes[index] ** -0.5
-        params[f"kernel.{index}"] = scale * jax.random.normal(key_kernel, shape)
-        params[f"bias.{index}"] = jax.random.normal(key_bias, shape[1:])
-    return params
+        shapes |= {f"kernel.{index}": shape, f"bias.{index}": shape[1:]}
+    draws = jax.random.normal(key, (initial_weights.size(shapes),))
+    params = {
+        name: value.shape[0] ** -0.5 * value if name.startswith("kernel") else value
+        for name, value in initial_weights.cut(draws, shapes).items()
+    }
+    return params | {"log_noise": jnp.full((), _LOG_NOISE_MEAN)}
 
 
 def apply(params: Params, features: Array) -> Array:

@@ -11,9 +11,10 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import struct
+from jax import lax
 
 from nasjax.core.types import Array, Key
-from nasjax.predictors import minibatches, scaling
+from nasjax.predictors import initial_weights, minibatches, scaling
 from nasjax.predictors.predictor import (
     Features,
     Prediction,
@@ -47,14 +48,21 @@ def init(key: Key, num_features: int, *, layers: int, width: int) -> Params:
       `kernel` `[D, W]` of the first layer, `kernels` `[L - 1, W, W]` of the others,
       `biases` `[L, W]`, `out_kernel` `[W]` and `out_bias` `[]`.
     """
-    key_first, key_middle, key_last = jax.random.split(key, 3)
-    glorot = jax.nn.initializers.glorot_uniform()
-    shape, bound = (layers - 1, width, width), (3 / width) ** 0.5
-    return {
-        "kernel": glorot(key_first, (num_features, width)),
-        "kernels": jax.random.uniform(key_middle, shape, minval=-bound, maxval=bound),
+    shapes = {
+        "kernel": (num_features, width),
+        "kernels": (layers - 1, width, width),
+        "out_kernel": (width, 1),
+    }
+    draws = jax.random.uniform(
+        key, (initial_weights.size(shapes),), minval=-1, maxval=1
+    )
+    kernels = {
+        name: (6 / sum(value.shape[-2:])) ** 0.5 * value
+        for name, value in initial_weights.cut(draws, shapes).items()
+    }
+    return kernels | {
+        "out_kernel": kernels["out_kernel"][:, 0],
         "biases": jnp.zeros((layers, width)),
-        "out_kernel": glorot(key_last, (width, 1))[:, 0],
         "out_bias": jnp.zeros(()),
     }
 
@@ -62,8 +70,13 @@ def init(key: Key, num_features: int, *, layers: int, width: int) -> Params:
 def apply(params: Params, features: Array) -> Array:
     """Outputs `[M]` of one network of ReLU layers for features `[M, D]`."""
     x = features @ params["kernel"] + params["biases"][:1]
-    for index, kernel in enumerate(params["kernels"]):
-        x = jax.nn.relu(x) @ kernel + params["biases"][index + 1][None]
+
+    def layer(x: Array, weights: tuple[Array, Array]) -> tuple[Array, None]:
+        kernel, bias = weights
+        return jax.nn.relu(x) @ kernel + bias[None], None
+
+    # A scan: layers that are written out would be compiled one by one.
+    x, _ = lax.scan(layer, x, (params["kernels"], params["biases"][1:]))
     return jax.nn.relu(x) @ params["out_kernel"] + params["out_bias"]
 
 
