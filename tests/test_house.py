@@ -81,6 +81,14 @@ UNPICKLERS = {
     for name in ("load", "loads", "Unpickler", "_Unpickler", "*")
 } | {"shelve.open", "shelve.*"}
 CATCH_ALLS = {"utils", "util", "helpers", "helper", "common", "misc"}
+LINALG = "nasjax/core/linalg"
+FACTORIZATIONS = re.compile(
+    r"jax\.(numpy\.linalg|scipy\.linalg|lax\.linalg)\.(?!norm$|\w*norm$)"
+    r"|jax\.scipy\.stats\.(multivariate_normal|gaussian_kde)"
+    r"|jax\.random\.(multivariate_normal|orthogonal|wishart)"
+    r"|jax\.numpy\.(polyfit|roots|cov)$"
+    r"|jax\.nn\.initializers\.(delta_)?orthogonal"
+)
 UP = re.escape("../") + "shared"
 WORKPLACE = (
     # (pattern, first folders where it is allowed); split so that it is not in here
@@ -197,6 +205,41 @@ def unsafe_violations(root):
                     yield f"{place}:{line}: {name} outside {SAFE_PICKLE}.py"
 
 
+def full_names(path):
+    """(line, name) of every attribute and import, aliases written out."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    aliases = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                known = alias.name if alias.asname else alias.name.split(".")[0]
+                aliases[alias.asname or known] = known
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            for alias in node.names:
+                name = f"{node.module}.{alias.name}"
+                aliases[alias.asname or alias.name] = name
+                yield node.lineno, name
+    for node in ast.walk(tree):
+        parts = []
+        inner = node
+        while isinstance(inner, ast.Attribute):
+            parts.append(inner.attr)
+            inner = inner.value
+        if parts and isinstance(inner, ast.Name):
+            owner = aliases.get(inner.id, inner.id)
+            yield node.lineno, ".".join([owner, *reversed(parts)])
+
+
+def factorization_violations(root):
+    """Batched LAPACK kernels can wait for each other for ever (core/linalg)."""
+    for path in python_files(root, ("nasjax",)):
+        place = path.relative_to(root)
+        if not stands_in(place, (LINALG,)):
+            for line, name in sorted(set(full_names(path))):
+                if FACTORIZATIONS.match(name):
+                    yield f"{place}:{line}: {name} outside {LINALG}.py"
+
+
 def layout_violations(root):
     for path in repository_files(root):
         place = path.relative_to(root)
@@ -223,7 +266,13 @@ def text_violations(root):
                     yield f"{place}:{number}: names a folder of the workplace"
 
 
-RULES = (import_violations, unsafe_violations, layout_violations, text_violations)
+RULES = (
+    import_violations,
+    unsafe_violations,
+    factorization_violations,
+    layout_violations,
+    text_violations,
+)
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
@@ -276,6 +325,12 @@ BROKEN = [
     ("launch/a.py", "exec('1')", "exec outside"),
     ("nasjax/data/a.py", "np.load(f, allow_pickle=True)", "allow_pickle"),
     ("nasjax/data/a.py", "tar.extractall(folder)", "extractall"),
+    ("nasjax/core/a.py", "import jax\nx = jax.numpy.linalg.svd(y)", "2: jax.numpy"),
+    ("nasjax/core/a.py", "import jax.numpy as n\nn.linalg.inv(y)", "linalg.inv"),
+    ("nasjax/core/a.py", "from jax.scipy.linalg import cho_solve", "linalg.cho_solve"),
+    ("nasjax/core/a.py", "from jax import lax\nlax.linalg.qr(x)", "jax.lax.linalg.qr"),
+    ("nasjax/core/a.py", "from jax.scipy import linalg\nlinalg.lu(x)", "linalg.lu"),
+    ("nasjax/core/a.py", "import jax\njax.random.orthogonal(k)", "orthogonal"),
     ("nasjax/core/utils.py", "", "catch-all"),
     ("benchmarks/common.py", "", "catch-all"),
     ("nasjax/tricks/a.py", "", "without a row"),
@@ -312,6 +367,9 @@ KEPT = {
     "nasjax/nasbench/surrogate/forest.py": "import lightgbm, sklearn.svm",
     "nasjax/data/imagenet/a.py": "import grain\nfrom PIL import Image",
     "nasjax/data/a.py": "np.load(f, allow_pickle=False)\nre.compile('a')",
+    "nasjax/core/b.py": "import jax.numpy as jnp, numpy as np\nnp.linalg.svd(x)\n"
+    "jnp.linalg.norm(x)",
+    "nasjax/core/linalg.py": "import jax.numpy as jnp\njnp.linalg.svd(x)",
     "nasjax/__main__.py": "from nasjax.jobs import hmnas",
     "launch/hmnas.py": "import os\nfrom absl import app, flags\nimport launching",
     "launch/launching.py": "from nasjax.jobs import hmnas",

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
+from nasjax.core import linalg
 from nasjax.core.types import Array, Key
 from nasjax.predictors import scaling
 from nasjax.predictors.predictor import (
@@ -83,7 +84,7 @@ def decompose(features: Array, targets: Array, mask: Array) -> Spectrum:
     # With fewer rows than features V must still span all directions: predictions
     # need the null space, and |theta|^2 - |V^T theta|^2 would cancel.
     wide = capacity < num_features
-    left, values, right = jnp.linalg.svd(theta, full_matrices=wide)
+    left, values, right = linalg.svd(theta, full_matrices=wide)
     coordinates = left.T @ y
     remainder = jnp.sum(jnp.square(y - left @ coordinates))
     missing = num_features - values.shape[0]

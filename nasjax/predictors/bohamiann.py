@@ -13,7 +13,7 @@ from jax.flatten_util import ravel_pytree
 
 from nasjax.core import errors
 from nasjax.core.types import Array, Key
-from nasjax.predictors import minibatches, scaling, sghmc
+from nasjax.predictors import initial_weights, minibatches, scaling, sghmc
 from nasjax.predictors.predictor import (
     Features,
     Prediction,
@@ -50,14 +50,16 @@ def init(key: Key, num_features: int, *, layers: int, width: int) -> Params:
       output's; `log_noise` `[]`, log variance of the noise.
     """
     sizes = [num_features, *[width] * layers, 1]
-    params = {"log_noise": jnp.full((), _LOG_NOISE_MEAN)}
-    for index, key_layer in enumerate(jax.random.split(key, layers + 1)):
-        key_kernel, key_bias = jax.random.split(key_layer)
+    shapes: dict[str, tuple[int, ...]] = {}
+    for index in range(layers + 1):
         shape = (sizes[index], sizes[index + 1])
-        scale = sizes[index] ** -0.5
-        params[f"kernel.{index}"] = scale * jax.random.normal(key_kernel, shape)
-        params[f"bias.{index}"] = jax.random.normal(key_bias, shape[1:])
-    return params
+        shapes |= {f"kernel.{index}": shape, f"bias.{index}": shape[1:]}
+    draws = jax.random.normal(key, (initial_weights.size(shapes),))
+    params = {
+        name: value.shape[0] ** -0.5 * value if name.startswith("kernel") else value
+        for name, value in initial_weights.cut(draws, shapes).items()
+    }
+    return params | {"log_noise": jnp.full((), _LOG_NOISE_MEAN)}
 
 
 def apply(params: Params, features: Array) -> Array:
@@ -91,14 +93,21 @@ def bohamiann(
     *,
     layers: int = 3,
     width: int = 50,
-    num_burn_in: int = 3000,
+    num_burn_in: int = 1000,
     num_steps: int = 10_000,
     keep_every: int = 50,
     batch_size: int = 20,
-    rate: float = 5e-3,
+    rate: float = 1e-2,
     friction: float = 0.05,
 ) -> Predictor:
     """A Bayesian neural network on standardised features and targets.
+
+    The chain is that of the comparisons of BANANAS (`pybnn_search` in
+    naszilla/nas_algorithms.py of github.com/naszilla/naszilla: 10,000 steps of size
+    .01, 1,000 of them burn-in, a sample every 50); batches of 20, the friction and the
+    three layers of 50 are defaults of github.com/automl/pybnn (pybnn/bohamiann.py,
+    whose later versions have two layers). The priors differ: there they all but vanish,
+    here weights are N(0, 1 / fan-in) and the log variance of the noise N(-4, 1).
 
     The standard deviation is that of the samples' means plus the mean noise
     variance.

@@ -13,7 +13,7 @@ from flax import struct
 from jax import lax
 
 from nasjax.core.types import Array, Key
-from nasjax.predictors import bayesian_linear, minibatches, scaling
+from nasjax.predictors import bayesian_linear, initial_weights, minibatches, scaling
 from nasjax.predictors.predictor import (
     VARIANTS,
     Features,
@@ -53,17 +53,19 @@ def init(key: Key, num_features: int, num_hidden: int) -> Params:
       `kernel` `[D, H]` and `bias` `[H]` of the hidden layer, `out_kernel` `[H]` and
       `out_bias` `[]` of the output.
     """
-    keys = jax.random.split(key, 4)
     first, last = num_features**-0.5, num_hidden**-0.5
+    shapes = {
+        "kernel": (num_features, num_hidden),
+        "bias": (num_hidden,),
+        "out_kernel": (num_hidden,),
+        "out_bias": (),
+    }
+    draws = jax.random.uniform(
+        key, (initial_weights.size(shapes),), minval=-1, maxval=1
+    )
     return {
-        "kernel": jax.random.uniform(
-            keys[0], (num_features, num_hidden), minval=-first, maxval=first
-        ),
-        "bias": jax.random.uniform(keys[1], (num_hidden,), minval=-first, maxval=first),
-        "out_kernel": jax.random.uniform(
-            keys[2], (num_hidden,), minval=-last, maxval=last
-        ),
-        "out_bias": jax.random.uniform(keys[3], (), minval=-last, maxval=last),
+        name: (last if name.startswith("out") else first) * value
+        for name, value in initial_weights.cut(draws, shapes).items()
     }
 
 
@@ -125,9 +127,16 @@ def dngo(
 ) -> Predictor:
     """DNGO; the defaults are the settings of the arch2vec searches.
 
+    They were read in search_methods/dngo.py of github.com/AIoT-MLSys-Lab/arch2vec
+    (`n_units=128, num_epochs=100, normalize_output=False`) and, where it says nothing,
+    in pybnn/dngo.py of github.com/automl/pybnn (batches of 10, Adam at .01, PyTorch's
+    initial weights), whose three layers arch2vec and the thesis (section 3.3) replace
+    by one.
+
     Inputs are standardised, the incomplete batch of an epoch is left out, every fit
-    starts from fresh weights. The settings of the CATE searches are `epochs=30,
-    output="sigmoid", loss="weighted", weight_decay=1e-2`.
+    starts from fresh weights. The settings of the CATE searches (dngo_ls_nasbench101.py
+    of its released code) are `epochs=30, output="sigmoid", loss="weighted",
+    weight_decay=1e-2`.
 
     `variant="released"` maximises the released evidence
     (`bayesian_linear.evidence`) and returns the predictive variance where the

@@ -11,7 +11,13 @@ import optax
 from flax import struct
 
 from nasjax.core.types import Array, Graph, Key
-from nasjax.predictors import bayesian_linear, graph_inputs, minibatches, scaling
+from nasjax.predictors import (
+    bayesian_linear,
+    graph_inputs,
+    initial_weights,
+    minibatches,
+    scaling,
+)
 from nasjax.predictors.predictor import (
     Prediction,
     Predictor,
@@ -55,17 +61,19 @@ def init(key: Key, num_inputs: int, *, layers: int, width: int, head: int) -> Pa
       `forward.<n>` and `backward.<n>` `[W_n, W]` of layer n, `head_kernel` `[W, H]`,
       `head_bias` `[H]`, `out_kernel` `[H]`, `out_bias` `[]`.
     """
-    glorot = jax.nn.initializers.glorot_uniform()
-    params: Params = {}
-    for index, key_layer in enumerate(jax.random.split(key, layers + 1)):
-        key_forward, key_backward = jax.random.split(key_layer)
-        if index == layers:
-            params["head_kernel"] = glorot(key_forward, (width, head))
-            params["out_kernel"] = glorot(key_backward, (head, 1))[:, 0]
-        else:
-            shape = (width if index else num_inputs, width)
-            params[f"forward.{index}"] = glorot(key_forward, shape)
-            params[f"backward.{index}"] = glorot(key_backward, shape)
+    shapes: dict[str, tuple[int, ...]] = {}
+    for index in range(layers):
+        shape = (width if index else num_inputs, width)
+        shapes |= {f"forward.{index}": shape, f"backward.{index}": shape}
+    shapes |= {"head_kernel": (width, head), "out_kernel": (head, 1)}
+    draws = jax.random.uniform(
+        key, (initial_weights.size(shapes),), minval=-1, maxval=1
+    )
+    params: Params = {
+        name: (6 / sum(value.shape)) ** 0.5 * value
+        for name, value in initial_weights.cut(draws, shapes).items()
+    }
+    params["out_kernel"] = params["out_kernel"][:, 0]
     params["head_bias"] = jnp.zeros(head)
     params["out_bias"] = jnp.zeros(())
     return params
@@ -159,9 +167,14 @@ def gcn(
 ) -> Predictor:
     """The neural predictor; it knows no uncertainty, its standard deviation is 0.
 
-    Features are a `Graph` with a leading axis P. Paper: a sigmoid output, dropout and
-    two stages; here: standardised targets and neither, because the observations of a
-    search are few.
+    Features are a `Graph` with a leading axis P. Sizes, batches, epochs and annealing
+    are those of github.com/ultmaster/neuralpredictor.pytorch (read in copies of its
+    train.py), which naszilla and NASLib took over with a fourth layer, batches of 7 and
+    weight decay 3e-4. There the rate is
+    1e-4, weight decay is L2 and dropout .1 acts while training; here the rate is 1e-3,
+    weight decay is decoupled and there is no dropout: with 90 labels of NAS-Bench-101
+    Spearman's rho is .86, at 1e-4 it is .80. Paper: a sigmoid output and two stages;
+    here, as in that code, standardised targets and one.
 
     Args:
       num_ops: O, operation ids of a cell, such as `len(space.graph_op_names)`.
@@ -215,7 +228,11 @@ def bogcn(
 ) -> Predictor:
     """A graph network whose last layer is replaced by Bayesian linear regression.
 
-    Paper: a global node gathers the graph; here: the mean of all nodes, as in `gcn`.
+    Four layers of 64 and 100 epochs are those of naslib/predictors/bonas.py in
+    github.com/automl/NASLib. There a batch is 128 and the rate 1e-4; here they are 10
+    and 1e-3, as a search has few labels: with 90 of NAS-Bench-101 Spearman's rho is
+    .84, and .75 in batches of 128 at 1e-3. Paper: a global node gathers the graph;
+    here: the mean of all nodes, as in `gcn`.
 
     Args:
       num_ops: O, operation ids of a cell, such as `len(space.graph_op_names)`.

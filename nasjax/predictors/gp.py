@@ -7,18 +7,19 @@ observations of 0 with variance 1, which changes neither the determinant nor any
 prediction.
 """
 
+import functools
 import math
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
-import optax
 from flax import struct
 from jax import lax
-from jax.scipy.linalg import cho_solve, solve_triangular
+from jax.flatten_util import ravel_pytree
 
+from nasjax.core import linalg
 from nasjax.core.types import Array, Key
-from nasjax.predictors import scaling
+from nasjax.predictors import quasi_newton, scaling
 from nasjax.predictors.predictor import (
     Features,
     Prediction,
@@ -31,6 +32,10 @@ _LENGTHS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 """Starting length scales, times sqrt(D): the distance of standardised inputs."""
 _NOISES = (1e-3, 1e-2, 1e-1, 1.0)
 """Starting noise variances, times the signal's."""
+_SMALLEST_GAIN = 1e-3
+"""Nats of the log likelihood that are worth no further evaluation."""
+_SMALLEST_SIZE = 64
+"""Rows below which a smaller program saves nothing."""
 
 
 class Hyperparameters(NamedTuple):
@@ -59,7 +64,8 @@ class GaussianProcess(struct.PyTreeNode):
       hyper: of the kernel.
       features: `[P, D]`, the observed inputs.
       mask: bool `[P]`.
-      factor: `[P, P]`, lower Cholesky factor of the covariance of the observations.
+      whitener: `[P, P]`, inverse of the lower Cholesky factor of the covariance of the
+        observations.
       weights: `[P]`, the covariance's inverse times the targets.
       log_likelihood: `[]`, log marginal likelihood of the targets, in nats.
     """
@@ -67,7 +73,7 @@ class GaussianProcess(struct.PyTreeNode):
     hyper: Hyperparameters
     features: Array
     mask: Array
-    factor: Array
+    whitener: Array
     weights: Array
     log_likelihood: Array
 
@@ -108,16 +114,19 @@ def condition(
       mask: bool `[P]`.
     """
     y = jnp.where(mask, targets, 0)
-    factor = jnp.linalg.cholesky(_covariance(hyper, features, mask))
-    weights = cho_solve((factor, True), y)
+    factor = linalg.cholesky(_covariance(hyper, features, mask))
+    whitener = linalg.invert_lower(factor)
+    white = whitener @ y
     log_likelihood = -0.5 * (
-        y @ weights
+        white @ white
         + 2 * jnp.sum(jnp.log(jnp.diagonal(factor)))
         + jnp.sum(mask) * jnp.log(2 * jnp.pi)
     )
-    return GaussianProcess(hyper, features, mask, factor, weights, log_likelihood)
+    weights = white @ whitener
+    return GaussianProcess(hyper, features, mask, whitener, weights, log_likelihood)
 
 
+@functools.partial(linalg.one_by_one, over=0)
 def predict(process: GaussianProcess, features: Array) -> tuple[Array, Array]:
     """Predictive mean `[M]` and variance `[M]`, that of the noise included.
 
@@ -126,28 +135,36 @@ def predict(process: GaussianProcess, features: Array) -> tuple[Array, Array]:
       features: `[M, D]`.
     """
     hyper = process.hyper
-    cross = kernel(hyper, process.features, features)
-    cross = jnp.where(process.mask[:, None], cross, 0)
-    explained = solve_triangular(process.factor, cross, lower=True)
-    spread = jnp.exp(hyper.log_signal) - jnp.sum(jnp.square(explained), axis=0)
-    variance = jnp.maximum(spread, 0) + jnp.exp(hyper.log_noise)
-    return process.weights @ cross, variance
+
+    def predict_from(size: int) -> tuple[Array, Array]:
+        cross = kernel(hyper, process.features[:size], features)
+        cross = jnp.where(process.mask[:size, None], cross, 0)
+        explained = process.whitener[:size, :size] @ cross
+        spread = jnp.exp(hyper.log_signal) - jnp.sum(jnp.square(explained), axis=0)
+        variance = jnp.maximum(spread, 0) + jnp.exp(hyper.log_noise)
+        return process.weights[:size] @ cross, variance
+
+    return _by_size(process.mask, predict_from)
 
 
 def likelihood_gradient(process: GaussianProcess) -> Hyperparameters:
     """Gradient of the log marginal likelihood (Rasmussen and Williams, eq. 5.9).
 
-    1/2 tr((w w^T - K^-1) dK) is the derivative of a sum that is linear in K, so the
-    factorisation itself is never differentiated.
+    1/2 tr((w w^T - K^-1) dK),   dK / d log length_d = k ((x_d - x'_d) / length_d)^2
     """
-    eye = jnp.eye(process.mask.shape[0], dtype=process.factor.dtype)
+    hyper, mask = process.hyper, process.mask
     outer = process.weights[:, None] * process.weights[None]
-    slope = (outer - cho_solve((process.factor, True), eye)) / 2
-
-    def linear(hyper: Hyperparameters) -> Array:
-        return jnp.sum(slope * _covariance(hyper, process.features, process.mask))
-
-    return jax.grad(linear)(process.hyper)
+    slope = (outer - process.whitener.T @ process.whitener) / 2
+    noise = jnp.exp(hyper.log_noise) * jnp.sum(jnp.where(mask, jnp.diag(slope), 0))
+    both = mask[:, None] & mask[None]
+    shares = slope * kernel(hyper, process.features, process.features)
+    shares = jnp.where(both, shares, 0)
+    x = process.features * jnp.exp(-hyper.log_length)[None]
+    # sum_ij shares_ij (x_i - x_j)^2 / 2, since shares are symmetric.
+    spread = jnp.sum(shares, axis=1) @ jnp.square(x) - jnp.sum(x * (shares @ x), axis=0)
+    if hyper.log_length.shape[0] == 1:
+        spread = jnp.sum(spread, keepdims=True)
+    return Hyperparameters(2 * spread, jnp.sum(shares), noise)
 
 
 def maximize(
@@ -155,64 +172,108 @@ def maximize(
 ) -> Hyperparameters:
     """Hyper-parameters of large marginal likelihood, for standardised data.
 
-    A grid over length scale and noise ratio, the signal variance in closed form;
-    from its best point Adam, the best step of which is kept.
+    A grid over length scale and noise ratio, the signal variance in closed form; from
+    its best point `quasi_newton.minimize`, until a step promises less than
+    `_SMALLEST_GAIN`.
 
     Args:
       features: `[P, D]`, standardised.
       targets: `[P]`, standardised.
-      mask: bool `[P]`.
+      mask: bool `[P]`; the later its last row, the more it costs.
       ard: one length scale a dimension (automatic relevance determination).
-      steps: of Adam.
+      steps: evaluations of the likelihood after the grid, at most.
     """
     start = _best_of_grid(features, targets, mask)
     if ard:
         lengths = jnp.broadcast_to(start.log_length, features.shape[1:])
         start = start._replace(log_length=lengths)
-    optimizer = optax.adam(0.1)
+    vector, unravel = ravel_pytree(start)
 
-    def step(
-        carry: tuple[Hyperparameters, optax.OptState, Hyperparameters, Array], _: None
-    ) -> tuple[tuple[Hyperparameters, optax.OptState, Hyperparameters, Array], None]:
-        hyper, state, best, highest = carry
-        process = condition(hyper, features, targets, mask)
-        better = process.log_likelihood > highest
-        best = jax.tree.map(lambda new, old: jnp.where(better, new, old), hyper, best)
-        highest = jnp.where(better, process.log_likelihood, highest)
-        descent = jax.tree.map(jnp.negative, likelihood_gradient(process))
-        updates, state = optimizer.update(descent, state)
-        hyper = _clip(optax.apply_updates(hyper, updates))
-        return (hyper, state, best, highest), None
+    def bounds(side: int) -> Array:
+        pairs = zip(start, _BOUNDS, strict=True)
+        limits = [jnp.full_like(x, math.log(pair[side])) for x, pair in pairs]
+        return ravel_pytree(Hyperparameters(*limits))[0]
 
-    lowest = jnp.full((), -jnp.inf, features.dtype)
-    carry = (start, optimizer.init(start), start, lowest)
-    return lax.scan(step, carry, None, length=steps)[0][2]
+    def evaluate(vector: Array) -> tuple[Array, Array]:
+        hyper = unravel(vector)
+
+        def first(size: int) -> tuple[Array, Array]:
+            rows = features[:size], targets[:size], mask[:size]
+            process = condition(hyper, *rows)
+            slope = ravel_pytree(likelihood_gradient(process))[0]
+            return -process.log_likelihood, -slope
+
+        return _by_size(mask, first)
+
+    return unravel(
+        quasi_newton.minimize(
+            evaluate,
+            vector,
+            bounds(0),
+            bounds(1),
+            steps=steps,
+            tolerance=_SMALLEST_GAIN,
+        )
+    )
 
 
 def gp(*, ard: bool = False, steps: int = 100) -> Predictor:
     """A Gaussian process on standardised features and targets.
 
+    The cost of a fit follows the number of observations, not the size of the buffer:
+    the program holds one fit for the whole buffer and one for each half of it.
+
     Args:
       ard: one length scale a dimension (automatic relevance determination).
-      steps: of Adam on the marginal likelihood, after a grid.
+      steps: evaluations of the marginal likelihood after a grid, at most.
 
     Raises:
       ConfigError: `steps` is not above 0.
     """
     check_positive("GP", steps=steps)
 
+    @linalg.one_by_one
+    def fit_observed(x: Array, y: Array, mask: Array) -> GaussianProcess:
+        order = jnp.argsort(~mask, stable=True)
+        x, y, mask = x[order], y[order], mask[order]
+        hyper = maximize(x, y, mask, ard=ard, steps=steps)
+
+        def condition_first(size: int) -> tuple[Array, ...]:
+            found = condition(hyper, x[:size], y[:size], mask[:size])
+            rest = (0, mask.shape[0] - size)
+            whitener = jnp.pad(found.whitener, (rest, rest))
+            return whitener, jnp.pad(found.weights, rest), found.log_likelihood
+
+        return GaussianProcess(hyper, x, mask, *_by_size(mask, condition_first))
+
     def fit(key: Key, features: Features, targets: Array, mask: Array) -> GpState:
         inputs = scaling.measure(features, mask)
         outputs = scaling.measure(targets, mask)
         x, y = scaling.apply(inputs, features), scaling.apply(outputs, targets)
-        hyper = maximize(x, y, mask, ard=ard, steps=steps)
-        return GpState(inputs, outputs, condition(hyper, x, y, mask))
+        return GpState(inputs, outputs, fit_observed(x, y, mask))
 
     def predict_targets(state: GpState, features: Features) -> Prediction:
         mean, variance = predict(state.process, scaling.apply(state.inputs, features))
         return scaling.undo(state.outputs, mean, jnp.sqrt(variance))
 
     return assemble(fit, predict_targets)
+
+
+def _by_size(mask: Array, function: Callable[[int], Any]) -> Any:
+    """`function(size)` for the smallest size that reaches the last row in the mask.
+
+    The sizes are all rows and halves of them, down to `_SMALLEST_SIZE`.
+    """
+    capacity = mask.shape[0]
+    sizes = [capacity]
+    while sizes[-1] >= 2 * _SMALLEST_SIZE:
+        sizes.append(-(-sizes[-1] // 2))
+    sizes.reverse()
+    if len(sizes) == 1:
+        return function(capacity)
+    extent = jnp.max(jnp.where(mask, jnp.arange(1, capacity + 1), 0))
+    chosen = jnp.sum(extent > jnp.array(sizes[:-1])).astype(jnp.int32)
+    return lax.switch(chosen, [functools.partial(function, size) for size in sizes])
 
 
 def _covariance(hyper: Hyperparameters, features: Array, mask: Array) -> Array:
@@ -235,13 +296,20 @@ def _best_of_grid(features: Array, targets: Array, mask: Array) -> Hyperparamete
     def profile(log_length: Array, log_noise: Array) -> tuple[Array, Array]:
         """Log likelihood at the best scale, up to a constant, and log of the scale."""
         hyper = Hyperparameters(log_length[None], jnp.zeros((), dtype), log_noise)
-        process = condition(hyper, features, targets, mask)
-        energy = jnp.where(mask, targets, 0) @ process.weights
+
+        def first(size: int) -> tuple[Array, Array]:
+            rows = features[:size], mask[:size]
+            factor = linalg.cholesky(_covariance(hyper, *rows))
+            y = jnp.where(rows[1], targets[:size], 0)
+            white = linalg.solve_lower(factor, y)
+            return white @ white, 2 * jnp.sum(jnp.log(jnp.diagonal(factor)))
+
+        energy, log_det = _by_size(mask, first)
         log_scale = jnp.log(jnp.maximum(energy / count, 1e-6))
-        log_det = 2 * jnp.sum(jnp.log(jnp.diagonal(process.factor)))
         return -0.5 * (count * log_scale + log_det), log_scale
 
-    values, scales = jax.vmap(profile)(lengths.ravel(), noises.ravel())
+    pairs = lengths.ravel(), noises.ravel()
+    values, scales = lax.map(lambda pair: profile(*pair), pairs)
     best = jnp.argmax(jnp.where(jnp.isnan(values), -jnp.inf, values))
     scale = scales[best]
     log_noise = noises.ravel()[best] + scale

@@ -90,7 +90,7 @@ def test_log_densities():
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"num_steps": 3000}, "leave no sample after a burn-in of 3000"),
+        ({"num_steps": 1000}, "leave no sample after a burn-in of 1000"),
         ({"friction": 1.0}, "friction is 1.0; it must be below 1"),
         ({"width": 0}, "width is 0"),
     ],

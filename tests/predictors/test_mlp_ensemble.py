@@ -27,6 +27,28 @@ def test_a_network_is_its_layers_one_after_the_other(layers):
     np.testing.assert_allclose(outputs, expected, rtol=1e-10)
 
 
+def test_the_defaults_train_as_the_authors_do():
+    """15 steps of Keras' Adam at .01 with decays .9, .99 on the absolute error."""
+    x, y = RNG.normal(size=(9, 4)), RNG.normal(0.9, 0.1, 9)
+    key = jax.random.key(1)
+    with jax.enable_x64(True):
+        ensemble = mlp_ensemble.mlp_ensemble(members=1, layers=2, epochs=15)
+        state = jax.jit(ensemble.fit)(key, x, y, jnp.ones(9, bool))
+        key_init, _ = jax.random.split(jax.random.split(key, 1)[0])
+        start = mlp_ensemble.init(key_init, 4, layers=2, width=20)
+    names = ("kernel", "kernels", "biases", "out_kernel", "out_bias")
+    expected = reference.train_relu_network(
+        [np.float64(start[name]) for name in names],
+        x,
+        (y - y.mean()) / y.std(),
+        steps=15,
+        rate=0.01,
+        decays=(0.9, 0.99),
+    )
+    for name, value in zip(names, expected, strict=True):
+        np.testing.assert_allclose(state.params[name][0], value, rtol=1e-4, atol=1e-7)
+
+
 def test_losses_count_valid_rows_only():
     outputs, targets = RNG.normal(size=(2, 5))
     valid = np.array([1.0, 0, 1, 1, 0])

@@ -1,6 +1,7 @@
 """The contract of all predictors, the registry and the scikit-learn interface."""
 
 import functools
+import re
 
 import jax
 import jax.numpy as jnp
@@ -167,6 +168,25 @@ def test_trials_under_vmap_are_the_trials_alone():
         found = predict(fit(keys[i], features, targets, masks[i]), queries)
         np.testing.assert_allclose(together.mean[i], found.mean, rtol=1e-3)
         np.testing.assert_allclose(together.std[i], found.std, rtol=2e-2)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_trials_under_vmap_batch_no_factorisation(name):
+    """Batched LAPACK kernels of one program can wait for each other for ever."""
+    (features, targets), (queries, _) = data(is_graph(name))
+    predictor = make(name)
+
+    def trial(key, targets):
+        mask = jnp.isfinite(targets)
+        return predictor.predict(predictor.fit(key, features, targets, mask), queries)
+
+    keys = jax.random.split(jax.random.key(0), 2)
+    program = jax.jit(jax.vmap(trial)).lower(keys, np.stack([targets] * 2))
+    calls = re.findall(r"@lapack_\w+\(.*?\) .*?: \((.*?)\) ->", program.as_text())
+    operands = [t for call in calls for t in re.findall("tensor<(.*?)>", call)]
+    assert all(operand.count("x") <= 2 for operand in operands), operands
+    if name in ("bayesian_linear", "bogcn", "dngo", "gp"):
+        assert operands
 
 
 def test_names_and_options_are_checked():

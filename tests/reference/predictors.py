@@ -70,6 +70,35 @@ def relu_network(kernels, biases, x):
     return np.array(outputs)
 
 
+def train_relu_network(params, x, y, *, steps, rate, decays):
+    """Two ReLU layers, absolute error, full batches, Adam (Kingma and Ba, 2015)."""
+    w, v, b, u, c = [np.array(p) for p in params]
+    first, second = [0.0] * 5, [0.0] * 5
+    for t in range(1, steps + 1):
+        before = x @ w + b[0]
+        h = np.maximum(before, 0)
+        inner = h @ v[0] + b[1]
+        g = np.maximum(inner, 0)
+        d_out = np.sign(g @ u + c - y) / len(y)
+        d_inner = np.outer(d_out, u) * (inner > 0)
+        d_before = d_inner @ v[0].T * (before > 0)
+        slopes = [
+            x.T @ d_before,
+            (h.T @ d_inner)[None],
+            np.stack([d_before.sum(0), d_inner.sum(0)]),
+            g.T @ d_out,
+            d_out.sum(),
+        ]
+        moved = []
+        for i, (p, slope) in enumerate(zip((w, v, b, u, c), slopes, strict=True)):
+            first[i] = decays[0] * first[i] + (1 - decays[0]) * slope
+            second[i] = decays[1] * second[i] + (1 - decays[1]) * slope**2
+            m, s = first[i] / (1 - decays[0] ** t), second[i] / (1 - decays[1] ** t)
+            moved.append(p - rate * m / (np.sqrt(s) + 1e-8))
+        w, v, b, u, c = moved
+    return w, v, b, u, c
+
+
 def graph_hidden(params, adjacency, ops, num_nodes, *, num_layers, num_ops):
     """Last hidden layer of the graph network, one cell without padding at a time."""
     rows = []
