@@ -19,6 +19,7 @@ from nasjax.core import (
     checkpoint,
     compilation,
     errors,
+    malloc,
     metric_log,
     progress,
     result,
@@ -73,6 +74,7 @@ def run(config: dict[str, Any], folder: str, mode: str = "train") -> dict[str, A
       training.loop.Stopped: the process was asked to stop; its state is saved.
     """
     compilation.enable_cache()
+    malloc.keep_memory()
     if mode not in MODES:
         raise errors.unknown_name("mode", mode, MODES)
     if not folder:

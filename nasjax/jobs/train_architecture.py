@@ -18,6 +18,7 @@ from nasjax.core import (
     arrays,
     compilation,
     errors,
+    malloc,
     metric_log,
     progress,
     result,
@@ -55,6 +56,7 @@ def run(config: dict[str, Any], folder: str) -> dict[str, Any]:
       training.loop.Stopped: the process was asked to stop; its state is saved.
     """
     compilation.enable_cache()
+    malloc.keep_memory()
     began = time.time()
     if not folder:
         raise errors.ConfigError("no working directory: pass --workdir=FOLDER")
