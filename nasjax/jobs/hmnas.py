@@ -26,7 +26,6 @@ from nasjax.core import (
     workdir,
 )
 from nasjax.jobs import published
-from nasjax.report import cells, curves
 from nasjax.supernet import (
     counting,
     derive,
@@ -331,6 +330,8 @@ def _conditions(experiment: setup.Experiment) -> dict[str, Any]:
 
 
 def _draw(folder: pathlib.Path, genotype: dict[str, Any]) -> None:
+    from nasjax.report import cells, curves  # here: it loads matplotlib
+
     cells.draw_genotype(genotype, folder / "figures")
     with open(folder / metric_log.METRICS_FILE, encoding="utf-8") as file:
         rows = [json.loads(line) for line in file]

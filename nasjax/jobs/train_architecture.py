@@ -25,7 +25,6 @@ from nasjax.core import (
     workdir,
 )
 from nasjax.jobs import architecture_lists, published
-from nasjax.report import learning_curves
 from nasjax.training import architecture, recording, runner
 from nasjax.training import protocol as protocols
 from nasjax.training.protocol import Protocol
@@ -282,6 +281,8 @@ def _draw(
     tree: dict[str, np.ndarray],
     protocol: Protocol,
 ) -> None:
+    from nasjax.report import learning_curves  # here: it loads matplotlib
+
     metrics = {
         name: values
         for name, values in tree.items()
