@@ -282,9 +282,9 @@ def _finetuned_scores(
 def _table(stages: dict[str, Any], experiment: setup.Experiment) -> dict[str, Any]:
     """Rows of table 2.3 (test error in percent); of table 2.4 for ImageNet.
 
-    The thesis' numbers stand beside those of its own network and training only. A reduction is
-    against the same network without masks: fine-tuning on other classes has another
-    classifier, and another dense network, than the supernet.
+    The thesis' numbers stand beside those of its own network and training only. A
+    reduction is against the same network without masks: fine-tuning on other classes
+    has another classifier, and another dense network, than the supernet.
     """
     net, name = experiment.net, experiment.dataset.name
     known = _conditions(experiment)
