@@ -47,6 +47,7 @@ import networkx as nx
 import numpy as np
 
 from nasjax import spaces
+from nasjax.core import malloc
 from nasjax.encoders.arch2vec import decoder, forms, generation, model, training
 from nasjax.spaces import nasbench201
 
@@ -448,6 +449,7 @@ CONFIGS = {
 
 
 def main():
+    malloc.keep_memory()
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--config", choices=CONFIGS, action="append")
     for name in parser.parse_args().config or CONFIGS:

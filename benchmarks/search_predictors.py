@@ -40,6 +40,7 @@ from jax.tree_util import Partial
 from scipy import optimize, special
 
 from nasjax import encoders, search
+from nasjax.core import malloc
 from nasjax.core.types import Evaluation
 from nasjax.search import latent
 from nasjax.spaces import nasbench201
@@ -343,6 +344,7 @@ def measure(name):
 
 
 def main():
+    malloc.keep_memory()
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--config", choices=TRIALS, action="append")
     for name in parser.parse_args().config or TRIALS:

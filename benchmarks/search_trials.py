@@ -39,6 +39,7 @@ import numpy as np
 from jax.tree_util import Partial
 
 from nasjax import nasbench, search
+from nasjax.core import malloc
 from nasjax.nasbench import TabularBenchmark, lookup
 from nasjax.nasbench.runs import Runs
 from nasjax.spaces import nasbench201
@@ -219,6 +220,7 @@ def measure(name, table):
 
 
 def main():
+    malloc.keep_memory()
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--config", choices=CONFIGS, action="append")
     parser.add_argument("--table", help="a NAS-Bench-201 table file")

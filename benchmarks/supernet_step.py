@@ -9,19 +9,29 @@ are compared with ours before any timing. The configuration that ends in `_lax` 
 with the same functions written with XLA's convolutions and reduction windows, which is
 what a plain Flax model runs.
 
+Each side runs in a process of its own, as it would for its user: ours keeps the memory
+it frees (`nasjax.core.malloc`), PyTorch's has the C library as it comes. `minor_faults`
+are page faults a step. `reference_kept_cpu_s` is PyTorch in a third process that keeps
+its memory as ours does, `ratio_kept` ours against that.
+
 `flops` counts the convolutions and the classifier, forward and backward (BN, pooling
 and additions are not counted, so it is a floor); `gemm_gflops` is what a product of two
 1024 x 1024 matrices reaches here, and `ours_gemm_fraction` the share of it.
 """
 
 import argparse
+import contextlib
 import functools
 import json
+import multiprocessing
 import os
+import resource
 import statistics
 import sys
 import time
-from typing import NamedTuple
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import Any, NamedTuple
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault(
@@ -34,6 +44,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nasjax.core import malloc
 from nasjax.networks import formulation
 from nasjax.networks import operations as ops
 from nasjax.supernet import counting, layout, network
@@ -303,28 +314,78 @@ def torch_step(problem):
     return run
 
 
-def check_equal(ours, reference):
-    (loss, d_mixing), (other_loss, other) = ours(), reference()
+# ------------------------------------------------------------------------- measuring
+
+
+class Sample(NamedTuple):
+    """What one step cost its process."""
+
+    cpu_seconds: float
+    minor_faults: int
+
+
+class Peer:
+    """One side of the comparison, in a process of its own."""
+
+    def __init__(self, name: str, side: str, keep: bool) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._connection, end = context.Pipe()
+        process = context.Process(
+            target=serve, args=(end, name, side, keep), daemon=True
+        )
+        process.start()
+        end.close()
+        self.compile_seconds, self.result = self._connection.recv()
+
+    def step(self) -> Sample:
+        self._connection.send(None)
+        return self._connection.recv()
+
+
+def serve(connection: Connection, name: str, side: str, keep: bool) -> None:
+    """Runs a step whenever asked, until the other end is closed."""
+    if keep:
+        malloc.keep_memory()
+    problem = CONFIGS[name].problem
+    if side == "torch":
+        run, compile_seconds = torch_step(problem), 0.0
+    else:
+        run, compile_seconds = our_step(problem, side)
+    connection.send((compile_seconds, run()))
+    with contextlib.suppress(EOFError):
+        while True:
+            connection.recv()
+            connection.send(sample(run))
+
+
+def minor_faults() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+
+def sample(run: Callable[[], Any]) -> Sample:
+    start, faults = time.process_time(), minor_faults()
+    run()
+    return Sample(time.process_time() - start, minor_faults() - faults)
+
+
+def check_equal(ours: Peer, reference: Peer) -> None:
+    (loss, d_mixing), (other_loss, other) = ours.result, reference.result
     assert abs(loss - other_loss) < 1e-4, (loss, other_loss)
     error = np.linalg.norm(d_mixing - other) / np.linalg.norm(other)
     assert error < 1e-2, f"gradients of the mixing differ by {error:.1e}"
 
 
-# ------------------------------------------------------------------------- measuring
+def interleaved(peers: dict[str, Peer], rounds: int) -> dict[str, list[Sample]]:
+    """Steps of all peers in turn, after two that warm up their memory."""
+    for peer in peers.values():
+        peer.step(), peer.step()
+    rows = [[peer.step() for peer in peers.values()] for _ in range(rounds)]
+    return dict(zip(peers, map(list, zip(*rows, strict=True)), strict=True))
 
 
-def cpu_seconds(run):
-    start = time.process_time()
-    run()
-    return time.process_time() - start
-
-
-def interleaved(ours, reference, rounds):
-    """Median CPU seconds of both and the median of their ratios."""
-    times = [(cpu_seconds(ours), cpu_seconds(reference)) for _ in range(rounds)]
-    columns = zip(*times, strict=True)
-    ratio = statistics.median(mine / other for mine, other in times)
-    return *map(statistics.median, columns), ratio
+def median_ratio(ours: list[Sample], reference: list[Sample]) -> float:
+    pairs = zip(ours, reference, strict=True)
+    return statistics.median(a.cpu_seconds / b.cpu_seconds for a, b in pairs)
 
 
 def step_flops(net, batch):
@@ -339,34 +400,50 @@ def gemm_gflops(side=1024):
     product = jax.jit(jnp.matmul)
     x = jnp.ones((side, side))
     product(x, x).block_until_ready()
-    best = min(cpu_seconds(lambda: product(x, x).block_until_ready()) for _ in range(5))
+    times = [sample(lambda: product(x, x).block_until_ready()) for _ in range(5)]
+    best = min(t.cpu_seconds for t in times)
     return 2 * side**3 / best / 1e9
 
 
-def measure(name, config):
-    ours, compile_seconds = our_step(config.problem, formulation.CPU)
+def measure(name: str, config: Config) -> dict[str, Any]:
+    peers = {
+        "ours": Peer(name, formulation.CPU, keep=True),
+        "reference": Peer(name, config.reference, keep=config.reference != "torch"),
+    }
+    check_equal(peers["ours"], peers["reference"])
     if config.reference == "torch":
-        reference = torch_step(config.problem)
-    else:
-        reference, _ = our_step(config.problem, formulation.LAX)
-    check_equal(ours, reference)
-    seconds, reference_seconds, ratio = interleaved(ours, reference, config.rounds)
+        peers["kept"] = Peer(name, config.reference, keep=True)
+    samples = interleaved(peers, config.rounds)
+    seconds = {
+        side: statistics.median(s.cpu_seconds for s in of_side)
+        for side, of_side in samples.items()
+    }
+    faults = {
+        side: round(statistics.median(s.minor_faults for s in of_side))
+        for side, of_side in samples.items()
+    }
     flops = step_flops(make_net(config.problem), config.problem.batch)
-    achieved = flops / seconds / 1e9
-    return {
+    achieved = flops / seconds["ours"] / 1e9
+    row = {
         "benchmark": "supernet_step",
         "config": name,
         "reference": config.reference,
-        "ours_cpu_s": round(seconds, 4),
-        "reference_cpu_s": round(reference_seconds, 4),
-        "ratio": round(ratio, 3),
-        "compile_cpu_s": round(compile_seconds, 1),
+        "ours_cpu_s": round(seconds["ours"], 4),
+        "reference_cpu_s": round(seconds["reference"], 4),
+        "ratio": round(median_ratio(samples["ours"], samples["reference"]), 3),
+        "minor_faults": faults["ours"],
+        "reference_minor_faults": faults["reference"],
+        "compile_cpu_s": round(peers["ours"].compile_seconds, 1),
         "flops": flops,
         "ours_gflops": round(achieved, 2),
-        "reference_gflops": round(flops / reference_seconds / 1e9, 2),
+        "reference_gflops": round(flops / seconds["reference"] / 1e9, 2),
         "gemm_gflops": round(gemm_gflops(), 1),
         "ours_gemm_fraction": round(achieved / gemm_gflops(), 3),
     }
+    if "kept" in peers:
+        row["reference_kept_cpu_s"] = round(seconds["kept"], 4)
+        row["ratio_kept"] = round(median_ratio(samples["ours"], samples["kept"]), 3)
+    return row
 
 
 def main():

@@ -46,6 +46,7 @@ import jax.numpy as jnp
 import lightgbm
 import numpy as np
 
+from nasjax.core import malloc
 from nasjax.nasbench.surrogate import boosting, lightgbm_text, noise_gkde
 from nasjax.nasbench.surrogate.curves import Scaler
 from nasjax.nasbench.surrogate.forest import Chain
@@ -384,6 +385,7 @@ def measure(name, folder):
 
 
 def main():
+    malloc.keep_memory()
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--config", choices=CONFIGS, action="append")
     parser.add_argument(

@@ -32,6 +32,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nasjax.core import malloc
 from nasjax.nasbench import TabularBenchmark, lookup
 from nasjax.nasbench.runs import Runs
 from nasjax.spaces import nasbench101_cells, nasbench201
@@ -236,6 +237,7 @@ def measure(name):
 
 
 def main():
+    malloc.keep_memory()
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--config", choices=CONFIGS, action="append")
     for name in parser.parse_args().config or CONFIGS:

@@ -71,8 +71,8 @@ def get_config(preset: str = "full") -> ml_collections.ConfigDict:
         {
             "epochs": 20,
             "decay_epoch": 10,
-            "weight_travel": 0.391,
-            "arch_travel": 0.0391,
+            "weight_travel": 1.0,  # rates 1e-4 and 1e-5 of 1,000 steps an epoch
+            "arch_travel": 0.1,
             "threshold": 5e-3,
             "mode": "multiply",
             "recalibration_batches": 100,

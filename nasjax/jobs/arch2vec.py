@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 
-from nasjax.core import compilation, errors, result, workdir
+from nasjax.core import compilation, errors, malloc, result, workdir
 from nasjax.encoders.arch2vec import forms
 from nasjax.encoders.arch2vec import model as models
 from nasjax.jobs import arch2vec_figures as figures
@@ -37,6 +37,7 @@ def pretrain(config: Config, folder: pathlib.Path) -> dict[str, Any]:
     for name in config["variants"]:
         variants.variant(config, name)
     compilation.enable_cache()
+    malloc.keep_memory()
     workdir.claim(folder, dict(config), ignore=pretraining.IGNORED)
     graphs = variants.load(config)
     key = jax.random.key(config["seed"])

@@ -14,7 +14,6 @@ import numpy as np
 from nasjax.core import chunks, errors, metrics
 from nasjax.core.types import Array, Key
 from nasjax.predictors import gp
-from nasjax.report import latent_space
 
 _CHUNK = 4_096
 """Rows that a Gaussian process predicts at a time."""
@@ -140,6 +139,8 @@ def tsne(
     Raises:
       DataError: there are fewer than four vectors, or one is not finite.
     """
+    from nasjax.report import latent_space  # here: it loads matplotlib
+
     rows = np.arange(len(vectors))
     if len(rows) > num_points:
         rows = np.random.default_rng(seed).choice(rows, num_points, replace=False)

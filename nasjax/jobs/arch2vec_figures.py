@@ -17,8 +17,6 @@ from nasjax.jobs import arch2vec_analysis as analysis
 from nasjax.jobs import arch2vec_walks as walks
 from nasjax.jobs import published
 from nasjax.jobs.arch2vec_training import Config
-from nasjax.report import cell_walks, latent_space
-from nasjax.report.latent_space import Map, Prediction
 from nasjax.search import supervised_bo
 
 SUPERVISED = "supervised"
@@ -185,6 +183,9 @@ def _predict(
       learnt: by name the representation of each seed.
       place: folder of the figure.
     """
+    from nasjax.report import latent_space  # here: it loads matplotlib
+    from nasjax.report.latent_space import Prediction  # here: it loads matplotlib
+
     found, panels = {}, {}
     accuracy = labelled.accuracy
     for name, representations in learnt.items():
@@ -275,6 +276,9 @@ def _draw_maps(
     place: pathlib.Path,
 ) -> None:
     """t-SNE maps coloured by accuracy (figure 3.4)."""
+    from nasjax.report import latent_space  # here: it loads matplotlib
+    from nasjax.report.latent_space import Map  # here: it loads matplotlib
+
     panels = {}
     for name, representation in learnt.items():
         chosen, points = analysis.tsne(
@@ -292,6 +296,8 @@ def _walk(
     place: pathlib.Path,
 ) -> dict[str, Any]:
     """Walks to the nearest neighbour (figures 3.5 and 3.8 to 3.10)."""
+    from nasjax.report import cell_walks  # here: it loads matplotlib
+
     section, space, found, drawn = config["analysis"], config["space"], {}, {}
     length = min(section["walk_length"], len(archs))
     start = int(jax.random.randint(key, (), 0, len(archs)))
@@ -315,6 +321,8 @@ def _distances(
     place: pathlib.Path,
 ) -> dict[str, Any]:
     """L2 distance against edit distance (figure 3.3)."""
+    from nasjax.report import latent_space  # here: it loads matplotlib
+
     space = config["space"]
     options = {"none": True} if space == "darts_shared" else {}
     made = spaces.make(forms.form(space).space, **options)

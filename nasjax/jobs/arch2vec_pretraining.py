@@ -13,7 +13,7 @@ from typing import Any
 
 import jax
 
-from nasjax.core import compilation, errors, progress, result, workdir
+from nasjax.core import compilation, errors, malloc, progress, result, workdir
 from nasjax.encoders.arch2vec import forms
 from nasjax.encoders.arch2vec import model as models
 from nasjax.jobs import arch2vec_table as table
@@ -73,6 +73,7 @@ def run(config: Config, folder: pathlib.Path) -> dict[str, Any]:
         variants.variant(config, name)
     chosen = seeds(config)
     compilation.enable_cache()
+    malloc.keep_memory()
     measured = []
     for seed in chosen:
         own = dict(config) | {"seed": seed}

@@ -5,7 +5,7 @@ Yan, 2022, figures 3.3, 3.5 and 3.8 to 3.10.
 
 import functools
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,8 +15,10 @@ from jax import lax
 from nasjax.core import chunks, errors, metrics
 from nasjax.core.types import Array, Graph, Key, SearchSpace
 from nasjax.encoders.arch2vec import forms
-from nasjax.report import cell_walks
 from nasjax.spaces import edit_distance, nasbench101
+
+if TYPE_CHECKING:
+    from nasjax.report import cell_walks
 
 _PAIRS = 64
 """Pairs of one compiled call."""
@@ -230,12 +232,14 @@ def mean_walk_edits(
     }
 
 
-def drawn_walk(archs: np.ndarray, space: str) -> cell_walks.Walk:
+def drawn_walk(archs: np.ndarray, space: str) -> "cell_walks.Walk":
     """A walk int32 `[L, G]` as `report.cell_walks` draws it; cells are pruned.
 
     Raises:
       ConfigError: arch2vec does not encode the space.
     """
+    from nasjax.report import cell_walks  # here: it loads matplotlib
+
     form = forms.form(space)
     graphs = _graphs(jnp.asarray(archs), form.space)
     names = [_SHORT_NAMES.get(name, name) for name in form.op_names]

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from nasjax.core import compilation, errors, result, workdir
+from nasjax.core import compilation, errors, malloc, result, workdir
 from nasjax.jobs import nasbench_x11_surrogates as surrogates
 from nasjax.nasbench import digits201, digits201_build
 from nasjax.nasbench.reliability import reliability
@@ -38,6 +38,7 @@ def run(config: dict[str, Any], folder: str, mode: str) -> dict[str, Any]:
     path = pathlib.Path(folder)
     if mode not in ("build", "install"):
         compilation.enable_cache()
+        malloc.keep_memory()
     return MODES[mode](config, path)
 
 

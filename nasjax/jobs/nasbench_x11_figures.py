@@ -10,13 +10,14 @@ import numpy as np
 from nasjax.jobs import nasbench_x11_scores
 from nasjax.jobs.nasbench_x11_experiment import Experiment
 from nasjax.nasbench.surrogate import compression, model, residuals, svd
-from nasjax.report import surrogate_curves
 
 
 def draw_studies(
     experiment: Experiment, fitted: model.CurveModel, folder: pathlib.Path
 ) -> dict[str, Any]:
     """Figures 5.1, 5.3 and 5.6, and the numbers behind them."""
+    from nasjax.report import surrogate_curves  # here: it loads matplotlib
+
     data, metric = experiment.data, experiment.metric
     train = data.curves[metric][experiment.train]
     test = data.curves[metric][experiment.test]
@@ -71,6 +72,8 @@ def draw_predictions(
     first: int,
 ) -> list[pathlib.Path]:
     """True and predicted curves; the noise of every panel is drawn by its own key."""
+    from nasjax.report import surrogate_curves  # here: it loads matplotlib
+
     rows = experiment.shown(first)
     keys = jax.random.split(experiment.key, (len(rows), 200))
     features = jnp.asarray(experiment.data.features[rows])

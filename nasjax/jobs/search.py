@@ -13,6 +13,7 @@ from nasjax.core import (
     arrays,
     compilation,
     errors,
+    malloc,
     result,
     signals,
     workdir,
@@ -57,6 +58,7 @@ def run(config: dict[str, Any], folder: str, mode: str = "trials") -> dict[str, 
     if not folder:
         raise errors.ConfigError("no working directory: pass --workdir=FOLDER")
     compilation.enable_cache()
+    malloc.keep_memory()
     return MODES[mode](config, pathlib.Path(folder))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from nasjax import spaces
-from nasjax.report import cells, genotypes
+from nasjax.report import genotypes
 from nasjax.spaces import darts
 
 SPACES = ("darts", "darts_shared")
@@ -60,6 +60,8 @@ def draw(
     Returns:
       The files.
     """
+    from nasjax.report import cells  # here: it loads matplotlib
+
     files: list[pathlib.Path] = []
     if space not in SPACES:
         return files

@@ -2,13 +2,16 @@
 
 import pathlib
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nasjax.core import arrays, metric_log
 from nasjax.jobs import search_summary
 from nasjax.jobs.search_scores import SPLITS, Optima, Scores
-from nasjax.report import search_curves
+
+if TYPE_CHECKING:
+    from nasjax.report import search_curves
 
 CURVES_FILE = "curves.safetensors"
 _LOGGED = 50
@@ -41,6 +44,8 @@ def draw(
       word: what the difference to the optima is called.
       log: whether the metric log is written anew.
     """
+    from nasjax.report import search_curves  # here: it loads matplotlib
+
     curves = {name: search_summary.curves(s, optima) for name, s in judged.items()}
     labels = {name: legend(name, scores) for name, scores in judged.items()}
     title = f"{title}; bands are 95 % intervals of the mean"
@@ -88,7 +93,9 @@ _WORDS = {
 
 def _panels(
     curves: Curves, axis: str, names: Mapping[str, str], labels: Mapping[str, str]
-) -> dict[str, dict[str, search_curves.Band]]:
+) -> "dict[str, dict[str, search_curves.Band]]":
+    from nasjax.report import search_curves  # here: it loads matplotlib
+
     panels = {}
     for split in SPLITS:
         bands = {

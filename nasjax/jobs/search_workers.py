@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from concurrent import futures
 from typing import Any
 
-from nasjax.core import compilation, errors
+from nasjax.core import compilation, errors, malloc
 from nasjax.core.types import Evaluation
 from nasjax.search import executors
 from nasjax.training import architecture
@@ -53,7 +53,7 @@ def executor(config: Config) -> Iterator[futures.Executor]:
 
 @dataclasses.dataclass(frozen=True)
 class CachedTrainer:
-    """A `Trainer` whose process keeps its compiled programs on disk.
+    """A `Trainer` whose process keeps its compiled programs and its freed memory.
 
     Attributes:
       trainer: what trains.
@@ -63,10 +63,11 @@ class CachedTrainer:
 
     def __call__(self, *arguments: Any) -> Evaluation:
         """As `Trainer`."""
-        _enable_cache()
+        _prepare()
         return self.trainer(*arguments)
 
 
 @functools.cache
-def _enable_cache() -> None:
+def _prepare() -> None:
     compilation.enable_cache()
+    malloc.keep_memory()

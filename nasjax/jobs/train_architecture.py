@@ -18,13 +18,13 @@ from nasjax.core import (
     arrays,
     compilation,
     errors,
+    malloc,
     metric_log,
     progress,
     result,
     workdir,
 )
 from nasjax.jobs import architecture_lists, published
-from nasjax.report import learning_curves
 from nasjax.training import architecture, recording, runner
 from nasjax.training import protocol as protocols
 from nasjax.training.protocol import Protocol
@@ -55,6 +55,7 @@ def run(config: dict[str, Any], folder: str) -> dict[str, Any]:
       training.loop.Stopped: the process was asked to stop; its state is saved.
     """
     compilation.enable_cache()
+    malloc.keep_memory()
     began = time.time()
     if not folder:
         raise errors.ConfigError("no working directory: pass --workdir=FOLDER")
@@ -280,6 +281,8 @@ def _draw(
     tree: dict[str, np.ndarray],
     protocol: Protocol,
 ) -> None:
+    from nasjax.report import learning_curves  # here: it loads matplotlib
+
     metrics = {
         name: values
         for name, values in tree.items()

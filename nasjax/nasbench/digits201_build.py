@@ -25,7 +25,7 @@ import jax
 import numpy as np
 from absl import logging
 
-from nasjax.core import arrays, atomic_file, errors, progress
+from nasjax.core import arrays, atomic_file, errors, malloc, progress
 from nasjax.data import noisy_digits
 from nasjax.nasbench import digits201
 from nasjax.networks import nasbench201
@@ -156,7 +156,7 @@ def build(
     folder = pathlib.Path(folder)
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(
-        num_processes, mp_context=context, initializer=_use_one_thread
+        num_processes, mp_context=context, initializer=_start_worker
     ) as pool:
         for seed in seeds:
             missing = [
@@ -178,10 +178,12 @@ def build(
     return folder / digits201.NAME
 
 
-def _use_one_thread() -> None:
+def _start_worker() -> None:
+    """One thread a worker, which keeps the memory that it frees."""
     os.environ["XLA_FLAGS"] = (
         os.environ.get("XLA_FLAGS", "") + " --xla_cpu_multi_thread_eigen=false"
     )
+    malloc.keep_memory()
 
 
 def _piece(folder: pathlib.Path, seed: int, start: int) -> dict[str, np.ndarray] | None:

@@ -10,6 +10,7 @@ from nasjax.networks import formulation
 Array = jax.Array
 
 
+@jax.jit
 def pointwise(x: Array, kernel: Array) -> Array:
     """1x1 convolution: one matrix product over the channels of every pixel.
 

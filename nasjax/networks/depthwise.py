@@ -57,25 +57,36 @@ def _convolution(x: Array, kernel: Array, stride: int, dilation: int) -> Array:
     return y.reshape(g, c, e, *y.shape[1:]).swapaxes(1, 2)
 
 
-@functools.cache
-def _taps(height: int, width: int, k: int, stride: int, dilation: int) -> np.ndarray:
-    """0/1 matrix `[k*k, H'*W' * H*W]`: the input pixel each tap of an output reads."""
+@functools.partial(jax.jit, static_argnums=(0, 1, 2, 3, 4, 5))
+def _taps(
+    height: int, width: int, k: int, stride: int, dilation: int, dtype: jnp.dtype
+) -> Array:
+    """0/1 matrix `[k*k, H'*W' * H*W]`: the input pixel each tap of an output reads.
+
+    Comparisons of counters, not a constant: those of a three-cell network are 13 MB of
+    program, which every start would hash and read.
+    """
     pad = dilation * (k - 1) // 2
-    out_h, out_w = height // stride, width // stride
 
-    def reads(out: int, size: int) -> np.ndarray:
-        source = stride * np.arange(out)[:, None] + dilation * np.arange(k) - pad
-        return source[:, :, None] == np.arange(size)  # [out, k, size]
+    def reads(size: int) -> Array:
+        tap, out, source = (
+            lax.broadcasted_iota(jnp.int32, (k, size // stride, size), axis)
+            for axis in range(3)
+        )
+        return stride * out + dilation * tap - pad == source
 
-    taps = np.einsum("aiy,bjx->ijabyx", reads(out_h, height), reads(out_w, width))
-    return taps.reshape(k * k, -1).astype(np.float32)
+    rows = reads(height)
+    columns = rows if width == height else reads(width)
+    taps = rows[:, None, :, None, :, None] & columns[None, :, None, :, None, :]
+    return taps.reshape(k * k, -1).astype(dtype)
 
 
+@functools.partial(jax.jit, static_argnums=(2, 3))
 def _banded(x: Array, kernel: Array, stride: int, dilation: int) -> Array:
     g, c, height, width, n = x.shape
     e, k = kernel.shape[1], kernel.shape[-1]
     out_h, out_w = height // stride, width // stride
-    taps = jnp.asarray(_taps(height, width, k, stride, dilation), kernel.dtype)
+    taps = _taps(height, width, k, stride, dilation, kernel.dtype)
     matrix = kernel.swapaxes(1, 2).reshape(-1, k * k) @ taps
     matrix = matrix.reshape(g * c, e * out_h * out_w, height * width)
     y = lax.batch_matmul(matrix, x.reshape(g * c, height * width, n))

@@ -20,8 +20,7 @@ def max_pool(x: Array, *, stride: int = 1) -> Array:
     """3x3 maximum of `x` `[..., H, W, N]`: `[..., H / stride, W / stride, N]`."""
     if formulation.current() == formulation.LAX:
         return _window(x, stride, -jnp.inf, lax.max)
-    winner = lax.stop_gradient(_first_maximum(x, stride))
-    return _select(x, winner, stride)
+    return _max(x, stride)
 
 
 def avg_pool(x: Array, *, stride: int = 1) -> Array:
@@ -30,7 +29,19 @@ def avg_pool(x: Array, *, stride: int = 1) -> Array:
     inverse = inverse.reshape((1,) * (x.ndim - 3) + inverse.shape)
     if formulation.current() == formulation.LAX:
         return _window(x, stride, 0.0, lax.add) * inverse
-    return _sum_window(x, stride) * inverse
+    return _sum(x, stride) * inverse
+
+
+# Jitted, so that maps of one shape are traced and lowered once a network.
+@functools.partial(jax.jit, static_argnums=1)
+def _max(x: Array, stride: int) -> Array:
+    winner = lax.stop_gradient(_first_maximum(x, stride))
+    return _select(x, winner, stride)
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def _sum(x: Array, stride: int) -> Array:
+    return _sum_window(x, stride)
 
 
 def _window(x: Array, stride: int, initial: float, reducer) -> Array:  # type: ignore[no-untyped-def]

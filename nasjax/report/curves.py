@@ -31,6 +31,8 @@ class Stage(NamedTuple):
       end: epoch of the run at which it ends.
       test: (epoch, error) points; errors in [0, 1].
       train: (epoch, error) points; errors in [0, 1].
+      recalibrated: test error in [0, 1] after the stage, with BN statistics estimated
+        afresh; None where they were not.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Stage(NamedTuple):
     end: float
     test: list[tuple[float, float]]
     train: list[tuple[float, float]]
+    recalibrated: float | None = None
 
 
 def draw_curves(
@@ -45,6 +48,7 @@ def draw_curves(
     path: str | os.PathLike[str],
     *,
     title: str = "",
+    recalibrated: Mapping[str, float] | None = None,
 ) -> list[pathlib.Path]:
     """Draws test error (solid) and train error (dashed) over the epochs of a run.
 
@@ -53,6 +57,8 @@ def draw_curves(
         `test_accuracy` and `train_accuracy` in [0, 1] where they were measured.
       path: file to write; the suffix is replaced.
       title: printed above the curves.
+      recalibrated: test accuracy in [0, 1] of a stage whose BN statistics were
+        estimated afresh at its end; a diamond there, and a number in the legend.
 
     Returns:
       The files written, one for each of `canvas.FORMATS`.
@@ -60,7 +66,12 @@ def draw_curves(
     Raises:
       DataError: no row holds an accuracy.
     """
-    figure = curves_figure(read_stages(rows), title=title)
+    after = recalibrated or {}
+    stages = [
+        s._replace(recalibrated=1.0 - after[s.name]) if s.name in after else s
+        for s in read_stages(rows)
+    ]
+    figure = curves_figure(stages, title=title)
     path = pathlib.Path(path)
     return [
         canvas.save(figure, path.with_suffix(f".{kind}")) for kind in canvas.FORMATS
@@ -116,6 +127,7 @@ def curves_figure(stages: list[Stage], *, title: str = "") -> Figure:
         )
         _draw_errors(axes, stage.train, "train error", "--", few)
         _draw_errors(axes, stage.test, "test error", "-", few)
+        _draw_recalibrated(axes, stage)
     axes.set_xlim(stages[0].start, max(stages[-1].end, stages[0].start + 1e-6))
     axes.set_ylim(bottom=0)
     axes.set(xlabel="epoch", ylabel="error (%)")
@@ -124,8 +136,9 @@ def curves_figure(stages: list[Stage], *, title: str = "") -> Figure:
     axes.spines[["top", "right"]].set_visible(False)
     handles, labels = axes.get_legend_handles_labels()
     unique = dict(zip(labels, handles, strict=True))
-    curves = [name for name in ("test error", "train error") if name in unique]
-    order = curves + [name for name in unique if name not in curves]
+    curves = ("test error", "test error, BN statistics recalibrated", "train error")
+    order = [name for name in curves if name in unique]
+    order += [name for name in unique if name not in curves]
     axes.legend(
         [unique[name] for name in order],
         order,
@@ -145,10 +158,26 @@ def _number(row: Mapping[str, Any], key: str) -> float | None:
 
 
 def _stage_label(stage: Stage) -> str:
-    """Name of a stage and its last test error, which a flat line hides."""
+    """Name of a stage and its last test errors, which a flat line hides."""
+    facts = []
+    if stage.test:
+        facts.append(f"ends at {100 * stage.test[-1][1]:.2f} %")
+    if stage.recalibrated is not None:
+        facts.append(f"{100 * stage.recalibrated:.2f} % recalibrated")
     name = _LABELS.get(stage.name, stage.name)
-    last = f" (ends at {100 * stage.test[-1][1]:.2f} %)" if stage.test else ""
-    return name + last
+    return f"{name} ({', '.join(facts)})" if facts else name
+
+
+def _draw_recalibrated(axes: Axes, stage: Stage) -> None:
+    if stage.recalibrated is not None:
+        axes.plot(
+            [stage.end],
+            [100 * stage.recalibrated],
+            "D",
+            color=canvas.PALETTE[1],
+            markersize=4.5,
+            label="test error, BN statistics recalibrated",
+        )
 
 
 def _draw_errors(

@@ -10,6 +10,7 @@ mixture is one pass over the feature maps.
 """
 
 import functools
+import math
 from typing import Any, NamedTuple
 
 import jax
@@ -71,13 +72,15 @@ def apply(
         y, new[name] = _preprocess(params[name], statistics[name], x, train)
         sources.append(formulation.materialize(y))
     nodes: list[Any] = [None] * net.num_steps
-    group_statistics = []
+    group_moments = []
     group_params = _split_edges(params["operations"], net)
-    group_running = _split_edges(statistics["operations"], net)
+    running = statistics["operations"]
+    # Running moments are read in evaluation only; training updates them all at the end.
+    group_running = _split_edges({} if train else running, net)
     group_mixing = _split_edges(mixing, net)
     for step, group in enumerate(net.groups):
         x = jnp.stack([sources[s] for s in group.sources])
-        terms, updated = _operations(
+        terms, used = _operations(
             group_params[step],
             group_running[step],
             x,
@@ -85,7 +88,7 @@ def apply(
             stride=2 if cell.reduction and 0 in group.sources else 1,
             train=train,
         )
-        group_statistics.append(updated)
+        group_moments.append(_on_every_edge(used, len(group.targets)))
         partial = formulation.materialize(_mix(terms, group_mixing[step]))
         for target, contribution in zip(
             group.targets, jnp.unstack(partial), strict=True
@@ -93,7 +96,11 @@ def apply(
             old = nodes[target]
             nodes[target] = contribution if old is None else old + contribution
         sources.append(formulation.materialize(nodes[step]))
-    new["operations"] = _join_edges(group_statistics)
+    if train:
+        count = math.prod(sources[-1].shape[1:])  # H' W' N, of every operation
+        new["operations"] = _update(running, _join_edges(group_moments), count)
+    else:
+        new["operations"] = running
     return jnp.concatenate(sources[layout.NUM_INPUTS :]), new
 
 
@@ -123,8 +130,17 @@ def _split_edges(tree: Any, net: layout.Supernet) -> list[Any]:
     ]
 
 
+def _on_every_edge(moments: Tree, num_edges: int) -> Tree:
+    """`[S, E or 1, C]` to `[S, E, C]`: a pool has one map for all edges of a source."""
+
+    def widen(m: Array) -> Array:
+        return jnp.broadcast_to(m, (m.shape[0], num_edges, m.shape[2]))
+
+    return jax.tree.map(widen, moments)
+
+
 def _join_edges(groups: list[Tree]) -> Tree:
-    """Statistics of all groups back into one edge axis."""
+    """Moments of all groups back into one edge axis."""
     names = groups[0].keys()
     return {
         name: jax.tree.map(
@@ -140,29 +156,55 @@ def _join_edges(groups: list[Tree]) -> Tree:
 def _normalize(
     x: Array, statistics: Tree, params: Tree, name: str, train: bool
 ) -> tuple[Array, Array, Tree]:
-    """Scale and shift of one BN and its new running statistics."""
-    running = statistics[name]
+    """Scale and shift of one BN and the moments behind them, as `{"mean", "var"}`."""
     gamma = params.get(name, {}).get("scale")
     beta = params.get(name, {}).get("bias")
-    if not train:
-        used = batch_norm.Moments(running["mean"], running["var"])
-        return *batch_norm.affine(used, gamma, beta), running
+    if train:
+        return _normalize_batch(x, gamma, beta)
+    running = statistics[name]
+    used = batch_norm.Moments(running["mean"], running["var"])
+    return *batch_norm.affine(used, gamma, beta), running
+
+
+# What every operation of a group does to a map of the same shape is a jitted function:
+# it is traced, differentiated and lowered once a shape, and XLA inlines it.
+@jax.jit
+def _normalize_batch(
+    x: Array, gamma: Array | None, beta: Array | None
+) -> tuple[Array, Array, Tree]:
     batch = batch_norm.moments(x)
-    count = x.shape[-3] * x.shape[-2] * x.shape[-1]
-    updated = batch_norm.update(running, batch, count)
-    return *batch_norm.affine(batch, gamma, beta), updated
+    return *batch_norm.affine(batch, gamma, beta), batch._asdict()
 
 
+@functools.partial(jax.jit, static_argnums=2)
+def _update(running: Tree, batch: Tree, count: int) -> Tree:
+    """New running moments of any tree of BNs from the moments of one batch."""
+    return jax.tree.map(
+        lambda old, new: batch_norm.update(old, batch_norm.Moments(**new), count),
+        running,
+        batch,
+        is_leaf=lambda tree: "mean" in tree,
+    )
+
+
+@jax.jit
 def _scale_shift(x: Array, scale: Array, shift: Array) -> Array:
     return batch_norm.per_channel(scale) * x + batch_norm.per_channel(shift)
+
+
+@jax.jit
+def _activate(x: Array, scale: Array, shift: Array) -> Array:
+    return jax.nn.relu(_scale_shift(x, scale, shift))
 
 
 def normalized(
     x: Array, statistics: Tree, params: Tree, name: str, train: bool
 ) -> tuple[Array, Tree]:
     """BN `name` applied to `x`, and its new running statistics."""
-    scale, shift, updated = _normalize(x, statistics, params, name, train)
-    return _scale_shift(x, scale, shift), updated
+    scale, shift, used = _normalize(x, statistics, params, name, train)
+    if train:
+        used = _update(statistics[name], used, math.prod(x.shape[-3:]))
+    return _scale_shift(x, scale, shift), used
 
 
 def _preprocess(
@@ -187,10 +229,13 @@ def _operations(
     stride: int,
     train: bool,
 ) -> tuple[list[Term | None], Tree]:
-    """All operations on the edges of a group; `x` is `[S, C, H, W, N]`."""
+    """All operations on the edges of a group; `x` is `[S, C, H, W, N]`.
+
+    Returns their terms and the moments behind each BN.
+    """
     activated = jax.nn.relu(x)
     terms: list[Term | None] = []
-    updated: Tree = {}
+    used: Tree = {}
     for name in names:
         p, s = params.get(name, {}), statistics.get(name, {})
         if name in ops.CONVOLUTIONS:
@@ -211,8 +256,8 @@ def _operations(
             term, new = None, {}
         terms.append(term)
         if new:
-            updated[name] = new
-    return terms, updated
+            used[name] = new
+    return terms, used
 
 
 def _per_edge(x: Array, num_edges: int) -> Array:
@@ -228,7 +273,7 @@ def _separable(
     train: bool,
 ) -> tuple[Term, Tree]:
     """One or two depthwise-pointwise-BN stages on every edge of a group."""
-    updated: Tree = {}
+    used: Tree = {}
     y = activated
     for stage in range(1, conv.stages + 1):
         kernel = params[f"depthwise{stage}"]
@@ -242,10 +287,10 @@ def _separable(
             y = y.reshape(s, e, c, *y.shape[3:])
         y = convolution.pointwise(y, params[f"pointwise{stage}"])
         bn = f"bn{stage}"
-        scale, shift, updated[bn] = _normalize(y, statistics, params, bn, train)
+        scale, shift, used[bn] = _normalize(y, statistics, params, bn, train)
         if stage < conv.stages:
-            y = jax.nn.relu(_scale_shift(y, scale, shift))
-    return Term(y, scale, shift), updated
+            y = _activate(y, scale, shift)
+    return Term(y, scale, shift), used
 
 
 def _pool(
@@ -262,13 +307,21 @@ def _mix(terms: list[Term | None], mixing: Array) -> Array:
     """Weighted sum over sources and operations: `[E, C, H, W, N]`."""
     total: Any = 0.0
     shifts: Any = 0.0
+    weights = jnp.unstack(mixing, axis=-1)
     for o, term in enumerate(terms):
         if term is None:
             continue
-        weight = mixing[:, :, o, None]
-        total = total + _combine(term.feature, weight * term.scale)
-        shifts = shifts + (weight * term.shift).sum(0)
+        feature, shift = _weigh(term, weights[o])
+        total, shifts = total + feature, shifts + shift
     return total + batch_norm.per_channel(shifts)
+
+
+@jax.jit
+def _weigh(term: Term, weight: Array) -> tuple[Array, Array]:
+    """One operation's part of the sum; `weight` is `[S, E]`."""
+    weight = weight[..., None]
+    feature = _combine(term.feature, weight * term.scale)
+    return feature, (weight * term.shift).sum(0)
 
 
 @jax.custom_vjp

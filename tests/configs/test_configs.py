@@ -67,7 +67,17 @@ def test_thesis_settings_on_cifar10():
     assert (config.batch_size, config.training.epochs) == (128, 100)
     assert config.training.warmup_epochs == 10
     assert (config.masking.epochs, config.masking.decay_epoch) == (20, 10)
-    steps = 10 * (50_000 // 128)
+    assert config.finetuning.epochs == 200
+
+
+TRAINING_IMAGES = {"cifar10": 50_000, "imagenet": 128_116}
+"""Of the whole data set; 100 of the 1,000 classes of ImageNet's 1,281,167 images."""
+
+
+@pytest.mark.parametrize("name", TRAINING_IMAGES)
+def test_masking_learns_at_the_rates_of_the_thesis(name):
+    config = load(name).get_config()
+    assert config.masking.epochs == 2 * config.masking.decay_epoch
+    steps = config.masking.decay_epoch * (TRAINING_IMAGES[name] // config.batch_size)
     assert config.masking.weight_travel / steps == pytest.approx(1e-4, rel=5e-3)
     assert config.masking.arch_travel / steps == pytest.approx(1e-5, rel=5e-3)
-    assert config.finetuning.epochs == 200

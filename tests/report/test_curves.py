@@ -61,6 +61,18 @@ def test_drawn_lines_are_errors_in_percent(tmp_path):
     ]
 
 
+def test_a_recalibrated_error_is_a_point_at_the_end_of_its_stage(tmp_path):
+    rows = make_rows([[1, 2], [3, 4]])
+    files = curves.draw_curves(rows, tmp_path / "c", recalibrated={"masking": 0.9})
+    assert "hierarchical masking (ends at 49.00 %, 10.00 % recalibrated)" in (
+        files[0].read_text()
+    )
+    first, second = curves.read_stages(rows)
+    figure = curves.curves_figure([first, second._replace(recalibrated=0.1)])
+    (point,) = [line for line in figure.axes[0].lines if line.get_marker() == "D"]
+    np.testing.assert_allclose(point.get_xydata(), [[4.0, 10.0]])
+
+
 def test_writes_both_formats_with_the_same_bytes(tmp_path):
     rows = make_rows([[1, 2], [3, 4]])
     first = curves.draw_curves(rows, tmp_path / "a" / "curves.png")

@@ -86,7 +86,10 @@ def operation(params, statistics, x, name, stride, train):
         return jnp.zeros_like(x[:, ::stride, ::stride]), {}
     scale, shift = map(batch_norm.per_channel, (term.scale, term.shift))
     y = scale * term.feature + shift
-    return jax.tree.map(lambda v: v[0, 0], (y, new.get(name, {})))
+    new = new.get(name, {})
+    if train:
+        new = cell._update(statistics if new else {}, new, y[0, 0, 0].size)
+    return jax.tree.map(lambda v: v[0, 0], (y, new))
 
 
 def chain(params, statistics, x, name, stride, train):
