@@ -5,15 +5,16 @@ too many to list.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 
 from nasjax.core.types import Array, Evaluation, Key, Proposal, SearchSpace
 from nasjax.predictors import Predictor
-from nasjax.search import branches, mutants, observations
+from nasjax.search import branches, mutants, novelty, observations
 from nasjax.search.acquisition import Acquire
 from nasjax.search.algorithm import SearchAlgorithm
 from nasjax.search.observations import Observations
@@ -24,11 +25,15 @@ class MutantState(struct.PyTreeNode):
 
     Attributes:
       observations: items are genes `[P, G]`.
+      memory: cells that were asked for.
       first: int32 `[F, G]`, random architectures of the first trainings.
+      first_prints: `[F, W]`, their identities.
     """
 
     observations: Observations
+    memory: novelty.Memory
     first: Array
+    first_prints: Array
 
 
 def over_mutants(
@@ -44,12 +49,14 @@ def over_mutants(
     num_candidates: int,
     num_parents: int,
     max_edits: int,
+    patience: int = 1,
     only_mutants: bool = False,
 ) -> SearchAlgorithm:
     """Fits a model to all scores, ranks mutants of the best by it, trains the first Q.
 
-    Every proposal is one fit. What was trained before is no candidate; where too few
-    mutants are new, random architectures fill the batch.
+    Every proposal is one fit. A cell that was trained before, under whatever genes, is
+    no candidate, and a batch holds no cell twice (`novelty`). Where too few mutants are
+    new, random architectures fill the batch: those that are new, then any.
 
     Args:
       space: what is searched.
@@ -64,6 +71,9 @@ def over_mutants(
       num_candidates: C, mutants of one proposal.
       num_parents: how many of the best are mutated.
       max_edits: mutations of one candidate, 1 to this many.
+      patience: where the mutants of the best `num_parents` have fewer than C new cells
+        among them, those of the next best architecture join, and so on up to
+        `patience * num_parents` architectures.
       only_mutants: all candidates get `max_edits` edits, may be old or alike, and a
         batch larger than the number of candidates stays partly unused.
 
@@ -77,62 +87,81 @@ def over_mutants(
         num_candidates=num_candidates,
         num_parents=num_parents,
         max_edits=max_edits,
+        patience=patience,
     )
-    num_spare = 2 * batch_size
+    plan = _Plan.make(
+        num_candidates, min(num_parents, capacity), max_edits, patience, only_mutants
+    )
+    num_ranks = min(plan.num_ranks, capacity)
+    num_spare = 4 * batch_size
 
     def init(key: Key) -> MutantState:
+        first, prints = mutants.sample_distinct(key, space, num_init)
+        memory = novelty.Memory.empty(space, at_least=max(num_init, capacity))
         return MutantState(
             Observations.empty(capacity, (space.num_genes,)),
-            mutants.sample_distinct(key, space, num_init),
+            # All at once, for the first choice may come before the last of them.
+            memory.add(jnp.arange(num_init), prints),
+            first,
+            prints,
         )
 
-    def candidates(key: Key, seen: Observations) -> tuple[Array, Array]:
-        """Architectures `[C + S, G]`, and which of them may be trained."""
+    def candidates(key: Key, seen: Observations) -> Array:
+        """Mutants of the best and random architectures, `[C + S, G]`."""
         key_mutate, key_spare = jax.random.split(key)
-        parents = mutants.best(seen.items, seen.valid, min(num_parents, capacity))
-        pool = mutants.mutate(
-            key_mutate,
-            space,
-            parents,
-            num_candidates=num_candidates,
-            max_edits=max_edits,
-            always_max=only_mutants,
-        )
+        parents = mutants.best(seen.items, seen.valid, num_ranks)
+        parents = parents[np.minimum(plan.ranks, num_ranks - 1)]
+        pool = mutants.mutate(key_mutate, space, parents, jnp.asarray(plan.edits))
         spare = jax.vmap(space.sample)(jax.random.split(key_spare, num_spare))
-        pool = jnp.concatenate([pool, spare])
-        if only_mutants:
-            return pool, jnp.arange(num_candidates + num_spare) < num_candidates
-        return pool, mutants.is_new(pool, seen.items)
+        return jnp.concatenate([pool, spare])
 
-    def choose(key: Key, seen: Observations) -> tuple[Array, Array]:
-        """Architectures `[Q, G]`, the most wanted one first, and which are used."""
+    def prefer(scores: Array, prints: Array, memory: novelty.Memory) -> Array:
+        """Scores of mutants `[C]` as those of all candidates `[C + S]`.
+
+        Where nothing may be trained -inf; random architectures are below all mutants,
+        and those that were trained before are below the new ones.
+        """
+        lowest = jnp.finfo(scores.dtype).min
+        scores = jnp.where(jnp.isnan(scores), lowest / 4, scores)
+        scores = jnp.maximum(scores, lowest / 4)
+        if only_mutants:
+            return jnp.concatenate([scores, jnp.full(num_spare, -jnp.inf)])
+        new = novelty.is_first(prints) & ~memory.knows(prints)
+        new, spare = jnp.split(new, [len(scores)])
+        wanted = jnp.where(new & plan.joins(new), scores, -jnp.inf)
+        return jnp.concatenate([wanted, jnp.where(spare, lowest / 2, lowest)])
+
+    def choose(key: Key, state: MutantState) -> tuple[Array, Array, Array]:
+        """Architectures `[Q, G]`, most wanted first, identities, which are used."""
         key_fit, key_candidates, key_acquire = jax.random.split(key, 3)
+        seen = state.observations
         encoded = jax.vmap(encode)(seen.items)
         model = predictor.fit(key_fit, encoded, seen.valid, seen.observed)
-        pool, allowed = candidates(key_candidates, seen)
-        prediction = predictor.predict(model, jax.vmap(encode)(pool[:num_candidates]))
+        pool = candidates(key_candidates, seen)
+        prints = novelty.identify(space, pool)
+        prediction = predictor.predict(model, jax.vmap(encode)(pool[:-num_spare]))
         goal = seen.best if incumbent is None else jnp.float32(incumbent)
-        scores = acquire(key_acquire, prediction, goal)
-        # Random architectures only where there are not enough mutants.
-        lowest = jnp.full(num_spare, jnp.finfo(scores.dtype).min)
-        scores = jnp.concatenate([scores, lowest])
-        places, used = observations.highest(scores, allowed, batch_size)
-        return pool[places], used
+        scores = prefer(acquire(key_acquire, prediction, goal), prints, state.memory)
+        top, places = jax.lax.top_k(scores, batch_size)
+        return pool[places], prints[places], top > -jnp.inf
 
     def ask(key: Key, state: MutantState) -> tuple[Proposal, MutantState]:
         seen = state.observations
         number = seen.upcoming(batch_size)
-        nothing = jnp.full((batch_size, space.num_genes), -1, jnp.int32)
-        chosen, used = branches.where_needed(
+        blank = jnp.zeros((batch_size, space.num_genes), jnp.int32)
+        archs, prints, used = branches.where_needed(
             number[-1] >= num_init,
-            lambda: choose(key, seen),
-            (nothing, jnp.ones(batch_size, bool)),
+            lambda: choose(key, state),
+            (blank, jnp.zeros_like(state.memory.prints[:batch_size]), blank[:, 0] == 0),
         )
-        archs = observations.merge(number, state.first, chosen)
+        archs = observations.merge(number, state.first, archs)
+        prints = observations.merge(number, state.first_prints, prints)
         used = observations.merge(number, jnp.ones(num_init, bool), used)
-        seen = seen.ask(jnp.where(used[:, None], archs, -1))
         proposal = Proposal.batch(archs, trial=number, mask=used)
-        return proposal, state.replace(observations=seen)
+        return proposal, state.replace(
+            observations=seen.ask(jnp.where(used[:, None], archs, -1)),
+            memory=state.memory.add(number, prints, used),
+        )
 
     def tell(
         state: MutantState, proposal: Proposal, evaluation: Evaluation
@@ -141,3 +170,54 @@ def over_mutants(
         return state.replace(observations=told)
 
     return SearchAlgorithm(init, ask, tell)
+
+
+class _Plan(NamedTuple):
+    """Which of the best architectures is mutated how often: one entry a candidate.
+
+    Attributes:
+      ranks: int `[C]`, place of the parent among the best, 0 the best of all.
+      edits: int `[C]`, mutations.
+      wave: int `[C]`, candidates of later waves join where those before are too few.
+      enough: how many new candidates are not too few.
+    """
+
+    ranks: np.ndarray
+    edits: np.ndarray
+    wave: np.ndarray
+    enough: int
+
+    @classmethod
+    def make(
+        cls,
+        num_candidates: int,
+        num_parents: int,
+        max_edits: int,
+        patience: int,
+        always_max: bool,
+    ) -> "_Plan":
+        """The first wave is the best `num_parents`, then one architecture a wave."""
+        number = np.arange(num_candidates)
+        ranks, edits = number % num_parents, 1 + number // num_parents % max_edits
+        wave = np.zeros_like(ranks)
+        each = -(-num_candidates // num_parents)
+        for later in range(num_parents, num_parents * patience):
+            ranks = np.append(ranks, np.full(each, later))
+            edits = np.append(edits, 1 + np.arange(each) % max_edits)
+            wave = np.append(wave, np.full(each, 1 + later - num_parents))
+        edits = np.full_like(edits, max_edits) if always_max else edits
+        return cls(ranks, edits, wave, num_candidates)
+
+    @property
+    def num_ranks(self) -> int:
+        return int(self.ranks.max()) + 1
+
+    def joins(self, new: Array) -> Array:
+        """bool `[C]`, which candidates are in a wave that is needed.
+
+        Args:
+          new: bool `[C]`, which of them are new.
+        """
+        before = np.searchsorted(self.wave, self.wave)
+        counts = jnp.concatenate([jnp.zeros(1, jnp.int32), jnp.cumsum(new)])
+        return counts[before] < self.enough

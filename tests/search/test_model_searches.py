@@ -11,9 +11,8 @@ from nasjax import encoders, search
 from nasjax.search import budget as budgets
 from nasjax.search import trials
 from nasjax.search.algorithm import as_argument
-from nasjax.spaces import nasbench201
 
-SPACE = nasbench201.make()
+SPACE = latent_table.SPACE
 KEYS = jax.random.split(jax.random.key(0), 3)
 NUM_STEPS = 4
 TABLE = {"table": latent_table.make(side=6)}
