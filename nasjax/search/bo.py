@@ -23,6 +23,8 @@ _RELEASED: Mapping[str, Mapping[str, Any]] = {
 }
 _RELEASED_ELSEWHERE: Mapping[str, Any] = {"incumbent": 0.95, "batch_size": 5}
 """Settings of the published scripts."""
+_ONE_BY_ONE = ("bayesian_linear", "dngo", "gp")
+"""Predictors whose fits gain nothing from being vectorised over trials."""
 
 
 def bayesian_optimization(
@@ -109,6 +111,7 @@ def bayesian_optimization(
             batch_size=batch_size,
             capacity=capacity,
             repeats=released,
+            one_by_one=predictor in _ONE_BY_ONE,
         )
     return mutant_search.over_mutants(
         space,
@@ -122,6 +125,7 @@ def bayesian_optimization(
         num_candidates=num_candidates,
         num_parents=num_parents,
         max_edits=max_edits,
+        one_by_one=predictor in _ONE_BY_ONE,
     )
 
 

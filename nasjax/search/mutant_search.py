@@ -21,19 +21,15 @@ from nasjax.search.observations import Observations
 
 
 class MutantState(struct.PyTreeNode):
-    """What was trained, and how the search began.
+    """What was trained.
 
     Attributes:
       observations: items are genes `[P, G]`.
       memory: cells that were asked for.
-      first: int32 `[F, G]`, random architectures of the first trainings.
-      first_prints: `[F, W]`, their identities.
     """
 
     observations: Observations
     memory: novelty.Memory
-    first: Array
-    first_prints: Array
 
 
 def over_mutants(
@@ -51,6 +47,7 @@ def over_mutants(
     max_edits: int,
     patience: int = 1,
     only_mutants: bool = False,
+    one_by_one: bool = False,
 ) -> SearchAlgorithm:
     """Fits a model to all scores, ranks mutants of the best by it, trains the first Q.
 
@@ -76,6 +73,8 @@ def over_mutants(
         `patience * num_parents` architectures.
       only_mutants: all candidates get `max_edits` edits, may be old or alike, and a
         batch larger than the number of candidates stays partly unused.
+      one_by_one: trials that are vectorised fit one after another; see
+        `branches.where_needed`.
 
     Raises:
       ConfigError: a size is below 1, or a batch does not fit.
@@ -96,71 +95,76 @@ def over_mutants(
     num_spare = 4 * batch_size
 
     def init(key: Key) -> MutantState:
-        first, prints = mutants.sample_distinct(key, space, num_init)
-        memory = novelty.Memory.empty(space, at_least=max(num_init, capacity))
+        del key
         return MutantState(
             Observations.empty(capacity, (space.num_genes,)),
-            # All at once, for the first choice may come before the last of them.
-            memory.add(jnp.arange(num_init), prints),
-            first,
-            prints,
+            novelty.Memory.empty(space, at_least=max(batch_size, capacity)),
         )
 
-    def candidates(key: Key, seen: Observations) -> Array:
+    def candidates(key_mutate: Key, key_spare: Key, seen: Observations) -> Array:
         """Mutants of the best and random architectures, `[C + S, G]`."""
-        key_mutate, key_spare = jax.random.split(key)
         parents = mutants.best(seen.items, seen.valid, num_ranks)
         parents = parents[np.minimum(plan.ranks, num_ranks - 1)]
         pool = mutants.mutate(key_mutate, space, parents, jnp.asarray(plan.edits))
         spare = jax.vmap(space.sample)(jax.random.split(key_spare, num_spare))
         return jnp.concatenate([pool, spare])
 
-    def prefer(scores: Array, prints: Array, memory: novelty.Memory) -> Array:
+    def score(key_fit: Key, key_acquire: Key, seen: Observations, pool: Array) -> Array:
+        """How much each mutant `[C, G]` is wanted by a model of all scores, `[C]`."""
+        encoded = jax.vmap(encode)(seen.items)
+        model = predictor.fit(key_fit, encoded, seen.valid, seen.observed)
+        prediction = predictor.predict(model, jax.vmap(encode)(pool))
+        goal = seen.best if incumbent is None else jnp.float32(incumbent)
+        return acquire(key_acquire, prediction, goal).astype(jnp.float32)
+
+    def prefer(
+        scores: Array, prints: Array, memory: novelty.Memory, num_random: Array
+    ) -> Array:
         """Scores of mutants `[C]` as those of all candidates `[C + S]`.
 
-        Where nothing may be trained -inf; random architectures are below all mutants,
-        and those that were trained before are below the new ones.
+        First come `num_random` new random architectures, then new mutants by their
+        scores, then other random ones, new and old. -inf: not to be trained.
         """
         lowest = jnp.finfo(scores.dtype).min
         scores = jnp.where(jnp.isnan(scores), lowest / 4, scores)
-        scores = jnp.maximum(scores, lowest / 4)
+        scores = jnp.clip(scores, lowest / 4, -lowest / 4)
+        pool, spare = jnp.split(prints, [len(scores)])
+        fresh = novelty.is_first(spare) & ~memory.knows(spare)
+        first = fresh & (jnp.cumsum(fresh) <= num_random)
         if only_mutants:
-            return jnp.concatenate([scores, jnp.full(num_spare, -jnp.inf)])
-        new = novelty.is_first(prints) & ~memory.knows(prints)
-        new, spare = jnp.split(new, [len(scores)])
-        wanted = jnp.where(new & plan.joins(new), scores, -jnp.inf)
-        return jnp.concatenate([wanted, jnp.where(spare, lowest / 2, lowest)])
-
-    def choose(key: Key, state: MutantState) -> tuple[Array, Array, Array]:
-        """Architectures `[Q, G]`, most wanted first, identities, which are used."""
-        key_fit, key_candidates, key_acquire = jax.random.split(key, 3)
-        seen = state.observations
-        encoded = jax.vmap(encode)(seen.items)
-        model = predictor.fit(key_fit, encoded, seen.valid, seen.observed)
-        pool = candidates(key_candidates, seen)
-        prints = novelty.identify(space, pool)
-        prediction = predictor.predict(model, jax.vmap(encode)(pool[:-num_spare]))
-        goal = seen.best if incumbent is None else jnp.float32(incumbent)
-        scores = prefer(acquire(key_acquire, prediction, goal), prints, state.memory)
-        top, places = jax.lax.top_k(scores, batch_size)
-        return pool[places], prints[places], top > -jnp.inf
+            last = jnp.where(num_random > 0, lowest, -jnp.inf)
+            return jnp.concatenate([scores, jnp.where(first, -lowest, last)])
+        same = novelty.equal(pool, spare)
+        new = novelty.is_first(pool) & ~memory.knows(pool)
+        new &= ~jnp.any(same & first[None], axis=1)
+        new &= plan.joins(new) & (num_random < batch_size)
+        fresh &= ~jnp.any(same & new[:, None], axis=0)
+        others = jnp.where(fresh, lowest / 2, lowest)
+        wanted = jnp.where(new, scores, -jnp.inf)
+        return jnp.concatenate([wanted, jnp.where(first, -lowest, others)])
 
     def ask(key: Key, state: MutantState) -> tuple[Proposal, MutantState]:
+        key_mutate, key_spare, key_fit, key_acquire = jax.random.split(key, 4)
         seen = state.observations
         number = seen.upcoming(batch_size)
-        blank = jnp.zeros((batch_size, space.num_genes), jnp.int32)
-        archs, prints, used = branches.where_needed(
-            number[-1] >= num_init,
-            lambda: choose(key, state),
-            (blank, jnp.zeros_like(state.memory.prints[:batch_size]), blank[:, 0] == 0),
+        pool = candidates(key_mutate, key_spare, seen)
+        num_random = jnp.clip(num_init - number[0], 0, batch_size)
+        scores = branches.where_needed(
+            num_random < batch_size,
+            score,
+            (key_fit, key_acquire, seen, pool[:-num_spare]),
+            jnp.full(len(plan.ranks), -jnp.inf),
+            one_by_one=one_by_one,
         )
-        archs = observations.merge(number, state.first, archs)
-        prints = observations.merge(number, state.first_prints, prints)
-        used = observations.merge(number, jnp.ones(num_init, bool), used)
+        prints = novelty.identify(space, pool)
+        scores = prefer(scores, prints, state.memory, num_random)
+        top, places = jax.lax.top_k(scores, batch_size)
+        used = top > -jnp.inf
+        archs = pool[places]
         proposal = Proposal.batch(archs, trial=number, mask=used)
         return proposal, state.replace(
             observations=seen.ask(jnp.where(used[:, None], archs, -1)),
-            memory=state.memory.add(number, prints, used),
+            memory=state.memory.add(number, prints[places], used),
         )
 
     def tell(

@@ -149,7 +149,7 @@ def neural_predictor(
     ) -> tuple[Proposal, NeuralPredictorState]:
         used_up = state.position == state.length
         old = (state.queue, state.prints)
-        new = branches.where_needed(used_up, lambda: rank(key, state), old)
+        new = branches.where_needed(used_up, rank, (key, state), old)
         queue, prints = (
             jnp.where(used_up, one, other) for one, other in zip(new, old, strict=True)
         )

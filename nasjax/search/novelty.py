@@ -83,14 +83,14 @@ class Memory(struct.PyTreeNode):
 
     def knows(self, prints: Array) -> Array:
         """bool `[C]`, which of the identities `[C, W]` were asked for."""
-        return jnp.any(_equal(prints, self.prints) & self.used[None], axis=1)
+        return jnp.any(equal(prints, self.prints) & self.used[None], axis=1)
 
 
 def is_first(prints: Array) -> Array:
     """bool `[C]`, which of the identities `[C, W]` are not earlier in the list."""
     number = jnp.arange(prints.shape[0])
     earlier = number[None] < number[:, None]
-    return ~jnp.any(_equal(prints, prints) & earlier, axis=1)
+    return ~jnp.any(equal(prints, prints) & earlier, axis=1)
 
 
 def foremost(preferred: Array, count: int) -> Array:
@@ -105,7 +105,7 @@ def foremost(preferred: Array, count: int) -> Array:
     return lax.top_k(rank, count)[1].astype(jnp.int32)
 
 
-def _equal(left: Array, right: Array) -> Array:
+def equal(left: Array, right: Array) -> Array:
     """bool `[C, D]`: which of the identities `[C, W]` and `[D, W]` are the same."""
     # Column by column: an axis of two would be the innermost loop.
     same = [left[:, None, k] == right[None, :, k] for k in range(left.shape[1])]

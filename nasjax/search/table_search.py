@@ -39,6 +39,7 @@ def over_table(
     batch_size: int,
     capacity: int,
     repeats: bool = False,
+    one_by_one: bool = False,
 ) -> SearchAlgorithm:
     """Fits a model to all scores, ranks the whole table by it, trains the first Q.
 
@@ -57,6 +58,8 @@ def over_table(
         memory, so it should be about the number of queries.
       repeats: rows may be chosen again after they were trained, and rows that are one
         cell together.
+      one_by_one: trials that are vectorised fit one after another; see
+        `branches.where_needed`.
 
     Raises:
       ConfigError: a size is below 1, or the table does not fit.
@@ -109,8 +112,10 @@ def over_table(
         number = state.observations.upcoming(batch_size)
         chosen, used = branches.where_needed(
             number[-1] >= num_init,
-            lambda: choose(key, table, state),
+            choose,
+            (key, table, state),
             (jnp.zeros(batch_size, jnp.int32), jnp.ones(batch_size, bool)),
+            one_by_one=one_by_one,
         )
         rows = observations.merge(number, state.first, chosen)
         used = observations.merge(number, jnp.ones(num_init, bool), used)

@@ -16,13 +16,15 @@ from nasjax.search.history import History
 
 MEMORY_LIMIT = 1 << 30
 """Default of `run_trials`: bytes that the trials of one call take."""
+SEGMENT = 64
+"""Steps of one call of the compiled program, at most."""
 
 
 def run_trials(
     keys: Key,
     algorithm: SearchAlgorithm,
     evaluate: Evaluate,
-    num_steps: int,
+    num_steps: int | None = None,
     *,
     budget_seconds: float = float("inf"),
     budget_queries: int | None = None,
@@ -35,9 +37,11 @@ def run_trials(
 ) -> History:
     """One run for each key; equal to `run` with that key.
 
-    The program is compiled once for an algorithm, a kind of benchmark, `num_steps` and
-    the size of a chunk, and is used again by later calls with the same algorithm
-    object, whatever the budget.
+    The program is compiled once for an algorithm, a kind of benchmark and the size of a
+    chunk, and is used again by later calls with the same algorithm object, whatever the
+    number of steps and the budget. The last chunk of keys is filled up, and a number of
+    keys that fits one chunk is filled up by a fifth at most, so that near numbers of
+    trials are the same program.
 
     Args:
       keys: typed keys `[R]`, such as `jax.random.split(jax.random.key(0), 500)`.
@@ -45,7 +49,8 @@ def run_trials(
       evaluate: `(key, arch, epoch, trained) -> Evaluation`, such as
         `jax.tree_util.Partial(TabularBenchmark.evaluate, table)`; the arrays of a
         `Partial` are arguments of the program and not copied into it.
-      num_steps: how often the algorithm is asked.
+      num_steps: how often the algorithm is asked; None: until the budgets of all
+        trials are over.
       budget_seconds: see `loop.run`, as the next three.
       budget_queries: how many evaluations count.
       budget_epochs: how many trained epochs count.
@@ -61,26 +66,31 @@ def run_trials(
       A history of numpy arrays `[R, H, ...]`.
 
     Raises:
-      ConfigError: a budget or size is not positive.
-      DataError: no evaluation gave a score, or there is a budget in seconds and no
-        costs are recorded.
+      ConfigError: a budget or size is not positive, or neither a number of steps nor a
+        budget is given.
+      DataError: no evaluation gave a score, there is a budget in seconds and no costs
+        are recorded, or the algorithm stopped asking before a budget was over.
     """
     limits = budget.limit(budget_seconds, budget_queries, budget_epochs, last_epoch)
     algorithm, evaluate = as_argument(algorithm), as_partial(evaluate)
     num_trials = keys.shape[0]
-    if min(num_trials, num_steps) < 1:
+    if num_trials < 1 or (num_steps is not None and num_steps < 1):
         raise errors.ConfigError(
             f"{num_trials} trials of {num_steps} steps: both must be at least 1"
         )
+    unlimited = budget_queries is None and budget_epochs is None
+    if num_steps is None and unlimited and math.isinf(budget_seconds):
+        raise errors.ConfigError("give num_steps or a budget: nothing ends the trials")
     if chunk_size is None:
-        size = trial_bytes(algorithm, evaluate, num_steps)
+        size = trial_bytes(algorithm, evaluate, num_steps or SEGMENT)
         chunk_size = max(1, memory_limit_bytes // size)
     elif chunk_size < 1:
         raise errors.ConfigError(f"chunk_size = {chunk_size} must be at least 1")
-    # Chunks of equal size are one program; the last is filled up with repeated keys.
-    num_chunks = math.ceil(num_trials / chunk_size)
-    size = math.ceil(num_trials / num_chunks)
-    chunks = jnp.arange(num_chunks * size).reshape(num_chunks, size) % num_trials
+    size = min(chunk_size, _rounded(num_trials))
+    chunks = [
+        keys[(first + np.arange(size)) % num_trials]
+        for first in range(0, num_trials, size)
+    ]
     call = functools.partial(
         _run_chunk,
         algorithm=algorithm,
@@ -90,63 +100,130 @@ def run_trials(
         vectorized=vectorized,
     )
     results = []
-    if num_chunks == 1:
-        results.append(jax.device_get(call(keys)))
+    if len(chunks) == 1:
+        results.append(call(chunks[0]))
     else:
         with progress.progress(
             num_trials, description=description, unit="trial"
         ) as bar:
             for number, chunk in enumerate(chunks):
-                results.append(jax.device_get(call(keys[chunk])))
+                results.append(call(chunk))
                 bar.update(min(size, num_trials - number * size))
-    joined = jax.tree.map(lambda *xs: np.concatenate(xs)[:num_trials], *results)
+    joined = _join(results, num_trials)
     _check(joined, budget_seconds)
     return joined
+
+
+def _rounded(count: int) -> int:
+    """The next number of three binary digits and zeros: 33 to 40 are 40."""
+    step = 1 << max(count.bit_length() - 3, 0)
+    return -(-count // step) * step
+
+
+def _join(results: list[History], num_trials: int) -> History:
+    """Chunks one after another, each as long as the longest."""
+    length = max(history.mask.shape[1] for history in results)
+
+    def lengthen(name: str, rows: np.ndarray) -> np.ndarray:
+        missing = ((0, 0), (0, length - rows.shape[1]), *((0, 0),) * (rows.ndim - 2))
+        if name == "seconds":  # The clock of a trial that has ended stands still.
+            return np.pad(rows, missing, mode="edge")
+        fill = {"valid": -np.inf, "test": np.nan}.get(name, 0)
+        return np.pad(rows, missing, constant_values=fill)
+
+    return History(
+        **{
+            name: np.concatenate(
+                [lengthen(name, getattr(history, name)) for history in results]
+            )[:num_trials]
+            for name in History.__dataclass_fields__
+        }
+    )
 
 
 def trial_bytes(algorithm: SearchAlgorithm, evaluate: Evaluate, num_steps: int) -> int:
     """Estimate of the bytes that one trial takes inside a chunk.
 
     Its results twice (they are transposed at the end), its state three times (the
-    carry, its successor and what is gathered from it), and twice the evaluations of a
-    step.
+    carry, its successor and what is gathered from it), and twice what is told of a
+    step, for the evaluations.
     """
-
-    state, proposal, evaluation = jax.eval_shape(
-        _one_step, jax.random.key(0), as_argument(algorithm), as_partial(evaluate)
-    )
-    step = _bytes(proposal) + _bytes(evaluation.valid) * 3
-    return 2 * num_steps * step + 3 * _bytes(state) + 2 * _bytes(evaluation)
-
-
-@jax.jit  # For its shapes only: the second time they are known without tracing.
-def _one_step(key: Key, algorithm: SearchAlgorithm, evaluate: Evaluate) -> Any:
-    keys = loop.split_keys(key)
-    state = algorithm.init(keys.init)
-    proposal, state = algorithm.ask(keys.asks, state)
-    evaluation = jax.vmap(evaluate, (None, 0, 0, 0))(
-        keys.trials, proposal.archs, proposal.epochs, proposal.trained
-    )
-    return state, proposal, evaluation
+    begun = jax.eval_shape(_start_one, jax.random.key(0), as_argument(algorithm))
+    number, limits = jax.ShapeDtypeStruct((), jnp.int32), budget.limit()
+    told = jax.eval_shape(
+        loop.take_step,
+        begun,
+        as_argument(algorithm),
+        as_partial(evaluate),
+        limits,
+        begun.keys.asks,
+        number,
+    )[1]
+    rows = min(num_steps, SEGMENT) * _bytes(told)
+    return 2 * rows + 3 * _bytes(begun) + 2 * _bytes(told)
 
 
 def _bytes(tree: Any) -> int:
     return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
 
-@functools.partial(jax.jit, static_argnames=("num_steps", "vectorized"))
 def _run_chunk(
     keys: Key,
     algorithm: SearchAlgorithm,
     evaluate: Evaluate,
     limits: budget.Budget,
-    num_steps: int,
+    num_steps: int | None,
     vectorized: bool,
 ) -> History:
-    def one(key: Key) -> History:
-        return loop.scan(key, algorithm, evaluate, num_steps, limits)
+    """Trials of one chunk, segment after segment: a history of numpy arrays."""
+    runs, parts, left = _start(keys, algorithm), [], num_steps
+    while left is None or left > 0:
+        count = SEGMENT if left is None else min(left, SEGMENT)
+        runs, rows = _advance(
+            runs, algorithm, evaluate, limits, jnp.int32(count), vectorized=vectorized
+        )
+        size = rows.mask.shape[1] // SEGMENT * count
+        parts.append(jax.tree.map(lambda x, size=size: np.asarray(x)[:, :size], rows))
+        if left is not None:
+            left -= count
+        elif np.asarray(_are_over(runs.spent, limits)).all():
+            break
+        elif not parts[-1].mask.any():
+            raise errors.DataError(
+                "the algorithm asked for nothing more before the budgets of all trials "
+                "were over; give num_steps"
+            )
+    return jax.tree.map(lambda *xs: np.concatenate(xs, axis=1), *parts)
 
-    return jax.vmap(one)(keys) if vectorized else jax.lax.map(one, keys)
+
+@jax.jit
+def _start_one(key: Key, algorithm: SearchAlgorithm) -> loop.Run:
+    return loop.start(key, algorithm)
+
+
+@jax.jit
+def _start(keys: Key, algorithm: SearchAlgorithm) -> loop.Run:
+    return jax.vmap(lambda key: _start_one(key, algorithm))(keys)
+
+
+@functools.partial(jax.jit, static_argnames="vectorized")
+def _advance(
+    runs: loop.Run,
+    algorithm: SearchAlgorithm,
+    evaluate: Evaluate,
+    limits: budget.Budget,
+    count: jax.Array,
+    vectorized: bool,
+) -> tuple[loop.Run, History]:
+    def one(run: loop.Run) -> tuple[loop.Run, History]:
+        return loop.advance(run, algorithm, evaluate, limits, count, most=SEGMENT)
+
+    return jax.vmap(one)(runs) if vectorized else jax.lax.map(one, runs)
+
+
+@jax.jit
+def _are_over(spent: budget.Spent, limits: budget.Budget) -> jax.Array:
+    return jax.vmap(lambda one: one.is_over(limits))(spent)
 
 
 def _check(history: History, budget_seconds: float) -> None:

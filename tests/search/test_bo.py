@@ -237,7 +237,7 @@ def test_what_is_not_a_number_is_wanted_least():
 
 def test_a_branch_stays_one_under_vmap():
     def pick(needed, x):
-        return branches.where_needed(needed, lambda: x * 2, jnp.float32(-1))
+        return branches.where_needed(needed, lambda x: x * 2, (x,), jnp.float32(-1))
 
     needed = jnp.array([[False, True], [False, True]])
     nested = jax.vmap(jax.vmap(pick))
@@ -245,6 +245,24 @@ def test_a_branch_stays_one_under_vmap():
     assert "cond" in program and "select_n" not in program
     assert nested(needed, jnp.ones((2, 2))).tolist() == [[2, 2], [2, 2]]
     assert (jax.vmap(pick)(jnp.zeros(2, bool), jnp.ones(2)) == -1).all()
+
+
+def test_branches_of_trials_run_one_after_another():
+    def pick(needed, x, shared):
+        return branches.where_needed(
+            needed,
+            lambda x, shared: jnp.linalg.cholesky(x * jnp.eye(3)) * shared,
+            (x, shared),
+            jnp.zeros((3, 3)),
+            one_by_one=True,
+        )
+
+    over_trials = jax.vmap(pick, (0, 0, None))
+    needed, x = jnp.array([True, False, True]), jnp.array([4.0, 9.0, 16.0])
+    program = str(jax.make_jaxpr(over_trials)(needed, x, 2.0))
+    assert "f32[3,3,3] = cholesky" not in program and "cond" in program
+    found = over_trials(needed, x, 2.0)
+    np.testing.assert_allclose(found[:, 0, 0], [4, 0, 8])  # skipped where not needed
 
 
 def test_settings_that_do_not_fit_are_named():

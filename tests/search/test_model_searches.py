@@ -43,17 +43,16 @@ def test_states_keep_their_shape_in_every_way_to_run(name):
         lambda key: search.run(key, algorithm, evaluate, NUM_STEPS), KEYS[0]
     )
     assert single.archs.shape[1:] == (6,) and single.archs.dtype == jnp.int32
+    argument = as_argument(algorithm)
+    runs = jax.eval_shape(trials._start, KEYS, argument)
     for vectorized in (True, False):
-        chunk = functools.partial(
-            trials._run_chunk,
-            algorithm=as_argument(algorithm),
-            evaluate=evaluate,
-            limits=budgets.limit(),
-            num_steps=NUM_STEPS,
-            vectorized=vectorized,
+        advance = functools.partial(trials._advance, vectorized=vectorized)
+        after, rows = jax.eval_shape(
+            advance, runs, argument, evaluate, budgets.limit(), jnp.int32(NUM_STEPS)
         )
-        shapes = jax.tree.map(lambda x: (3, *x.shape), single)
-        assert jax.tree.map(lambda x: x.shape, jax.eval_shape(chunk, KEYS)) == shapes
+        assert jax.tree.map(jnp.shape, after) == jax.tree.map(jnp.shape, runs)
+        slots = single.mask.shape[0] // NUM_STEPS * trials.SEGMENT
+        assert rows.archs.shape == (3, slots, 6) and rows.seconds.shape == (3, slots)
 
 
 @pytest.mark.parametrize("name", SETTINGS)
