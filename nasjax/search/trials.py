@@ -39,9 +39,9 @@ def run_trials(
 
     The program is compiled once for an algorithm, a kind of benchmark and the size of a
     chunk, and is used again by later calls with the same algorithm object, whatever the
-    number of steps and the budget. The last chunk of keys is filled up, and a number of
-    keys that fits one chunk is filled up by a fifth at most, so that near numbers of
-    trials are the same program.
+    number of steps and the budget. The last chunk of keys is filled up; keys that fit
+    one chunk are filled up by less than a quarter, so that near numbers of trials are
+    the same program.
 
     Args:
       keys: typed keys `[R]`, such as `jax.random.split(jax.random.key(0), 500)`.
