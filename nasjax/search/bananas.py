@@ -90,4 +90,5 @@ def bananas(
         max_edits=max_edits,
         patience=patience,
         only_mutants=released,
+        one_by_one=True,
     )

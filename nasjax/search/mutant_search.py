@@ -10,17 +10,16 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import struct
 
 from nasjax.core.types import Array, Evaluation, Key, Proposal, SearchSpace
 from nasjax.predictors import Predictor
 from nasjax.search import branches, mutants, novelty, observations
 from nasjax.search.acquisition import Acquire
-from nasjax.search.algorithm import SearchAlgorithm
+from nasjax.search.algorithm import ModelState, SearchAlgorithm
 from nasjax.search.observations import Observations
 
 
-class MutantState(struct.PyTreeNode):
+class MutantState(ModelState):
     """What was trained.
 
     Attributes:

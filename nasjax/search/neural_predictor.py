@@ -9,13 +9,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from flax import struct
 from jax import lax
 
 from nasjax.core import errors
 from nasjax.core.types import Array, Evaluation, Key, Proposal, SearchSpace
 from nasjax.search import branches, graphs, mutants, novelty, observations
-from nasjax.search.algorithm import SearchAlgorithm
+from nasjax.search.algorithm import ModelState, SearchAlgorithm
 from nasjax.search.graphs import ToGraph
 from nasjax.search.observations import Observations
 
@@ -23,7 +22,7 @@ _BLOCK = 128
 """Architectures ranked at a time: all graphs of a pool would not fit into a cache."""
 
 
-class NeuralPredictorState(struct.PyTreeNode):
+class NeuralPredictorState(ModelState):
     """What was trained, and what is still to be.
 
     Attributes:

@@ -2,19 +2,18 @@
 
 import jax
 import jax.numpy as jnp
-from flax import struct
 from jax.tree_util import Partial
 
 from nasjax.core.types import Array, Evaluation, Key, Proposal, SearchSpace
 from nasjax.predictors import Predictor
 from nasjax.search import branches, latent, observations
 from nasjax.search.acquisition import Acquire
-from nasjax.search.algorithm import SearchAlgorithm
+from nasjax.search.algorithm import ModelState, SearchAlgorithm
 from nasjax.search.latent import EmbeddingTable
 from nasjax.search.observations import Observations
 
 
-class TableState(struct.PyTreeNode):
+class TableState(ModelState):
     """What was trained, and how the search began.
 
     Attributes:
