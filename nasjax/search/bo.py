@@ -51,6 +51,13 @@ def bayesian_optimization(
     candidates are mutants of the best architectures, and the predictor reads
     `features` of an architecture.
 
+    `num_init=16` and `batch_size=5` are those of the arch2vec searches (thesis, section
+    3.3); how mutants are made is ours. The thesis' comparison of encodings (section
+    4.3) runs `nas_algorithms.pybnn_search` of github.com/naszilla/naszilla (read
+    there): `num_init=20, batch_size=10, num_parents=1, max_edits=1,
+    acquisition_function="upper_confidence_bound", exploration=0.5` on "dngo" and
+    "bohamiann".
+
     Args:
       space: what is searched.
       predictor: "dngo", "gp", "bohamiann", "mlp_ensemble" or "bayesian_linear".
