@@ -8,15 +8,24 @@ from nasjax.core.types import Array, Key, SearchSpace
 from nasjax.search import novelty
 
 
-def mutate(key: Key, space: SearchSpace, archs: Array, edits: Array) -> Array:
-    """Mutants int32 `[C, G]` of architectures `[C, G]`, of `edits` `[C]` mutations."""
+def mutate(keys: Key, space: SearchSpace, archs: Array, edits: Array) -> Array:
+    """Mutants int32 `[C, G]` of architectures.
 
-    def edit(step: Array, archs: Array) -> Array:
-        keys = jax.random.split(jax.random.fold_in(key, step), archs.shape[0])
+    Args:
+      keys: `[E, C]`, of each mutation of each architecture.
+      space: whose `mutate` is used.
+      archs: int32 `[C, G]`.
+      edits: int `[C]`, how often each is mutated, at most E.
+    """
+
+    def edit(archs: Array, keys_and_step: tuple[Key, Array]) -> tuple[Array, None]:
+        keys, step = keys_and_step
         changed = jax.vmap(space.mutate)(keys, archs)
-        return jnp.where((step < edits)[:, None], changed, archs)
+        return jnp.where((step < edits)[:, None], changed, archs), None
 
-    return lax.fori_loop(0, jnp.max(edits), edit, archs)
+    if keys.shape[0] == 1:
+        return edit(archs, (keys[0], jnp.int32(0)))[0]
+    return lax.scan(edit, archs, (keys, jnp.arange(keys.shape[0])))[0]
 
 
 def best(archs: Array, valid: Array, count: int) -> Array:

@@ -140,14 +140,13 @@ def _join(results: list[History], num_trials: int) -> History:
         fill = {"valid": -np.inf, "test": np.nan}.get(name, 0)
         return np.pad(rows, missing, constant_values=fill)
 
-    return History(
-        **{
-            name: np.concatenate(
-                [lengthen(name, getattr(history, name)) for history in results]
-            )[:num_trials]
-            for name in History.__dataclass_fields__
-        }
-    )
+    joined: dict[str, Any] = {
+        name: np.concatenate(
+            [lengthen(name, getattr(history, name)) for history in results]
+        )[:num_trials]
+        for name in History.__dataclass_fields__
+    }
+    return History(**joined)
 
 
 def trial_bytes(algorithm: SearchAlgorithm, evaluate: Evaluate, num_steps: int) -> int:

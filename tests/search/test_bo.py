@@ -169,7 +169,7 @@ def test_mutants_of_the_best_are_trained_and_improve():
 def test_mutants_have_as_many_edits_as_asked_for():
     parents = jnp.array([[0] * 6, [4] * 6] * 20, jnp.int32)
     wanted = 1 + jnp.arange(40) // 2 % 2
-    pool = mutants.mutate(KEYS[0], SPACE, parents, wanted)
+    pool = mutants.mutate(jax.random.split(KEYS[0], (2, 40)), SPACE, parents, wanted)
     edits = (np.asarray(pool) != np.asarray(parents)).sum(axis=1)
     assert (edits[wanted == 1] == 1).all() and edits[wanted == 2].max() == 2
     assert set(edits[wanted == 2]) <= {0, 1, 2}  # the second may undo the first
