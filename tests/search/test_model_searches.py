@@ -10,7 +10,7 @@ import pytest
 from nasjax import encoders, search
 from nasjax.search import budget as budgets
 from nasjax.search import trials
-from nasjax.search.algorithm import as_argument
+from nasjax.search.algorithm import ModelState, as_argument
 
 SPACE = latent_table.SPACE
 KEYS = jax.random.split(jax.random.key(0), 3)
@@ -62,3 +62,10 @@ def test_large_arrays_are_arguments_and_not_constants(name):
     argument = as_argument(search.make(name, SPACE, **SETTINGS[name]))
     leaves = [leaf.shape for leaf in jax.tree.leaves(argument)]
     assert leaves.count((36, 2)) == 2  # of init and ask
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_searches_that_fit_a_model_say_so(name):
+    algorithm = search.make(name, SPACE, **SETTINGS[name])
+    state = jax.eval_shape(algorithm.init, KEYS[0])
+    assert isinstance(state, ModelState) == hasattr(state, "observations")
