@@ -162,6 +162,7 @@ def linear_regression(theta, y):
     rest = max(float(y @ y - coordinates @ coordinates), 0)
 
     def minus_evidence(logs):
+        logs = np.clip(logs, [-10, -20], [10, 10])  # where ours looks as well
         alpha, beta = np.exp(logs[0]), np.exp(-logs[1])
         precision = alpha + beta * s * s
         weights = beta * s * coordinates / precision
@@ -177,7 +178,8 @@ def linear_regression(theta, y):
         )
 
     found = optimize.minimize(minus_evidence, [0.0, -3.0], method="Nelder-Mead")
-    alpha, beta = np.exp(found.x[0]), np.exp(-found.x[1])
+    logs = np.clip(found.x, [-10, -20], [10, 10])
+    alpha, beta = np.exp(logs[0]), np.exp(-logs[1])
     precision = alpha * np.eye(theta.shape[1]) + beta * theta.T @ theta
     covariance = np.linalg.inv(precision).astype(np.float32)
     return beta * covariance @ (theta.T @ y), covariance, 1 / beta

@@ -24,6 +24,8 @@ MEMORY_LIMIT = 1 << 30
 """Default of `run_trials`: bytes that the trials of one call take."""
 SEGMENT = 64
 """Steps of one call of the compiled program, at most."""
+_UNSURE = 16
+"""Steps until the budgets are looked at again, where nobody knows how many are left."""
 
 
 def run_trials(
@@ -184,25 +186,26 @@ def _run_chunk(
     vectorized: bool,
 ) -> History:
     """Trials of one chunk, segment after segment: a history of numpy arrays."""
-    runs, parts, left = _start(keys, algorithm), [], num_steps
+    runs, parts = _start(keys, algorithm), []
     quick = isinstance(runs.state, ModelState) and jax.default_backend() == "cpu"
     advance = _advance_quickly if quick else _advance
-    while left is None or left > 0:
-        count = SEGMENT if left is None else min(left, SEGMENT)
+    left = 1 if num_steps is None else num_steps
+    while left > 0:
+        count = min(left, SEGMENT)
         runs, rows = advance(
             runs, algorithm, evaluate, limits, jnp.int32(count), vectorized=vectorized
         )
-        size = rows.mask.shape[1] // SEGMENT * count
-        parts.append(jax.tree.map(lambda x, size=size: np.asarray(x)[:, :size], rows))
-        if left is not None:
-            left -= count
-        elif np.asarray(_are_over(runs.spent, limits)).all():
-            break
-        elif not parts[-1].mask.any():
-            raise errors.DataError(
-                "the algorithm asked for nothing more before the budgets of all trials "
-                "were over; give num_steps"
-            )
+        size = rows.mask.shape[1] // SEGMENT
+        used = size * count
+        parts.append(jax.tree.map(lambda x, used=used: np.asarray(x)[:, :used], rows))
+        left -= count
+        if num_steps is None:
+            left = _steps_left(runs.spent, limits, size)
+            if left and not parts[-1].mask.any():
+                raise errors.DataError(
+                    "the algorithm asked for nothing more before the budgets of all "
+                    "trials were over; give num_steps"
+                )
     return jax.tree.map(lambda *xs: np.concatenate(xs, axis=1), *parts)
 
 
@@ -238,6 +241,15 @@ _advance_quickly = jax.jit(
     static_argnames="vectorized",
     compiler_options={"xla_backend_optimization_level": 1},
 )
+
+
+def _steps_left(spent: budget.Spent, limits: budget.Budget, size: int) -> int:
+    """Steps of `size` proposals before looking again; 0: all budgets are over."""
+    open_trials = ~np.asarray(_are_over(spent, limits))
+    if not open_trials.any():
+        return 0
+    queries = int(limits.queries) - np.asarray(spent.queries)[open_trials]
+    return int(min(-(-queries.max() // size), _UNSURE))
 
 
 @jax.jit

@@ -91,7 +91,7 @@ def test_numbers_of_trials_are_filled_up_by_less_than_a_quarter():
 def test_without_a_number_of_steps_budgets_end_the_trials():
     algorithm, score = toy(), Partial(evaluate, 0.5)
     history = search.run_trials(KEYS, algorithm, score, budget_queries=131)
-    assert history.archs.shape == (5, 256, 3)  # two calls of 64 steps
+    assert history.archs.shape == (5, 132, 3)  # and not a step more
     assert (history.mask.sum(axis=1) == 131).all()
     with pytest.raises(errors.ConfigError, match="give num_steps or a budget"):
         search.run_trials(KEYS, algorithm, score)
