@@ -1,7 +1,5 @@
 """Tables of embedded architectures, and steps between them."""
 
-from collections.abc import Callable
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -110,32 +108,6 @@ def random_projection(
     scale = (space.num_genes * num_features) ** -0.5
     matrix = scale * jax.random.normal(key, (encoded.shape[1], num_features))
     table = EmbeddingTable(archs, encoded @ matrix)
-    check(table, space, needed=1)
-    return table
-
-
-def encode(
-    space: SearchSpace,
-    archs: Array | np.ndarray,
-    features: Callable[[Array], Array] | None = None,
-) -> EmbeddingTable:
-    """A table whose vectors are an encoding of its architectures.
-
-    The control of learnt embeddings: the same predictor ranks the same list of
-    architectures, and only the vectors differ.
-
-    Args:
-      space: whose genes they are.
-      archs: int32 `[N, G]`.
-      features: `arch [G] -> float [D]`; None: one-hot genes.
-
-    Raises:
-      ConfigError: the space does not say which values its genes have, or the
-        architectures have another number of genes.
-    """
-    archs = jnp.asarray(archs, jnp.int32)
-    function = genes.one_hot(space) if features is None else features
-    table = EmbeddingTable(archs, jax.vmap(function)(archs).astype(jnp.float32))
     check(table, space, needed=1)
     return table
 
