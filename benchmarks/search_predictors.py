@@ -196,7 +196,8 @@ def plain_dngo(rng, table, scores, size):
         weights, covariance, noise = linear_regression(np.tanh(x @ w + b), y)
         theta = np.tanh((vectors - mean) / std @ w + b)
         center = theta @ weights
-        spread = np.sqrt(np.sum(theta @ covariance * theta, axis=1) + noise)
+        spread = np.sum(theta @ covariance * theta, axis=1)
+        spread = np.sqrt(np.maximum(spread, 0) + noise)  # of float32
         u = (center - y.max()) / spread
         gain = spread * (u * special.ndtr(u) + np.exp(-u * u / 2) / 2.5066283)
         gain[np.isin(CLASS, CLASS[rows])] = -1
