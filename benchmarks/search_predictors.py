@@ -7,8 +7,10 @@ afresh for every batch and scores all 15,625 cells of NAS-Bench-201.
 
 latent_reinforce: 500 runs of arch2vec-RL, 100 queries in episodes of 16.
 
-bananas: 30 runs of BANANAS, 150 queries in batches of 10: 5 networks of 10 layers of
-20 on the path encoding, 150 epochs.
+bananas: 30 runs of BANANAS as its authors publish it (github.com/naszilla/naszilla),
+150 queries in batches of 10: 5 networks of 10 layers of 20 on the path encoding, 150
+epochs of Adam at .01 with decays .9 and .99 on the absolute error, 100 new mutants of
+the best cell, then of the second to fifth best.
 
 Embeddings are a random projection to 16 numbers and scores are made up: neither changes
 the time. The reference is the same arithmetic in plain numpy for one run, without the
@@ -24,6 +26,7 @@ import math
 import os
 import statistics
 import time
+from typing import NamedTuple
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault(
@@ -47,18 +50,63 @@ from nasjax.spaces import nasbench201
 
 SPACE = nasbench201.make()
 CELLS = nasbench201.enumerate_cells()
-QUERIES = {"latent_dngo": 100, "latent_reinforce": 100, "bananas": 150}
-TRIALS = {"latent_dngo": 500, "latent_reinforce": 500, "bananas": 30}
-# Trials of one compiled call: few enough for what they work on to stay in the cache.
-CHUNKS = {"latent_dngo": 10, "latent_reinforce": 10, "bananas": 5}
-STEPS = {"latent_dngo": 20, "latent_reinforce": 7, "bananas": 15}
+ROW = {tuple(cell): row for row, cell in enumerate(CELLS.tolist())}
+_PRINTS = np.asarray(jax.jit(jax.vmap(SPACE.fingerprint))(jnp.asarray(CELLS)))
+CLASS = np.unique(_PRINTS, axis=0, return_inverse=True)[1].reshape(-1)
+"""Number of the cell that each row is, the same for isomorphic ones."""
 ROUNDS = 3
+
+
+class Size(NamedTuple):
+    """How much is run; the chunk, the trials of one compiled call, has few enough for
+    what they work on to stay in the cache."""
+
+    queries: int
+    trials: int
+    chunk: int
+    epochs: int = 0
+    members: int = 5
+    layers: int = 10
+
+
+SIZES = {
+    "latent_dngo": Size(queries=100, trials=500, chunk=10, epochs=100),
+    "latent_reinforce": Size(queries=100, trials=500, chunk=10),
+    "bananas": Size(queries=150, trials=30, chunk=5, epochs=150),
+}
 
 
 def look_up(scores, key, arch, epoch, trained):
     del key, epoch, trained
     score = scores[nasbench201.code(arch)]
     return Evaluation(score, score, jnp.float32(1), jnp.zeros(0))
+
+
+def new_mutants(rng, parents, known, count=100):
+    """Rows that are no cell of `known`: mutants of the best parent, and of the next
+    ones as long as there are fewer than `count`. All of them may be known."""
+    pool, tried = [], set(known)
+    for parent in parents:
+        if len(pool) >= count:
+            break
+        for _ in range(count):
+            cell = CELLS[parent].copy()
+            edge = int(rng.integers(6))
+            cell[edge] = (cell[edge] + int(rng.integers(1, 5))) % 5
+            row = ROW[tuple(cell.tolist())]
+            if CLASS[row] not in tried:
+                tried.add(CLASS[row])
+                pool.append(row)
+    return pool
+
+
+def random_new(rng, known, count):
+    """Rows of different cells that are none of `known`; any where there are too few."""
+    order = rng.permutation(len(CELLS))
+    _, first = np.unique(CLASS[order], return_index=True)
+    rows = order[np.sort(first)]
+    new = rows[~np.isin(CLASS[rows], sorted(known))]
+    return [*new[:count], *rows[: max(count - len(new), 0)]]
 
 
 # --- Adam and networks in plain numpy ------------------------------------------------
@@ -115,6 +163,7 @@ def linear_regression(theta, y):
     rest = max(float(y @ y - coordinates @ coordinates), 0)
 
     def minus_evidence(logs):
+        logs = np.clip(logs, [-10, -20], [10, 10])  # where ours looks as well
         alpha, beta = np.exp(logs[0]), np.exp(-logs[1])
         precision = alpha + beta * s * s
         weights = beta * s * coordinates / precision
@@ -130,47 +179,53 @@ def linear_regression(theta, y):
         )
 
     found = optimize.minimize(minus_evidence, [0.0, -3.0], method="Nelder-Mead")
-    alpha, beta = np.exp(found.x[0]), np.exp(-found.x[1])
+    logs = np.clip(found.x, [-10, -20], [10, 10])
+    alpha, beta = np.exp(logs[0]), np.exp(-logs[1])
     precision = alpha * np.eye(theta.shape[1]) + beta * theta.T @ theta
     covariance = np.linalg.inv(precision).astype(np.float32)
     return beta * covariance @ (theta.T @ y), covariance, 1 / beta
 
 
-def plain_dngo(rng, table, scores):
+def plain_dngo(rng, table, scores, size):
     vectors = np.asarray(table.vectors)
-    rows = list(rng.choice(len(vectors), 16, replace=False))
-    while len(rows) < QUERIES["latent_dngo"]:
+    rows = random_new(rng, set(), 16)
+    while len(rows) < size.queries:
         x, y = vectors[rows], scores[rows]
         mean, std = x.mean(0), x.std(0)
         x = (x - mean) / std
-        w, b = fit_tanh_layer(rng, x, y)
+        w, b = fit_tanh_layer(rng, x, y, epochs=size.epochs)
         weights, covariance, noise = linear_regression(np.tanh(x @ w + b), y)
         theta = np.tanh((vectors - mean) / std @ w + b)
         center = theta @ weights
-        spread = np.sqrt(np.sum(theta @ covariance * theta, axis=1) + noise)
+        spread = np.sum(theta @ covariance * theta, axis=1)
+        spread = np.sqrt(np.maximum(spread, 0) + noise)  # of float32
         u = (center - y.max()) / spread
         gain = spread * (u * special.ndtr(u) + np.exp(-u * u / 2) / 2.5066283)
-        gain[rows] = -1
-        rows.extend(np.argpartition(-gain, 5)[:5])
+        gain[np.isin(CLASS, CLASS[rows])] = -1
+        for _ in range(5):
+            rows.append(int(np.argmax(gain)))
+            gain[CLASS[rows[-1]] == CLASS] = -1
+    return rows
 
 
-def plain_reinforce(rng, table, scores, hidden=128, length=16):
+def plain_reinforce(rng, table, scores, size, hidden=128, length=16):
     vectors = np.asarray(table.vectors)
-    size, reach = vectors.shape[1], hidden**-0.5
-    shapes = [(size, 4 * hidden), (hidden, 4 * hidden), (4 * hidden,), (4 * hidden,)]
-    shapes += [(hidden, size), (size,)]
+    width, reach = vectors.shape[1], hidden**-0.5
+    shapes = [(width, 4 * hidden), (hidden, 4 * hidden), (4 * hidden,), (4 * hidden,)]
+    shapes += [(hidden, width), (width,)]
     params = [uniform(rng, *shape, reach=reach) for shape in shapes]
     w, r, b1, b2, v, c = params
     adam = Adam(params, 1e-2)
     norms = np.sum(vectors**2, axis=1)
     visited = np.zeros(len(vectors), bool)
     row = rng.integers(len(vectors))
-    visited[row] = True
+    visited |= CLASS[row] == CLASS
+    met = []
 
     def squash(z):
         return 1 / (1 + np.exp(-z))
 
-    for _ in range(math.ceil(QUERIES["latent_reinforce"] / length)):
+    for _ in range(math.ceil(size.queries / length)):
         h = cell = np.zeros(hidden, np.float32)
         tape, rewards = [], []
         for _ in range(length):
@@ -181,11 +236,12 @@ def plain_reinforce(rng, table, scores, hidden=128, length=16):
             before, old = h, cell
             cell = f * cell + i * g
             h = o * np.tanh(cell)
-            noise = rng.standard_normal(size).astype(np.float32)
+            noise = rng.standard_normal(width).astype(np.float32)
             distance = norms - 2 * (vectors @ (h @ v + c + noise))
             distance[visited] = np.inf
             row = int(np.argmin(distance))
-            visited[row] = True
+            visited |= CLASS[row] == CLASS
+            met.append(row)
             rewards.append(scores[row] - 0.95)
             tape.append((x, before, old, i, f, g, o, cell, h, noise))
         slopes = [np.zeros_like(p) for p in params]
@@ -216,6 +272,7 @@ def plain_reinforce(rng, table, scores, hidden=128, length=16):
             slopes[3] += d_gates
             later_h, later_cell = r @ d_gates, d_cell * f
         adam.update(params, slopes)
+    return met
 
 
 def fit_relu_layers(rng, x, y, layers=10, width=20, epochs=150, batch=32):
@@ -223,7 +280,7 @@ def fit_relu_layers(rng, x, y, layers=10, width=20, epochs=150, batch=32):
     sizes = [x.shape[1], *[width] * layers, 1]
     kernels = [glorot(rng, sizes[k], sizes[k + 1]) for k in range(layers + 1)]
     biases = [np.zeros(n, np.float32) for n in sizes[1:]]
-    adam = Adam(kernels + biases, 1e-3, 0.99)
+    adam = Adam(kernels + biases, 1e-2, 0.99)
     for _ in range(epochs):
         order = rng.permutation(len(x))
         for start in range(0, len(x), batch):
@@ -242,21 +299,19 @@ def fit_relu_layers(rng, x, y, layers=10, width=20, epochs=150, batch=32):
     return kernels, biases
 
 
-def plain_bananas(rng, encoded, scores):
-    cells = [tuple(cell) for cell in CELLS.tolist()]
-    place = {cell: row for row, cell in enumerate(cells)}
-    rows = list(rng.choice(len(cells), 10, replace=False))
-    while len(rows) < QUERIES["bananas"]:
-        y = (scores[rows] - scores[rows].mean()) / scores[rows].std()
-        ensemble = [fit_relu_layers(rng, encoded[rows], y) for _ in range(5)]
+def plain_bananas(rng, encoded, scores, size):
+    rows = random_new(rng, set(), 10)
+    while len(rows) < size.queries:
+        y = scores[rows] - scores[rows].mean()
+        y /= max(scores[rows].std(), 1e-8)
+        x = encoded[rows]
+        ensemble = [
+            fit_relu_layers(rng, x, y, layers=size.layers, epochs=size.epochs)
+            for _ in range(size.members)
+        ]
+        known = set(CLASS[rows])
         best = sorted(rows, key=lambda row: -scores[row])[:5]
-        pool = set()
-        for number in range(100):
-            cell = list(cells[best[number % 5]])
-            edge = int(rng.integers(6))
-            cell[edge] = (cell[edge] + int(rng.integers(1, 5))) % 5
-            pool.add(place[tuple(cell)])
-        pool = np.array(sorted(pool - set(rows)))
+        pool = np.array(new_mutants(rng, best, known), int)
         outputs = []
         for kernels, biases in ensemble:
             x = encoded[pool]
@@ -264,7 +319,10 @@ def plain_bananas(rng, encoded, scores):
                 x = np.maximum(x @ kernel + bias, 0)
             outputs.append((x @ kernels[-1] + biases[-1])[:, 0])
         draws = rng.normal(np.mean(outputs, axis=0), np.std(outputs, axis=0))
-        rows.extend(pool[np.argsort(-draws)[:10]])
+        chosen = pool[np.argsort(-draws)[:10]].tolist()
+        known |= set(CLASS[chosen])
+        rows.extend([*chosen, *random_new(rng, known, 10 - len(chosen))])
+    return rows[: size.queries]
 
 
 # --- Measurement ---------------------------------------------------------------------
@@ -276,7 +334,7 @@ def cpu_seconds(function):
     return time.process_time() - start
 
 
-def setting(name):
+def setting(name, size):
     """The algorithm, its reference for one run, and what both look up."""
     rng = np.random.default_rng(0)
     worth = rng.normal(size=(6, 5))
@@ -288,20 +346,33 @@ def setting(name):
     if name == "bananas":
         features = encoders.make("path_one_hot", SPACE.name)
         encoded = np.asarray(jax.vmap(features)(jnp.asarray(CELLS)))
-        algorithm = search.make(name, SPACE, features=features, capacity=150)
-        reference = functools.partial(plain_bananas, rng, encoded, scores)
+        options = {"members": size.members, "layers": size.layers, "rate": 1e-2}
+        algorithm = search.make(
+            name,
+            SPACE,
+            features=features,
+            capacity=size.queries,
+            predictor_options={**options, "epochs": size.epochs},
+        )
+        reference = functools.partial(plain_bananas, rng, encoded, scores, size)
     elif name == "latent_dngo":
-        algorithm = search.make(name, SPACE, table=table, capacity=100)
-        reference = functools.partial(plain_dngo, rng, table, scores)
+        algorithm = search.make(
+            name,
+            SPACE,
+            table=table,
+            capacity=size.queries,
+            predictor_options={"epochs": size.epochs},
+        )
+        reference = functools.partial(plain_dngo, rng, table, scores, size)
     else:
         algorithm = search.make(name, SPACE, table=table)
-        reference = functools.partial(plain_reinforce, rng, table, scores)
+        reference = functools.partial(plain_reinforce, rng, table, scores, size)
     return algorithm, Partial(look_up, jnp.asarray(by_code)), reference
 
 
-def measure(name):
-    algorithm, evaluate, reference = setting(name)
-    trials, chunk = TRIALS[name], CHUNKS[name]
+def measure(name, size, rounds=ROUNDS):
+    algorithm, evaluate, reference = setting(name, size)
+    trials, chunk = size.trials, size.chunk
     keys = jax.random.split(jax.random.key(1), trials)
 
     def run(keys):
@@ -309,17 +380,16 @@ def measure(name):
             keys,
             algorithm,
             evaluate,
-            STEPS[name],
-            budget_queries=QUERIES[name],
+            budget_queries=size.queries,
             chunk_size=chunk,
         )
-        assert (history.mask.sum(axis=1) == QUERIES[name]).all()
+        assert (history.mask.sum(axis=1) == size.queries).all()
 
     first = cpu_seconds(lambda: run(keys[:chunk]))
     compile_seconds = first - cpu_seconds(lambda: run(keys[:chunk]))
     # A part of the trials between two runs of the reference, all of them in total.
     ours, theirs = [], []
-    for part in np.array_split(np.arange(trials // chunk), ROUNDS):
+    for part in np.array_split(np.arange(trials // chunk), rounds):
         chosen = keys[part[0] * chunk : (part[-1] + 1) * chunk]
         ours.append(cpu_seconds(lambda chosen=chosen: run(chosen)) / len(chosen))
         theirs.append(cpu_seconds(reference))
@@ -331,11 +401,11 @@ def measure(name):
                 "config": name,
                 "ours_cpu_s": statistics.median(ours) * trials,
                 "reference_cpu_s": statistics.median(theirs) * trials,
-                "reference_scaled_from_runs": ROUNDS,
+                "reference_scaled_from_runs": rounds,
                 "ratio": statistics.median(ratios),
                 "compile_cpu_s": compile_seconds,
                 "trials": trials,
-                "queries": QUERIES[name],
+                "queries": size.queries,
                 "trials_per_hour": 3600 / statistics.median(ours),
             }
         ),
@@ -346,9 +416,9 @@ def measure(name):
 def main():
     malloc.keep_memory()
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--config", choices=TRIALS, action="append")
-    for name in parser.parse_args().config or TRIALS:
-        measure(name)
+    parser.add_argument("--config", choices=SIZES, action="append")
+    for name in parser.parse_args().config or SIZES:
+        measure(name, SIZES[name])
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ import os
 import random
 import statistics
 import time
+from typing import NamedTuple
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault(
@@ -29,9 +30,6 @@ os.environ.setdefault(
     "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
 )
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-# One core for both sides: XLA's second thread would cost more than it brings.
-if hasattr(os, "sched_setaffinity"):
-    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
 import jax
 import jax.numpy as jnp
@@ -44,9 +42,16 @@ from nasjax.nasbench import TabularBenchmark, lookup
 from nasjax.nasbench.runs import Runs
 from nasjax.spaces import nasbench201
 
-NUM_TRIALS, NUM_QUERIES = 500, 500
-ROUNDS = 9
-REFERENCE_TRIALS = 20  # of one round
+
+class Size(NamedTuple):
+    """How much is run; `reference_trials` are those of one round."""
+
+    trials: int = 500
+    queries: int = 500
+    rounds: int = 9
+    reference_trials: int = 20
+
+
 CONFIGS = {
     "p100_s10": {"population_size": 100, "sample_size": 10},
     "p20_s10": {"population_size": 20, "sample_size": 10},
@@ -100,7 +105,7 @@ def python_table(table):
     return known
 
 
-def plain_evolution(known, draw, population_size, sample_size):
+def plain_evolution(known, draw, num_queries, population_size, sample_size):
     """One trial as algorithm 1 of the paper is usually written; returns its history."""
     population, history, clock = collections.deque(), [], 0.0
 
@@ -114,7 +119,7 @@ def plain_evolution(known, draw, population_size, sample_size):
 
     while len(population) < population_size:
         train(tuple(draw.randrange(5) for _ in range(6)))
-    while len(history) < NUM_QUERIES:
+    while len(history) < num_queries:
         sample = []
         while len(sample) < sample_size:
             sample.append(draw.choice(list(population)))
@@ -126,11 +131,11 @@ def plain_evolution(known, draw, population_size, sample_size):
     return history
 
 
-def tuned_evolution(known, draw, population_size, sample_size):
+def tuned_evolution(known, draw, num_queries, population_size, sample_size):
     """The same with as few Python operations as we could find."""
     population, history, clock = collections.deque(), [], 0.0
     randrange = draw.randrange
-    while len(history) < NUM_QUERIES:
+    while len(history) < num_queries:
         if len(population) < population_size:
             cell = tuple([randrange(5) for _ in range(6)])
         else:
@@ -158,31 +163,34 @@ def timed(function):
     return result, time.process_time() - cpu, time.perf_counter() - wall
 
 
-def measure(name, table):
+def measure(name, table, size=Size()):  # noqa: B008
     settings = CONFIGS[name]
     space = nasbench201.make()
     algorithm = search.make("regularized_evolution", space, **settings)
     evaluate = Partial(TabularBenchmark.evaluate, table)
     known, draw = python_table(table), random.Random(0)
-    keys = jax.random.split(jax.random.key(0), (ROUNDS + 1, NUM_TRIALS))
+    keys = jax.random.split(jax.random.key(0), (size.rounds + 1, size.trials))
 
     def ours(number):
-        return search.run_trials(keys[number], algorithm, evaluate, NUM_QUERIES)
+        return search.run_trials(keys[number], algorithm, evaluate, size.queries)
 
     def reference(function):
-        return [function(known, draw, **settings) for _ in range(REFERENCE_TRIALS)]
+        return [
+            function(known, draw, size.queries, **settings)
+            for _ in range(size.reference_trials)
+        ]
 
     _, compile_seconds, _ = timed(lambda: ours(0))
     best, best_reference, our_wall = [], [], []
     cpu = {"ours": [], "plain": [], "tuned": []}
-    for number in range(1, ROUNDS + 1):
+    for number in range(1, size.rounds + 1):
         history, seconds, wall = timed(lambda number=number: ours(number))
         cpu["ours"].append(seconds)
         our_wall.append(wall)
         best.extend(history.valid.max(axis=1).tolist())
         for side, function in (("plain", plain_evolution), ("tuned", tuned_evolution)):
             histories, seconds, _ = timed(functools.partial(reference, function))
-            cpu[side].append(seconds * NUM_TRIALS / REFERENCE_TRIALS)
+            cpu[side].append(seconds * size.trials / size.reference_trials)
             best_reference.extend(max(row[1] for row in trial) for trial in histories)
     median = {side: statistics.median(values) for side, values in cpu.items()}
 
@@ -204,10 +212,10 @@ def measure(name, table):
                 "tuned_reference_cpu_s": median["tuned"],
                 "ratio_to_tuned": ratio("tuned"),
                 "compile_cpu_s": compile_seconds,
-                "trials_per_hour": 3600 * NUM_TRIALS / statistics.median(our_wall),
-                "trials_per_cpu_hour": 3600 * NUM_TRIALS / median["ours"],
-                "trials": NUM_TRIALS,
-                "queries": NUM_QUERIES,
+                "trials_per_hour": 3600 * size.trials / statistics.median(our_wall),
+                "trials_per_cpu_hour": 3600 * size.trials / median["ours"],
+                "trials": size.trials,
+                "queries": size.queries,
                 "mean_best_ours": statistics.mean(best),
                 "mean_best_reference": statistics.mean(best_reference),
                 "standard_error": error,
@@ -227,6 +235,9 @@ def main():
     parser.add_argument("--data_set", default="cifar10")
     parser.add_argument("--schedule", type=int, default=12)
     arguments = parser.parse_args()
+    # One core for both sides: XLA's second thread would cost more than it brings.
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     table = make_table(np.random.default_rng(0))
     if arguments.table:
         table = nasbench.load(

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from flax import struct
 from jax.tree_util import Partial
 
 from nasjax.core.types import Array, Evaluation, Key, Proposal
@@ -29,6 +30,14 @@ class SearchAlgorithm(NamedTuple):
     init: Callable[[Key], Any]
     ask: Callable[[Key, Any], tuple[Proposal, Any]]
     tell: Callable[[Any, Proposal, Evaluation], Any]
+
+
+class ModelState(struct.PyTreeNode):
+    """Base of the states of algorithms that fit a model on the way.
+
+    Nearly all of their time is spent inside of matrix products and decompositions,
+    which are compiled already, so `run_trials` has their programs optimised little.
+    """
 
 
 def as_argument(algorithm: SearchAlgorithm) -> SearchAlgorithm:

@@ -22,21 +22,26 @@ def bananas(
     batch_size: int = 10,
     capacity: int = 200,
     num_candidates: int = 100,
-    num_parents: int = 5,
+    num_parents: int = 1,
     max_edits: int = 1,
+    patience: int = 5,
     predictor_options: Mapping[str, Any] | None = None,
     variant: str = "thesis",
 ) -> SearchAlgorithm:
     """Trains, round after round, the mutants that an ensemble's samples rank highest.
 
-    The defaults are those of the paper and of the thesis' comparison of encodings
-    (section 4.3), the ensemble's those of `mlp_ensemble.mlp_ensemble`. The paper
-    mutates the best architecture, and the next best ones up to the fifth while that
-    gives too few new ones; here all five take turns.
+    The defaults are those of the authors' code (github.com/naszilla/naszilla, read
+    there: `nas_algorithms.bananas`, `nas_benchmarks.get_candidates`, `params`), which
+    the thesis' comparison of encodings uses (section 4.3): 10 random cells, batches of
+    10, independent Thompson sampling, 100 mutants of the best architecture, none of
+    them seen before, and those of the second to fifth best as long as there are fewer
+    than 100. The ensemble's settings are those of `mlp_ensemble.mlp_ensemble`. Here a
+    batch that the mutants cannot fill is filled with random architectures.
 
     NAS-Bench-x11 (section 5.4) has `num_init=20, batch_size=20, num_candidates=40` and
-    `predictor_options={"members": 1, "layers": 20, "epochs": 500, "l1": 0.2}`; on
-    NAS-Bench-111 `num_parents=1, max_edits=1`, elsewhere `num_parents=4, max_edits=5`.
+    `predictor_options={"members": 1, "layers": 20, "epochs": 500, "l1": 0.2, "rate":
+    1e-3}`; on NAS-Bench-111 `num_parents=1, max_edits=1`, elsewhere `num_parents=4,
+    max_edits=5`.
 
     Args:
       space: what is searched.
@@ -49,6 +54,8 @@ def bananas(
       num_candidates: mutants of one round.
       num_parents: how many of the best are mutated.
       max_edits: mutations of one candidate, 1 to this many.
+      patience: mutants of up to `patience * num_parents` architectures are tried where
+        those of the best are not new; see `mutant_search.over_mutants`.
       predictor_options: of the ensemble.
       variant: "released": as in the code of NAS-Bench-x11 all mutants get `max_edits`
         edits and their number is divided by it; they may have been trained before or
@@ -69,6 +76,7 @@ def bananas(
     released = variant == "released"
     if released and min(num_parents, max_edits) >= 1:
         num_candidates = num_parents * (num_candidates // (num_parents * max_edits))
+        patience = 1
     return mutant_search.over_mutants(
         space,
         predictors.make("mlp_ensemble", **(predictor_options or {})),
@@ -80,5 +88,7 @@ def bananas(
         num_candidates=num_candidates,
         num_parents=num_parents,
         max_edits=max_edits,
+        patience=patience,
         only_mutants=released,
+        one_by_one=True,
     )

@@ -23,6 +23,8 @@ _RELEASED: Mapping[str, Mapping[str, Any]] = {
 }
 _RELEASED_ELSEWHERE: Mapping[str, Any] = {"incumbent": 0.95, "batch_size": 5}
 """Settings of the published scripts."""
+_ONE_BY_ONE = ("bayesian_linear", "dngo", "gp")
+"""Predictors whose fits gain nothing from being vectorised over trials."""
 
 
 def bayesian_optimization(
@@ -48,6 +50,13 @@ def bayesian_optimization(
     With a table all its rows are candidates and each is trained at most once. Without,
     candidates are mutants of the best architectures, and the predictor reads
     `features` of an architecture.
+
+    `num_init=16` and `batch_size=5` are those of the arch2vec searches (thesis, section
+    3.3); how mutants are made is ours. The thesis' comparison of encodings (section
+    4.3) runs `nas_algorithms.pybnn_search` of github.com/naszilla/naszilla (read
+    there): `num_init=20, batch_size=10, num_parents=1, max_edits=1,
+    acquisition_function="upper_confidence_bound", exploration=0.5` on "dngo" and
+    "bohamiann".
 
     Args:
       space: what is searched.
@@ -109,6 +118,7 @@ def bayesian_optimization(
             batch_size=batch_size,
             capacity=capacity,
             repeats=released,
+            one_by_one=predictor in _ONE_BY_ONE,
         )
     return mutant_search.over_mutants(
         space,
@@ -122,6 +132,7 @@ def bayesian_optimization(
         num_candidates=num_candidates,
         num_parents=num_parents,
         max_edits=max_edits,
+        one_by_one=predictor in _ONE_BY_ONE,
     )
 
 

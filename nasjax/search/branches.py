@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.custom_batching import custom_vmap
+from jax.custom_batching import custom_vmap, sequential_vmap
 
 from nasjax.core.types import Array
 
@@ -24,8 +24,15 @@ def _anywhere_in_batch(
     return anywhere(jnp.any(flag) if in_batched[0] else flag), False
 
 
-def where_needed(needed: Array, compute: Callable[[], Any], otherwise: Any) -> Any:
-    """`compute()` unless nobody needs it.
+def where_needed(
+    needed: Array,
+    compute: Callable[..., Any],
+    arguments: tuple[Any, ...],
+    otherwise: Any,
+    *,
+    one_by_one: bool = False,
+) -> Any:
+    """`compute(*arguments)` unless nobody needs it.
 
     A `lax.cond` on a flag of each trial would run both branches under vmap; this one
     is skipped while the flag is not set in any trial. Trials that do not need the
@@ -33,7 +40,20 @@ def where_needed(needed: Array, compute: Callable[[], Any], otherwise: Any) -> A
 
     Args:
       needed: bool `[]`.
-      compute: `() -> result`, the costly branch.
+      compute: the costly branch; reads what differs between trials in its arguments.
+      arguments: of `compute`.
       otherwise: a result of the same structure, shapes and types.
+      one_by_one: under vmap trials that need it compute one after another. That is
+        faster where the work of one trial fills the cache (fits by matrix
+        decompositions), compiles a smaller program, and gives the bits of a run alone.
     """
-    return jax.lax.cond(anywhere(needed), compute, lambda: otherwise)
+    if not one_by_one:
+        return jax.lax.cond(
+            anywhere(needed), lambda: compute(*arguments), lambda: otherwise
+        )
+
+    @sequential_vmap
+    def branch(needed: Array, arguments: tuple[Any, ...], otherwise: Any) -> Any:
+        return jax.lax.cond(needed, lambda: compute(*arguments), lambda: otherwise)
+
+    return branch(needed, arguments, otherwise)

@@ -36,8 +36,14 @@ def regularized_evolution(
     """Aging evolution (Real et al., 2019, algorithm 1); the first `P` asks are random.
 
     Each child is a mutant of the best of a random sample of the population and takes
-    the place of the oldest member. NAS-Bench-x11 uses a population of 20, NAS-Bench-101
-    one of 50 whose samples are drawn without replacement.
+    the place of the oldest member. Cells that were trained before are trained again, as
+    in the paper.
+
+    The defaults are those of the searches that arch2vec is compared with
+    (`experiment_scripts/run_regularized_evolution.py` of github.com/automl/
+    nas_benchmarks, read there); the paper has samples of 25. NAS-Bench-x11 uses a
+    population of 20, naszilla one of 30, NAS-Bench-101 one of 50 whose samples are
+    drawn without replacement.
 
     Args:
       space: what is searched.

@@ -7,7 +7,7 @@ from flax import struct
 
 from nasjax.core import errors
 from nasjax.core.types import Array, Key, SearchSpace
-from nasjax.search import genes
+from nasjax.search import draws, genes, novelty
 
 
 class EmbeddingTable(struct.PyTreeNode):
@@ -16,10 +16,13 @@ class EmbeddingTable(struct.PyTreeNode):
     Attributes:
       archs: int32 `[N, G]`.
       vectors: float32 `[N, D]`.
+      groups: int32 `[N]`, the same number for rows that are one cell; None: all are
+        different. `identify` finds them.
     """
 
     archs: Array
     vectors: Array
+    groups: Array | None = None
 
 
 def check(table: EmbeddingTable | None, space: SearchSpace, *, needed: int) -> None:
@@ -50,6 +53,36 @@ def check(table: EmbeddingTable | None, space: SearchSpace, *, needed: int) -> N
         raise errors.ConfigError(
             f"the EmbeddingTable has {archs[0]} rows; at least {needed} are needed"
         )
+
+
+def identify(table: EmbeddingTable, space: SearchSpace) -> EmbeddingTable:
+    """The table with its `groups`, by `space.fingerprint`; those it has are kept."""
+    if table.groups is not None:
+        return table
+    return table.replace(groups=novelty.groups(space, table.archs))
+
+
+def visit(table: EmbeddingTable, visited: Array, row: Array) -> Array:
+    """bool `[N]` with all rows marked that are the same cell as `row` `[]`."""
+    if table.groups is None:
+        return visited.at[row].set(True)
+    return visited | (table.groups == table.groups[row])
+
+
+def first_rows(key: Key, table: EmbeddingTable, count: int) -> Array:
+    """Rows int32 `[count]` of different cells, at random.
+
+    Rows that are one cell are drawn as one of the four times `count` rows that come
+    first in a random order; if these hold too few cells, some are repeated.
+    """
+    num_rows = table.archs.shape[0]
+    num_drawn = count if table.groups is None else min(4 * count, num_rows)
+    scores = draws.uniform(key, num_rows)
+    rows = jax.lax.top_k(scores, num_drawn)[1].astype(jnp.int32)
+    if table.groups is None:
+        return rows
+    new = novelty.is_first(table.groups[rows][:, None])
+    return rows[novelty.foremost(new, count)]
 
 
 def random_projection(

@@ -33,7 +33,7 @@ class LatentState(struct.PyTreeNode):
 
     Attributes:
       state: float32 `[D]`, embedding of the architecture that was met last.
-      visited: bool `[N]`, rows that are not met again.
+      visited: bool `[N]`, rows that are not met again: all those of a cell.
       episodes: what is needed to learn from scores that are still to be told.
       params: of the policy; None in the control.
       optimizer: its state; None in the control.
@@ -63,7 +63,8 @@ def latent_reinforce(
 
     The policy reads the embedding of the architecture that was met last and draws an
     action from N(mean, I); the architecture met next is the row nearest to the action
-    that was not met before. After an episode of T steps the policy ascends
+    that was not met before; rows that are one cell (`novelty`) count as one. After an
+    episode of T steps the policy ascends
 
         1/T sum_t G_t log N(action_t; mean_t, I),  G_t = sum_k discount^k (r_(t+k) - b).
 
@@ -84,8 +85,8 @@ def latent_reinforce(
         action is met, instead of the row nearest to the action.
       pending: W, episodes that may be in flight at once; others teach nothing.
       variant: "released": rewards are not discounted, G_t = r_t - b (the published
-        scripts overwrite the returns), and on NAS-Bench-201 the nearest row of all,
-        visited or not, is never taken.
+        scripts overwrite the returns), rows of one cell are met apart, and on
+        NAS-Bench-201 the nearest row of all, visited or not, is never taken.
 
     Raises:
       ConfigError: there is no table or no such variant, or a setting is out of range.
@@ -134,7 +135,7 @@ def latent_reinforce(
         )
         return state.replace(params=params, optimizer=moments)
 
-    return SearchAlgorithm(Partial(init, table), Partial(ask, table), tell)
+    return walk.algorithm(init, ask, tell)
 
 
 def latent_control(
@@ -180,7 +181,7 @@ def latent_control(
         del proposal, evaluation
         return state
 
-    return SearchAlgorithm(Partial(init, table), Partial(ask, table), tell)
+    return walk.algorithm(init, ask, tell)
 
 
 class _Walk:
@@ -199,7 +200,15 @@ class _Walk:
             space, length=length, relative=relative, pending=pending, variant=variant
         )
         latent.check(table, space, needed=2)
+        assert table is not None  # by check
+        self._table = latent_walk.identify(table, space, self._rules)
         self._pending = pending
+
+    def algorithm(self, init: Any, ask: Any, tell: Any) -> SearchAlgorithm:
+        """Of functions that take the table first, but `tell`."""
+        return SearchAlgorithm(
+            Partial(init, self._table), Partial(ask, self._table), tell
+        )
 
     def start(
         self, table: EmbeddingTable, key: Key, params: Any, optimizer: Any
@@ -210,7 +219,7 @@ class _Walk:
         empty = jnp.zeros((self._pending, self._rules.length, num_features))
         return LatentState(
             state=table.vectors[row],
-            visited=jnp.arange(num_rows) == row,
+            visited=latent.visit(table, jnp.zeros(num_rows, bool), row),
             episodes=Episodes(empty, empty, jnp.int32(0)),
             params=params,
             optimizer=optimizer,

@@ -1,7 +1,8 @@
 """A walk from architecture to architecture through a space of embeddings.
 
 An action is a point of that space (or a step from where one is); the architecture met
-is the nearest one that was not met before.
+is the nearest one that was not met before, under whatever genes. The published searches
+tell rows of the table apart instead.
 """
 
 from collections.abc import Callable
@@ -31,11 +32,13 @@ class Rules(NamedTuple):
       length: T, steps of an episode.
       relative: an action is a step from the place, not a point.
       skip: the nearest row of all, visited or not, is never met.
+      by_row: rows that are one cell are met apart.
     """
 
     length: int
     relative: bool
     skip: bool
+    by_row: bool
 
 
 class Walked(NamedTuple):
@@ -72,8 +75,15 @@ def rules(
         raise errors.ConfigError(
             f"episode_length = {length} and pending = {pending} must be at least 1"
         )
-    skip = variant == "released" and space.name in _RELEASED_SKIPS
-    return Rules(length, relative, skip)
+    released = variant == "released"
+    return Rules(length, relative, released and space.name in _RELEASED_SKIPS, released)
+
+
+def identify(table: EmbeddingTable, space: SearchSpace, rules: Rules) -> EmbeddingTable:
+    """The table with the groups of rows that are met once."""
+    if rules.by_row:
+        return table.replace(groups=None)
+    return latent.identify(table, space)
 
 
 def episode(
@@ -102,7 +112,7 @@ def episode(
         action, memory = act(key, memory, place)
         target = place + action if rules.relative else action
         row, there = latent.nearest(table, target, visited, skip_first=rules.skip)
-        visited = visited.at[row].set(True)
+        visited = latent.visit(table, visited, row)
         return (memory, table.vectors[row], visited), (place, action, row, there)
 
     keys = jax.random.split(key, rules.length)

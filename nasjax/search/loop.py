@@ -1,13 +1,15 @@
-"""A search as one `lax.scan`: a pure function of a PRNG key."""
+"""A search as a loop on the device: a pure function of a PRNG key."""
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from flax import struct
 
 from nasjax.core.types import Array, Evaluation, Key, Proposal
 from nasjax.search import budget
-from nasjax.search.algorithm import Evaluate, SearchAlgorithm
+from nasjax.search.algorithm import Evaluate, SearchAlgorithm, as_argument, as_partial
 from nasjax.search.history import History
 
 
@@ -65,6 +67,29 @@ def run(
     return scan(key, algorithm, evaluate, num_steps, limits)
 
 
+class Run(struct.PyTreeNode):
+    """A search that was begun and can go on.
+
+    Attributes:
+      keys: of the search.
+      state: of the algorithm.
+      spent: totals so far.
+      steps: int32 `[]`, how often the algorithm was asked.
+    """
+
+    keys: Keys
+    state: Any
+    spent: budget.Spent
+    steps: Array
+
+
+def start(key: Key, algorithm: SearchAlgorithm) -> Run:
+    """A search before its first step."""
+    keys = split_keys(key)
+    state = algorithm.init(keys.init)
+    return Run(keys, state, budget.Spent.zero(), jnp.int32(0))
+
+
 def scan(
     key: Key,
     algorithm: SearchAlgorithm,
@@ -73,27 +98,93 @@ def scan(
     limits: budget.Budget,
 ) -> History:
     """`run` with a budget that may be traced."""
-    keys = split_keys(key)
-    numbers = jnp.arange(num_steps)
-    # All at once, for one long array takes less time than many short ones.
-    asks = jax.vmap(jax.random.fold_in, (None, 0))(keys.asks, numbers)
+    algorithm, evaluate = as_argument(algorithm), as_partial(evaluate)
+    begun = start(key, algorithm)
+    asks, numbers = _asks(begun, num_steps)
+
+    def step(run: Run, ask: Any) -> tuple[Run, History]:
+        return take_step(run, algorithm, evaluate, limits, *ask)
+
+    return _flat(jax.lax.scan(step, begun, (asks, numbers))[1])
+
+
+def advance(
+    run: Run,
+    algorithm: SearchAlgorithm,
+    evaluate: Evaluate,
+    limits: budget.Budget,
+    count: Array,
+    *,
+    most: int,
+) -> tuple[Run, History]:
+    """`count` more steps, as many as are wanted when the program runs.
+
+    Args:
+      run: where the search is.
+      algorithm: the same as before.
+      evaluate: what evaluates.
+      limits: of the whole run.
+      count: int32 `[]`, at most `most`.
+      most: the room there is, S steps.
+
+    Returns:
+      The run after these steps, and a history of S x Q rows of which the first
+      `count` x Q are written.
+    """
+    algorithm, evaluate = as_argument(algorithm), as_partial(evaluate)
+    asks, numbers = _asks(run, most)
+    shapes = jax.eval_shape(
+        take_step, run, algorithm, evaluate, limits, asks[0], numbers[0]
+    )[1]
+    rows = jax.tree.map(lambda one: jnp.zeros((most, *one.shape), one.dtype), shapes)
+
+    def step(place: Array, carry: Any) -> Any:
+        run, rows = carry
+        run, told = take_step(
+            run, algorithm, evaluate, limits, asks[place], numbers[place]
+        )
+        write = functools.partial(jax.lax.dynamic_update_index_in_dim, axis=0)
+        rows = jax.tree.map(lambda all_, one: write(all_, one, place), rows, told)
+        return run, rows
+
+    run, rows = jax.lax.fori_loop(0, count, step, (run, rows))
+    return run, _flat(rows)
+
+
+@jax.jit  # It is traced once, although its shapes are asked for before it runs.
+def take_step(
+    run: Run,
+    algorithm: SearchAlgorithm,
+    evaluate: Evaluate,
+    limits: budget.Budget,
+    key_ask: Key,
+    number: Array,
+) -> tuple[Run, History]:
+    """One step; `History` has its Q rows."""
 
     def train(trial: Array, *arguments: Array) -> Evaluation:
-        return evaluate(jax.random.fold_in(keys.trials, trial), *arguments)
+        return evaluate(jax.random.fold_in(run.keys.trials, trial), *arguments)
 
-    def step(carry: Any, key_and_number: tuple[Key, Array]) -> tuple[Any, History]:
-        state, spent = carry
-        key_ask, number = key_and_number
-        proposal, state = algorithm.ask(key_ask, state)
-        stored = _store(proposal, number)
-        archs, epochs, _, trial, trained = stored
-        evaluation = _map_slots(train, trial, archs, epochs, trained)
-        state, spent, told = settle(algorithm, state, stored, evaluation, spent, limits)
-        return (state, spent), told
+    proposal, state = algorithm.ask(key_ask, run.state)
+    stored = _store(proposal, number)
+    archs, epochs, _, trial, trained = stored
+    evaluation = _map_slots(train, trial, archs, epochs, trained)
+    state, spent, told = settle(algorithm, state, stored, evaluation, run.spent, limits)
+    return run.replace(state=state, spent=spent, steps=number + 1), told
 
-    start = algorithm.init(keys.init), budget.Spent.zero()
-    _, told = jax.lax.scan(step, start, (asks, numbers))
-    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), told)
+
+def _asks(run: Run, count: int) -> tuple[Key, Array]:
+    """Keys of the next steps, and their numbers.
+
+    All at once, for one long array takes less time than many short ones.
+    """
+    numbers = run.steps + jnp.arange(count)
+    return jax.vmap(jax.random.fold_in, (None, 0))(run.keys.asks, numbers), numbers
+
+
+def _flat(rows: History) -> History:
+    """Slots of all steps `[S, Q, ...]` one after another."""
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), rows)
 
 
 def _map_slots(function: Any, *arguments: Array) -> Any:

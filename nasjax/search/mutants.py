@@ -5,33 +5,27 @@ import jax.numpy as jnp
 from jax import lax
 
 from nasjax.core.types import Array, Key, SearchSpace
+from nasjax.search import novelty
 
 
-def mutate(
-    key: Key,
-    space: SearchSpace,
-    parents: Array,
-    *,
-    num_candidates: int,
-    max_edits: int,
-    always_max: bool = False,
-) -> Array:
-    """Mutants int32 `[C, G]` of parents `[K, G]`.
+def mutate(keys: Key, space: SearchSpace, archs: Array, edits: Array) -> Array:
+    """Mutants int32 `[C, G]` of architectures.
 
-    Parents take turns; so do numbers of edits from 1 to `max_edits`, unless all mutants
-    get `max_edits`.
+    Args:
+      keys: `[E, C]`, of each mutation of each architecture.
+      space: whose `mutate` is used.
+      archs: int32 `[C, G]`.
+      edits: int `[C]`, how often each is mutated, at most E.
     """
-    number = jnp.arange(num_candidates)
-    edits = 1 + number // parents.shape[0] % max_edits
-    edits = jnp.full_like(edits, max_edits) if always_max else edits
-    archs = parents[number % parents.shape[0]]
 
-    def edit(step: Array, archs: Array) -> Array:
-        keys = jax.random.split(jax.random.fold_in(key, step), num_candidates)
+    def edit(archs: Array, keys_and_step: tuple[Key, Array]) -> tuple[Array, None]:
+        keys, step = keys_and_step
         changed = jax.vmap(space.mutate)(keys, archs)
-        return jnp.where((step < edits)[:, None], changed, archs)
+        return jnp.where((step < edits)[:, None], changed, archs), None
 
-    return lax.fori_loop(0, max_edits, edit, archs)
+    if keys.shape[0] == 1:
+        return edit(archs, (keys[0], jnp.int32(0)))[0]
+    return lax.scan(edit, archs, (keys, jnp.arange(keys.shape[0])))[0]
 
 
 def best(archs: Array, valid: Array, count: int) -> Array:
@@ -48,31 +42,23 @@ def best(archs: Array, valid: Array, count: int) -> Array:
     return archs[jnp.where(top > -jnp.inf, places, places[0])]
 
 
-def is_new(pool: Array, known: Array) -> Array:
-    """bool `[C]`: neither known nor earlier in the pool, by genes.
+def sample_distinct(
+    key: Key, space: SearchSpace, count: int, *, num_drawn: int | None = None
+) -> tuple[Array, Array]:
+    """Different cells drawn by `space.sample`.
 
     Args:
-      pool: int32 `[C, G]`.
-      known: int32 `[P, G]`.
+      key: of the draws.
+      space: whose `sample` and `fingerprint` are used; see `novelty`.
+      count: how many.
+      num_drawn: architectures drawn; None: twice as many. If they hold too few
+        different cells, some are repeated.
+
+    Returns:
+      The architectures int32 `[count, G]` and their identities `[count, W]`.
     """
-
-    def equal(left: Array, right: Array) -> Array:
-        return jnp.all(left[:, None] == right[None], axis=2)
-
-    number = jnp.arange(pool.shape[0])
-    earlier = number[None] < number[:, None]
-    repeated = jnp.any(equal(pool, pool) & earlier, axis=1)
-    return ~repeated & ~jnp.any(equal(pool, known), axis=1)
-
-
-def sample_distinct(key: Key, space: SearchSpace, count: int) -> Array:
-    """Different architectures int32 `[count, G]` drawn by `space.sample`.
-
-    Twice as many are drawn; if they hold too few different ones, some are repeated.
-    """
-    drawn = jax.vmap(space.sample)(jax.random.split(key, 2 * count))
-    number = jnp.arange(2 * count)
-    new = is_new(drawn, drawn[:0])
-    # The new ones in the order in which they were drawn, then the repeated ones.
-    rank = jnp.where(new, -number, -number - 2 * count)
-    return drawn[lax.top_k(rank, count)[1]]
+    drawn = 2 * count if num_drawn is None else num_drawn
+    archs = jax.vmap(space.sample)(jax.random.split(key, drawn))
+    prints = novelty.identify(space, archs)
+    places = novelty.foremost(novelty.is_first(prints), count)
+    return archs[places], prints[places]

@@ -9,13 +9,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from flax import struct
 from jax import lax
 
 from nasjax.core import errors
 from nasjax.core.types import Array, Evaluation, Key, Proposal, SearchSpace
-from nasjax.search import branches, graphs, mutants, observations
-from nasjax.search.algorithm import SearchAlgorithm
+from nasjax.search import branches, graphs, mutants, novelty, observations
+from nasjax.search.algorithm import ModelState, SearchAlgorithm
 from nasjax.search.graphs import ToGraph
 from nasjax.search.observations import Observations
 
@@ -23,21 +22,23 @@ _BLOCK = 128
 """Architectures ranked at a time: all graphs of a pool would not fit into a cache."""
 
 
-class NeuralPredictorState(struct.PyTreeNode):
+class NeuralPredictorState(ModelState):
     """What was trained, and what is still to be.
 
     Attributes:
       observations: items are genes `[P, G]`.
+      memory: cells that were asked for.
       queue: int32 `[L, G]`, architectures to train next: the random sample, later the
         best of the pool.
-      wanted: bool `[L]`, which of them are to be trained.
+      prints: `[L, W]`, their identities.
       position: int32 `[]`, how many of the queue have been asked for.
       length: int32 `[]`, how many are in the queue.
     """
 
     observations: Observations
+    memory: novelty.Memory
     queue: Array
-    wanted: Array
+    prints: Array
     position: Array
     length: Array
 
@@ -56,7 +57,11 @@ def neural_predictor(
     """Trains N random architectures, then the K best of a pool by a graph network.
 
     When all K are trained and there are steps left, the network is fitted again, to
-    the last N + K, and ranks a new pool.
+    the last N + K, and ranks a new pool. A cell of the pool that was trained before,
+    under whatever genes, or is there twice (`novelty`) comes after all others.
+
+    Paper: N = 172 and all of NAS-Bench-101 is ranked, once; the sizes here are for some
+    hundred queries in a space that is too large to be ranked.
 
     Args:
       space: what is searched.
@@ -95,69 +100,70 @@ def neural_predictor(
     block = min(_BLOCK, num_pool)
 
     def init(key: Key) -> NeuralPredictorState:
-        sample = mutants.sample_distinct(key, space, num_train)
-        rest = jnp.zeros((num_queue - num_train, space.num_genes), jnp.int32)
+        sample, prints = mutants.sample_distinct(key, space, num_train)
         return NeuralPredictorState(
             Observations.empty(num_train + num_best, (space.num_genes,)),
-            queue=jnp.concatenate([sample, rest]),
-            wanted=jnp.arange(num_queue) < num_train,
+            novelty.Memory.empty(space, at_least=num_train + num_best),
+            queue=_lengthen(sample, num_queue),
+            prints=_lengthen(prints, num_queue),
             position=jnp.int32(0),
             length=jnp.int32(num_train),
         )
 
-    def rank(key: Key, seen: Observations) -> tuple[Array, Array]:
-        """The next queue and which of it is new, from a new pool."""
+    def rank(key: Key, state: NeuralPredictorState) -> tuple[Array, Array]:
+        """The next queue and its identities, from a new pool."""
         key_fit, key_pool = jax.random.split(key)
+        seen = state.observations
         encoded = jax.vmap(as_graph)(seen.items)
         model = predictor.fit(key_fit, encoded, seen.valid, seen.observed)
 
-        def score(key: Key) -> tuple[Array, Array]:
+        def score(key: Key) -> tuple[Array, Array, Array]:
             archs = jax.vmap(space.sample)(jax.random.split(key, block))
-            return archs, predictor.predict(model, jax.vmap(as_graph)(archs)).mean
+            return (
+                archs,
+                novelty.identify(space, archs),
+                predictor.predict(model, jax.vmap(as_graph)(archs)).mean,
+            )
 
         # The last block may go beyond the size of the pool.
         keys = jax.random.split(key_pool, -(-num_pool // block))
-        archs, scores = lax.map(score, keys)
-        pool = archs.reshape(-1, space.num_genes)[:num_pool]
-        return _best_new(pool, scores.reshape(-1)[:num_pool], seen.items)
+        archs, prints, scores = (
+            leaf.reshape(-1, *leaf.shape[2:])[:num_pool]
+            for leaf in lax.map(score, keys)
+        )
+        places = _best_new(scores, prints, state.memory)
+        return _lengthen(archs[places], num_queue), _lengthen(prints[places], num_queue)
 
-    def _best_new(pool: Array, scores: Array, known: Array) -> tuple[Array, Array]:
-        # Some of the best will be alike or trained: look at more than are needed.
-        looked = min(num_pool, 4 * num_best + known.shape[0])
-        order = observations.highest(scores, jnp.ones(num_pool, bool), looked)[0]
-        ordered = pool[order]
-        new = mutants.is_new(ordered, known)
-        places, used = observations.highest(
-            -jnp.arange(looked, dtype=jnp.float32), new, num_best
-        )
-        rest = num_queue - num_best
-        return (
-            jnp.pad(ordered[places], ((0, rest), (0, 0))),
-            jnp.pad(used, (0, rest)),
-        )
+    def _best_new(scores: Array, prints: Array, memory: novelty.Memory) -> Array:
+        """Places `[K]` in the pool: new cells by their scores, then others."""
+        # Some of the best will be alike: look at more than are needed.
+        looked = min(num_pool, 8 * num_best)
+        order = observations.highest(scores, ~memory.knows(prints), looked)[0]
+        found = prints[order]
+        new = novelty.is_first(found) & ~memory.knows(found)
+        return order[novelty.foremost(new, num_best)]
 
     def ask(
         key: Key, state: NeuralPredictorState
     ) -> tuple[Proposal, NeuralPredictorState]:
         used_up = state.position == state.length
-        queue, wanted = branches.where_needed(
-            used_up,
-            lambda: rank(key, state.observations),
-            (state.queue, state.wanted),
+        old = (state.queue, state.prints)
+        new = branches.where_needed(used_up, rank, (key, state), old)
+        queue, prints = (
+            jnp.where(used_up, one, other) for one, other in zip(new, old, strict=True)
         )
-        queue = jnp.where(used_up, queue, state.queue)
-        wanted = jnp.where(used_up, wanted, state.wanted)
         start = jnp.where(used_up, 0, state.position)
-        archs = lax.dynamic_slice(
-            queue, (start, jnp.int32(0)), (batch_size, space.num_genes)
+        archs, asked = (
+            lax.dynamic_slice_in_dim(leaf, start, batch_size)
+            for leaf in (queue, prints)
         )
-        used = lax.dynamic_slice(wanted, (start,), (batch_size,))
         seen = state.observations
-        proposal = Proposal.batch(archs, trial=seen.upcoming(batch_size), mask=used)
-        return proposal, state.replace(
-            observations=seen.ask(jnp.where(used[:, None], archs, -1)),
+        number = seen.upcoming(batch_size)
+        return Proposal.batch(archs, trial=number), state.replace(
+            observations=seen.ask(archs),
+            memory=state.memory.add(number, asked),
             queue=queue,
-            wanted=wanted,
+            prints=prints,
             position=start + batch_size,
             length=jnp.where(used_up, num_best, state.length),
         )
@@ -169,3 +175,8 @@ def neural_predictor(
         return state.replace(observations=told)
 
     return SearchAlgorithm(init, ask, tell)
+
+
+def _lengthen(rows: Array, length: int) -> Array:
+    """Rows `[K, ...]` and zeros behind them, `[length, ...]`."""
+    return jnp.pad(rows, ((0, length - rows.shape[0]), (0, 0)))

@@ -5,8 +5,7 @@ from flax import struct
 from jax import lax
 
 from nasjax.core import errors
-from nasjax.core.types import Array, Key
-from nasjax.search import draws
+from nasjax.core.types import Array
 
 
 class Observations(struct.PyTreeNode):
@@ -120,8 +119,3 @@ def highest(scores: Array, allowed: Array, count: int) -> tuple[Array, Array]:
     ranked = jnp.where(jnp.isnan(scores), lowest, jnp.maximum(scores, lowest))
     top, places = lax.top_k(jnp.where(allowed, ranked, -jnp.inf), count)
     return places.astype(jnp.int32), top > -jnp.inf
-
-
-def first_rows(key: Key, num_rows: int, count: int) -> Array:
-    """Different rows of a table int32 `[count]`, at random."""
-    return lax.top_k(draws.uniform(key, num_rows), count)[1].astype(jnp.int32)

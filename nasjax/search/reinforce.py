@@ -58,6 +58,9 @@ def reinforce(
     depend on each other need narrower ranges; NAS-Bench-101's policy has all seven
     vertices and is `gene_ranges=((0, 1),) * 21 + ((0, 2),) * 5 + ((7, 7),)`.
 
+    The rates are those of `experiment_scripts/run_rl.py` of github.com/automl/
+    nas_benchmarks (read there), which the arch2vec searches are compared with.
+
     Args:
       space: what is searched.
       learning_rate: of the logits.

@@ -194,6 +194,7 @@ def supervised_bo(
         batch_size=batch_size,
         capacity=capacity,
         repeats=released,
+        one_by_one=True,
     )
 
 

@@ -9,7 +9,7 @@ from flax import struct
 from jax.tree_util import Partial
 
 from nasjax.core.types import Array, Evaluation, Key, Proposal, SearchSpace
-from nasjax.search import draws, latent_walk, learnt_embedding, lstm_policy
+from nasjax.search import draws, latent, latent_walk, learnt_embedding, lstm_policy
 from nasjax.search.algorithm import SearchAlgorithm
 from nasjax.search.latent import EmbeddingTable
 from nasjax.search.learnt_embedding import Network
@@ -37,7 +37,7 @@ class SupervisedState(struct.PyTreeNode):
 
     Attributes:
       row: int32 `[]`, candidate that is the next state.
-      visited: bool `[N]`, candidates that are not met again.
+      visited: bool `[N]`, candidates that are not met again: all those of a cell.
       reference: int32 `[R]`, candidates whose moments normalise all others.
       episodes: what is needed to learn from scores that are still to be told.
       params: of `network` and `policy`.
@@ -91,8 +91,8 @@ def supervised_reinforce(
       relative: as in `latent_reinforce`.
       pending: W, episodes that may be in flight at once; others teach nothing.
       variant: "released": the first architecture is the state of every step, rewards
-        are not discounted, and on NAS-Bench-201 the nearest candidate of all is never
-        met.
+        are not discounted, rows of one cell are met apart, and on NAS-Bench-201 the
+        nearest candidate of all is never met.
 
     Raises:
       ConfigError: network or candidates are missing, there is no such variant, or a
@@ -109,6 +109,7 @@ def supervised_reinforce(
         variant=variant,
     )
     encoder, table = learnt_embedding.check(network, candidates, space, needed=2)
+    table = latent_walk.identify(table, space, rules)
     released = variant == "released"
     if released:
         discount = 0.0
@@ -118,20 +119,20 @@ def supervised_reinforce(
         weights = jnp.ones(reference.shape[0])
         return encoder.embed_batch(params, archs[reference], weights)[1]
 
-    def init(archs: Array, key: Key) -> SupervisedState:
+    def init(table: EmbeddingTable, key: Key) -> SupervisedState:
         key_network, key_policy, key_start, key_reference = jax.random.split(key, 4)
         params = {
             "network": encoder.init(key_network),
             "policy": lstm_policy.init(key_policy, encoder.num_features, num_hidden),
         }
-        num_rows = archs.shape[0]
+        num_rows = table.archs.shape[0]
         row = jax.random.randint(key_start, (), 0, num_rows)
         drawn = draws.uniform(key_reference, num_rows)
         _, reference = jax.lax.top_k(drawn, min(REFERENCE, num_rows))
         actions = jnp.zeros((pending, episode_length, encoder.num_features))
         return SupervisedState(
             row=row,
-            visited=jnp.arange(num_rows) == row,
+            visited=latent.visit(table, jnp.zeros(num_rows, bool), row),
             reference=reference.astype(jnp.int32),
             episodes=Episodes(
                 jnp.zeros((pending, episode_length), jnp.int32), actions, jnp.int32(0)
@@ -141,8 +142,9 @@ def supervised_reinforce(
         )
 
     def ask(
-        archs: Array, key: Key, state: SupervisedState
+        table: EmbeddingTable, key: Key, state: SupervisedState
     ) -> tuple[Proposal, SupervisedState]:
+        archs = table.archs
         weights, policy = state.params["network"], state.params["policy"]
         known = moments(weights, archs, state.reference)
         vectors = learnt_embedding.by_blocks(
@@ -159,7 +161,7 @@ def supervised_reinforce(
 
         walked = latent_walk.episode(
             key,
-            EmbeddingTable(archs, vectors),
+            table.replace(vectors=vectors),
             act,
             lstm_policy.forget(policy),
             start,
@@ -211,7 +213,6 @@ def supervised_reinforce(
         )
         return state.replace(params=params, optimizer=optimized)
 
-    archs = table.archs
     return SearchAlgorithm(
-        Partial(init, archs), Partial(ask, archs), Partial(tell, archs)
+        Partial(init, table), Partial(ask, table), Partial(tell, table.archs)
     )

@@ -2,24 +2,23 @@
 
 import jax
 import jax.numpy as jnp
-from flax import struct
 from jax.tree_util import Partial
 
 from nasjax.core.types import Array, Evaluation, Key, Proposal, SearchSpace
 from nasjax.predictors import Predictor
 from nasjax.search import branches, latent, observations
 from nasjax.search.acquisition import Acquire
-from nasjax.search.algorithm import SearchAlgorithm
+from nasjax.search.algorithm import ModelState, SearchAlgorithm
 from nasjax.search.latent import EmbeddingTable
 from nasjax.search.observations import Observations
 
 
-class TableState(struct.PyTreeNode):
+class TableState(ModelState):
     """What was trained, and how the search began.
 
     Attributes:
       observations: items are rows of the table, `[P]`.
-      visited: bool `[N]`, rows that are no candidates any more.
+      visited: bool `[N]`, rows that are no candidates any more: all those of a cell.
       first: int32 `[F]`, random rows of the first trainings.
     """
 
@@ -39,10 +38,12 @@ def over_table(
     batch_size: int,
     capacity: int,
     repeats: bool = False,
+    one_by_one: bool = False,
 ) -> SearchAlgorithm:
     """Fits a model to all scores, ranks the whole table by it, trains the first Q.
 
-    Every proposal is one fit. When the table is used up, proposals stay unused.
+    Every proposal is one fit. Rows that are one cell (`novelty`) are trained once. When
+    the table is used up, proposals stay unused.
 
     Args:
       space: what is searched.
@@ -54,7 +55,10 @@ def over_table(
       batch_size: Q, architectures of one proposal.
       capacity: P, the model is fitted to the last P trainings; it costs time and
         memory, so it should be about the number of queries.
-      repeats: rows may be chosen again after they were trained.
+      repeats: rows may be chosen again after they were trained, and rows that are one
+        cell together.
+      one_by_one: trials that are vectorised fit one after another; see
+        `branches.where_needed`.
 
     Raises:
       ConfigError: a size is below 1, or the table does not fit.
@@ -63,16 +67,27 @@ def over_table(
         num_init=num_init, batch_size=batch_size, capacity=capacity
     )
     latent.check(table, space, needed=max(num_init, batch_size))
+    if repeats:
+        table = table.replace(groups=None)
+    else:
+        table = latent.identify(table, space)
 
     def init(table: EmbeddingTable, key: Key) -> TableState:
         num_rows = table.vectors.shape[0]
-        first = observations.first_rows(key, num_rows, num_init)
+        first = latent.first_rows(key, table, num_init)
         visited = jnp.zeros(num_rows, bool)
         return TableState(
-            Observations.empty(capacity, ()),
-            visited if repeats else visited.at[first].set(True),
-            first,
+            Observations.empty(capacity, ()), mark(table, visited, first), first
         )
+
+    def mark(table: EmbeddingTable, visited: Array, rows: Array) -> Array:
+        """With rows `[K]` visited; those beyond the end are none."""
+        if repeats:
+            return visited
+        if table.groups is None:
+            return visited.at[rows].set(True, mode="drop")
+        groups = table.groups.at[rows].get(mode="fill", fill_value=-1)
+        return visited | jnp.any(table.groups[:, None] == groups[None], axis=1)
 
     def choose(
         key: Key, table: EmbeddingTable, state: TableState
@@ -86,7 +101,9 @@ def over_table(
         prediction = predictor.predict(model, table.vectors)
         goal = seen.best if incumbent is None else jnp.float32(incumbent)
         scores = acquire(key_acquire, prediction, goal)
-        return observations.highest(scores, ~state.visited, batch_size)
+        if table.groups is None:
+            return observations.highest(scores, ~state.visited, batch_size)
+        return _highest_cells(table, scores, state.visited, batch_size)
 
     def ask(
         table: EmbeddingTable, key: Key, state: TableState
@@ -94,17 +111,18 @@ def over_table(
         number = state.observations.upcoming(batch_size)
         chosen, used = branches.where_needed(
             number[-1] >= num_init,
-            lambda: choose(key, table, state),
+            choose,
+            (key, table, state),
             (jnp.zeros(batch_size, jnp.int32), jnp.ones(batch_size, bool)),
+            one_by_one=one_by_one,
         )
         rows = observations.merge(number, state.first, chosen)
         used = observations.merge(number, jnp.ones(num_init, bool), used)
-        # A row beyond the end is dropped.
-        marked = jnp.where(used & ~jnp.bool_(repeats), rows, state.visited.shape[0])
+        taken = jnp.where(used, rows, state.visited.shape[0])
         proposal = Proposal.batch(table.archs[rows], trial=number, mask=used)
         return proposal, state.replace(
             observations=state.observations.ask(rows),
-            visited=state.visited.at[marked].set(True, mode="drop"),
+            visited=mark(table, state.visited, taken),
         )
 
     def tell(
@@ -114,3 +132,15 @@ def over_table(
         return state.replace(observations=told)
 
     return SearchAlgorithm(Partial(init, table), Partial(ask, table), tell)
+
+
+def _highest_cells(
+    table: EmbeddingTable, scores: Array, visited: Array, count: int
+) -> tuple[Array, Array]:
+    """As `observations.highest`, no two rows being the same cell."""
+
+    def take(visited: Array, _: None) -> tuple[Array, tuple[Array, Array]]:
+        row, used = observations.highest(scores, ~visited, 1)
+        return latent.visit(table, visited, row[0]), (row[0], used[0])
+
+    return jax.lax.scan(take, visited, None, length=count)[1]

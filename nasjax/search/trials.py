@@ -11,18 +11,28 @@ import numpy as np
 from nasjax.core import errors, progress
 from nasjax.core.types import Key
 from nasjax.search import budget, loop
-from nasjax.search.algorithm import Evaluate, SearchAlgorithm, as_argument, as_partial
+from nasjax.search.algorithm import (
+    Evaluate,
+    ModelState,
+    SearchAlgorithm,
+    as_argument,
+    as_partial,
+)
 from nasjax.search.history import History
 
 MEMORY_LIMIT = 1 << 30
 """Default of `run_trials`: bytes that the trials of one call take."""
+SEGMENT = 64
+"""Steps of one call of the compiled program, at most."""
+_UNSURE = 16
+"""Steps until the budgets are looked at again, where nobody knows how many are left."""
 
 
 def run_trials(
     keys: Key,
     algorithm: SearchAlgorithm,
     evaluate: Evaluate,
-    num_steps: int,
+    num_steps: int | None = None,
     *,
     budget_seconds: float = float("inf"),
     budget_queries: int | None = None,
@@ -35,9 +45,14 @@ def run_trials(
 ) -> History:
     """One run for each key; equal to `run` with that key.
 
-    The program is compiled once for an algorithm, a kind of benchmark, `num_steps` and
-    the size of a chunk, and is used again by later calls with the same algorithm
-    object, whatever the budget.
+    Where the algorithm fits a model, equal but for rounding, for its program is then
+    optimised less (`ModelState`).
+
+    The program is compiled once for an algorithm, a kind of benchmark and the size of a
+    chunk, and is used again by later calls with the same algorithm object, whatever the
+    number of steps and the budget. The last chunk of keys is filled up; keys that fit
+    one chunk are filled up by less than a quarter, so that near numbers of trials are
+    the same program.
 
     Args:
       keys: typed keys `[R]`, such as `jax.random.split(jax.random.key(0), 500)`.
@@ -45,7 +60,8 @@ def run_trials(
       evaluate: `(key, arch, epoch, trained) -> Evaluation`, such as
         `jax.tree_util.Partial(TabularBenchmark.evaluate, table)`; the arrays of a
         `Partial` are arguments of the program and not copied into it.
-      num_steps: how often the algorithm is asked.
+      num_steps: how often the algorithm is asked; None: until the budgets of all
+        trials are over.
       budget_seconds: see `loop.run`, as the next three.
       budget_queries: how many evaluations count.
       budget_epochs: how many trained epochs count.
@@ -61,26 +77,31 @@ def run_trials(
       A history of numpy arrays `[R, H, ...]`.
 
     Raises:
-      ConfigError: a budget or size is not positive.
-      DataError: no evaluation gave a score, or there is a budget in seconds and no
-        costs are recorded.
+      ConfigError: a budget or size is not positive, or neither a number of steps nor a
+        budget is given.
+      DataError: no evaluation gave a score, there is a budget in seconds and no costs
+        are recorded, or the algorithm stopped asking before a budget was over.
     """
     limits = budget.limit(budget_seconds, budget_queries, budget_epochs, last_epoch)
     algorithm, evaluate = as_argument(algorithm), as_partial(evaluate)
     num_trials = keys.shape[0]
-    if min(num_trials, num_steps) < 1:
+    if num_trials < 1 or (num_steps is not None and num_steps < 1):
         raise errors.ConfigError(
             f"{num_trials} trials of {num_steps} steps: both must be at least 1"
         )
+    unlimited = budget_queries is None and budget_epochs is None
+    if num_steps is None and unlimited and math.isinf(budget_seconds):
+        raise errors.ConfigError("give num_steps or a budget: nothing ends the trials")
     if chunk_size is None:
-        size = trial_bytes(algorithm, evaluate, num_steps)
+        size = trial_bytes(algorithm, evaluate, num_steps or SEGMENT)
         chunk_size = max(1, memory_limit_bytes // size)
     elif chunk_size < 1:
         raise errors.ConfigError(f"chunk_size = {chunk_size} must be at least 1")
-    # Chunks of equal size are one program; the last is filled up with repeated keys.
-    num_chunks = math.ceil(num_trials / chunk_size)
-    size = math.ceil(num_trials / num_chunks)
-    chunks = jnp.arange(num_chunks * size).reshape(num_chunks, size) % num_trials
+    size = min(chunk_size, _rounded(num_trials))
+    chunks = [
+        keys[(first + np.arange(size)) % num_trials]
+        for first in range(0, num_trials, size)
+    ]
     call = functools.partial(
         _run_chunk,
         algorithm=algorithm,
@@ -90,63 +111,150 @@ def run_trials(
         vectorized=vectorized,
     )
     results = []
-    if num_chunks == 1:
-        results.append(jax.device_get(call(keys)))
+    if len(chunks) == 1:
+        results.append(call(chunks[0]))
     else:
         with progress.progress(
             num_trials, description=description, unit="trial"
         ) as bar:
             for number, chunk in enumerate(chunks):
-                results.append(jax.device_get(call(keys[chunk])))
+                results.append(call(chunk))
                 bar.update(min(size, num_trials - number * size))
-    joined = jax.tree.map(lambda *xs: np.concatenate(xs)[:num_trials], *results)
+    joined = _join(results, num_trials)
     _check(joined, budget_seconds)
     return joined
+
+
+def _rounded(count: int) -> int:
+    """The next number of three binary digits and zeros: 33 to 40 are 40."""
+    step = 1 << max(count.bit_length() - 3, 0)
+    return -(-count // step) * step
+
+
+def _join(results: list[History], num_trials: int) -> History:
+    """Chunks one after another, each as long as the longest."""
+    length = max(history.mask.shape[1] for history in results)
+
+    def lengthen(name: str, rows: np.ndarray) -> np.ndarray:
+        missing = ((0, 0), (0, length - rows.shape[1]), *((0, 0),) * (rows.ndim - 2))
+        if name == "seconds":  # The clock of a trial that has ended stands still.
+            return np.pad(rows, missing, mode="edge")
+        fill = {"valid": -np.inf, "test": np.nan}.get(name, 0)
+        return np.pad(rows, missing, constant_values=fill)
+
+    joined: dict[str, Any] = {
+        name: np.concatenate(
+            [lengthen(name, getattr(history, name)) for history in results]
+        )[:num_trials]
+        for name in History.__dataclass_fields__
+    }
+    return History(**joined)
 
 
 def trial_bytes(algorithm: SearchAlgorithm, evaluate: Evaluate, num_steps: int) -> int:
     """Estimate of the bytes that one trial takes inside a chunk.
 
     Its results twice (they are transposed at the end), its state three times (the
-    carry, its successor and what is gathered from it), and twice the evaluations of a
-    step.
+    carry, its successor and what is gathered from it), and twice what is told of a
+    step, for the evaluations.
     """
-
-    state, proposal, evaluation = jax.eval_shape(
-        _one_step, jax.random.key(0), as_argument(algorithm), as_partial(evaluate)
-    )
-    step = _bytes(proposal) + _bytes(evaluation.valid) * 3
-    return 2 * num_steps * step + 3 * _bytes(state) + 2 * _bytes(evaluation)
-
-
-@jax.jit  # For its shapes only: the second time they are known without tracing.
-def _one_step(key: Key, algorithm: SearchAlgorithm, evaluate: Evaluate) -> Any:
-    keys = loop.split_keys(key)
-    state = algorithm.init(keys.init)
-    proposal, state = algorithm.ask(keys.asks, state)
-    evaluation = jax.vmap(evaluate, (None, 0, 0, 0))(
-        keys.trials, proposal.archs, proposal.epochs, proposal.trained
-    )
-    return state, proposal, evaluation
+    begun = jax.eval_shape(_start_one, jax.random.key(0), as_argument(algorithm))
+    number, limits = jax.ShapeDtypeStruct((), jnp.int32), budget.limit()
+    told = jax.eval_shape(
+        loop.take_step,
+        begun,
+        as_argument(algorithm),
+        as_partial(evaluate),
+        limits,
+        begun.keys.asks,
+        number,
+    )[1]
+    rows = min(num_steps, SEGMENT) * _bytes(told)
+    return 2 * rows + 3 * _bytes(begun) + 2 * _bytes(told)
 
 
 def _bytes(tree: Any) -> int:
     return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
 
-@functools.partial(jax.jit, static_argnames=("num_steps", "vectorized"))
 def _run_chunk(
     keys: Key,
     algorithm: SearchAlgorithm,
     evaluate: Evaluate,
     limits: budget.Budget,
-    num_steps: int,
+    num_steps: int | None,
     vectorized: bool,
 ) -> History:
-    def one(key: Key) -> History:
-        return loop.scan(key, algorithm, evaluate, num_steps, limits)
+    """Trials of one chunk, segment after segment: a history of numpy arrays."""
+    runs, parts = _start(keys, algorithm), []
+    quick = isinstance(runs.state, ModelState) and jax.default_backend() == "cpu"
+    advance = _advance_quickly if quick else _advance
+    left = 1 if num_steps is None else num_steps
+    while left > 0:
+        count = min(left, SEGMENT)
+        runs, rows = advance(
+            runs, algorithm, evaluate, limits, jnp.int32(count), vectorized=vectorized
+        )
+        size = rows.mask.shape[1] // SEGMENT
+        used = size * count
+        parts.append(jax.tree.map(lambda x, used=used: np.asarray(x)[:, :used], rows))
+        left -= count
+        if num_steps is None:
+            left = _steps_left(runs.spent, limits, size)
+            if left and not parts[-1].mask.any():
+                raise errors.DataError(
+                    "the algorithm asked for nothing more before the budgets of all "
+                    "trials were over; give num_steps"
+                )
+    return jax.tree.map(lambda *xs: np.concatenate(xs, axis=1), *parts)
 
-    return jax.vmap(one)(keys) if vectorized else jax.lax.map(one, keys)
+
+@jax.jit
+def _start_one(key: Key, algorithm: SearchAlgorithm) -> loop.Run:
+    return loop.start(key, algorithm)
+
+
+@jax.jit
+def _start(keys: Key, algorithm: SearchAlgorithm) -> loop.Run:
+    return jax.vmap(lambda key: _start_one(key, algorithm))(keys)
+
+
+def _advance_runs(
+    runs: loop.Run,
+    algorithm: SearchAlgorithm,
+    evaluate: Evaluate,
+    limits: budget.Budget,
+    count: jax.Array,
+    vectorized: bool,
+) -> tuple[loop.Run, History]:
+    def one(run: loop.Run) -> tuple[loop.Run, History]:
+        return loop.advance(run, algorithm, evaluate, limits, count, most=SEGMENT)
+
+    return jax.vmap(one)(runs) if vectorized else jax.lax.map(one, runs)
+
+
+_advance = jax.jit(_advance_runs, static_argnames="vectorized")
+# Programs with a fit inside compile twice as fast so and run as fast: what they spend
+# their time on is called, not compiled.
+_advance_quickly = jax.jit(
+    _advance_runs,
+    static_argnames="vectorized",
+    compiler_options={"xla_backend_optimization_level": 1},
+)
+
+
+def _steps_left(spent: budget.Spent, limits: budget.Budget, size: int) -> int:
+    """Steps of `size` proposals before looking again; 0: all budgets are over."""
+    open_trials = ~np.asarray(_are_over(spent, limits))
+    if not open_trials.any():
+        return 0
+    queries = int(limits.queries) - np.asarray(spent.queries)[open_trials]
+    return int(min(-(-queries.max() // size), _UNSURE))
+
+
+@jax.jit
+def _are_over(spent: budget.Spent, limits: budget.Budget) -> jax.Array:
+    return jax.vmap(lambda one: one.is_over(limits))(spent)
 
 
 def _check(history: History, budget_seconds: float) -> None:

@@ -28,17 +28,34 @@ def evolution(first, samples, mutate, evaluate, num_steps):
 
 
 def local_search(
-    draws, orders, neighbors, evaluate, num_steps, num_init, num_restart, variant
+    draws,
+    orders,
+    neighbors,
+    evaluate,
+    num_steps,
+    num_init,
+    num_restart,
+    variant,
+    identify,
 ):
-    """Descents one after another: `draws[step]` is a random architecture.
+    """Descents one after another: `draws[step]` are random architectures.
 
     `orders[step]` are scores of the neighbours: the highest of those left is next.
-    `variant`: "best", "first" (moves at once), or "released" (restarts unevaluated).
+    `variant`: "best", "first" (moves at once), or "released" (restarts unevaluated and
+    evaluates what is known again); `identify(arch)` names the cell.
     """
-    history = []
+    history, known = [], set()
+
+    def new(arch):
+        return variant == "released" or identify(arch) not in known
+
+    def random_arch():
+        drawn = draws[len(history)]
+        return next((arch for arch in drawn if new(arch)), drawn[0])
 
     def query(arch):
         history.append(arch)
+        known.add(identify(arch))
         return evaluate(len(history) - 1, arch)
 
     class Enough(Exception):
@@ -47,14 +64,15 @@ def local_search(
     def descend(center, value):
         while True:
             archs, left = neighbors(center)
+            left = {k for k in left if new(archs[k])}
             best, best_value = center, value
             while left:
                 step = len(history)
                 if step == num_steps:
                     raise Enough
                 chosen = max(left, key=lambda k: orders[step][k])
-                left.remove(chosen)
                 found = query(archs[chosen])
+                left = {k for k in left - {chosen} if new(archs[k])}
                 if found > best_value:
                     best, best_value = archs[chosen], found
                     if variant == "first":
@@ -68,7 +86,7 @@ def local_search(
         for _ in range(count):
             if len(history) == num_steps:
                 raise Enough
-            arch = draws[len(history)]
+            arch = random_arch()
             found = query(arch)
             if found > best_value:
                 best, best_value = arch, found
@@ -79,7 +97,7 @@ def local_search(
         while True:
             descend(center, value)
             if variant == "released":
-                center, value = draws[len(history)], -np.inf
+                center, value = random_arch(), -np.inf
             else:
                 center, value = random_phase(num_restart)
     except Enough:

@@ -7,9 +7,8 @@ import pytest
 
 from nasjax import encoders, search
 from nasjax.core import errors
-from nasjax.spaces import nasbench201
 
-SPACE = nasbench201.make()
+SPACE = latent_table.SPACE
 PATHS = encoders.make("path_one_hot", "nasbench201")
 KEYS = jax.random.split(jax.random.key(0), 6)
 TINY = {"members": 2, "layers": 2, "width": 8, "epochs": 20}

@@ -9,10 +9,16 @@ import pytest
 from nasjax import predictors, search
 from nasjax.core import errors
 from nasjax.core.types import Evaluation
-from nasjax.search import bo, branches, mutants, observations, table_search
-from nasjax.spaces import nasbench201
+from nasjax.search import (
+    bo,
+    branches,
+    mutant_search,
+    mutants,
+    observations,
+    table_search,
+)
 
-SPACE = nasbench201.make()
+SPACE = latent_table.SPACE
 TABLE = latent_table.make()
 KEYS = jax.random.split(jax.random.key(0), 6)
 SIZES = {"num_init": 6, "batch_size": 4, "capacity": 24}
@@ -160,27 +166,38 @@ def test_mutants_of_the_best_are_trained_and_improve():
         assert (edits <= 2).all()
 
 
-def test_mutants_take_turns_and_edits():
-    parents = jnp.array([[0] * 6, [4] * 6], jnp.int32)
-    pool = mutants.mutate(KEYS[0], SPACE, parents, num_candidates=40, max_edits=2)
-    edits = (np.asarray(pool) != np.asarray(parents)[np.arange(40) % 2]).sum(axis=1)
-    once = np.arange(40) // 2 % 2 == 0
-    assert (edits[once] == 1).all() and edits[~once].max() == 2
-    assert set(edits[~once]) <= {0, 1, 2}  # the second may undo the first
+def test_mutants_have_as_many_edits_as_asked_for():
+    parents = jnp.array([[0] * 6, [4] * 6] * 20, jnp.int32)
+    wanted = 1 + jnp.arange(40) // 2 % 2
+    pool = mutants.mutate(jax.random.split(KEYS[0], (2, 40)), SPACE, parents, wanted)
+    edits = (np.asarray(pool) != np.asarray(parents)).sum(axis=1)
+    assert (edits[wanted == 1] == 1).all() and edits[wanted == 2].max() == 2
+    assert set(edits[wanted == 2]) <= {0, 1, 2}  # the second may undo the first
 
 
-def test_new_architectures_are_neither_known_nor_repeated():
+def test_parents_take_turns_and_later_ones_join_where_too_few_are_new():
+    plan = mutant_search._Plan.make(8, 2, 2, 2, False)
+    assert plan.ranks.tolist() == [0, 1] * 4 + [2] * 4 + [3] * 4
+    assert plan.edits[:8].tolist() == [1, 1, 2, 2] * 2
+    assert plan.edits[8:].tolist() == [1, 2] * 4
+    new = jnp.arange(16) != 3
+    assert plan.joins(new).tolist() == [True] * 12 + [False] * 4
+    new = jnp.arange(16) > 13
+    assert plan.joins(new).all()
+    assert not plan.joins(jnp.ones(16, bool))[8:].any()
+
+
+def test_the_best_are_those_of_highest_score():
     pool = jnp.array([[1, 2], [3, 4], [1, 2], [5, 6]])
-    new = mutants.is_new(pool, jnp.array([[5, 6], [-1, -1]]))
-    assert new.tolist() == [True, True, False, False]
     best = mutants.best(pool, jnp.array([-jnp.inf, 0.3, -jnp.inf, 0.5]), 3)
     assert best.tolist() == [[5, 6], [3, 4], [5, 6]]
 
 
 def test_different_architectures_come_first():
     space = SPACE._replace(sample=lambda key: SPACE.sample(key).at[1:].set(0))
-    codes = latent_table.rows(mutants.sample_distinct(KEYS[0], space, 5))
-    assert len(set(codes)) >= 4  # there are five
+    archs, prints = mutants.sample_distinct(KEYS[0], space, 5)
+    assert len(set(latent_table.rows(archs))) >= 4  # there are five
+    np.testing.assert_array_equal(prints, archs)  # a space without fingerprint
 
 
 def test_observations_forget_the_oldest_and_what_came_too_late():
@@ -220,7 +237,7 @@ def test_what_is_not_a_number_is_wanted_least():
 
 def test_a_branch_stays_one_under_vmap():
     def pick(needed, x):
-        return branches.where_needed(needed, lambda: x * 2, jnp.float32(-1))
+        return branches.where_needed(needed, lambda x: x * 2, (x,), jnp.float32(-1))
 
     needed = jnp.array([[False, True], [False, True]])
     nested = jax.vmap(jax.vmap(pick))
@@ -228,6 +245,24 @@ def test_a_branch_stays_one_under_vmap():
     assert "cond" in program and "select_n" not in program
     assert nested(needed, jnp.ones((2, 2))).tolist() == [[2, 2], [2, 2]]
     assert (jax.vmap(pick)(jnp.zeros(2, bool), jnp.ones(2)) == -1).all()
+
+
+def test_branches_of_trials_run_one_after_another():
+    def pick(needed, x, shared):
+        return branches.where_needed(
+            needed,
+            lambda x, shared: jnp.linalg.cholesky(x * jnp.eye(3)) * shared,
+            (x, shared),
+            jnp.zeros((3, 3)),
+            one_by_one=True,
+        )
+
+    over_trials = jax.vmap(pick, (0, 0, None))
+    needed, x = jnp.array([True, False, True]), jnp.array([4.0, 9.0, 16.0])
+    program = str(jax.make_jaxpr(over_trials)(needed, x, 2.0))
+    assert "f32[3,3,3] = cholesky" not in program and "cond" in program
+    found = over_trials(needed, x, 2.0)
+    np.testing.assert_allclose(found[:, 0, 0], [4, 0, 8])  # skipped where not needed
 
 
 def test_settings_that_do_not_fit_are_named():

@@ -13,7 +13,7 @@ from nasjax.core.types import Evaluation
 from nasjax.search import latent, lstm_policy
 from nasjax.spaces import nasbench201
 
-SPACE = nasbench201.make()
+SPACE = latent_table.SPACE
 TABLE = latent_table.make()
 VECTORS = np.asarray(TABLE.vectors, np.float64)
 KEYS = jax.random.split(jax.random.key(3), 6)

@@ -32,10 +32,14 @@ def test_the_history_is_that_of_plain_descents(name):
 
     def draw(step):
         key_random, key_pick = jax.random.split(jax.random.fold_in(keys.asks, step))
-        return SPACE.sample(key_random), draws.uniform(key_pick, 24)
+        if name == "released":
+            drawn = SPACE.sample(key_random)[None]
+        else:
+            drawn = jax.vmap(SPACE.sample)(jax.random.split(key_random, 8))
+        return drawn, draws.uniform(key_pick, 24)
 
     randoms, orders = jax.device_get(jax.jit(jax.vmap(draw))(jnp.arange(NUM_STEPS + 1)))
-    neighbors = jax.jit(SPACE.neighbors)
+    neighbors, identify = jax.jit(SPACE.neighbors), jax.jit(SPACE.fingerprint)
 
     def around(arch):
         archs, mask = neighbors(jnp.asarray(arch))
@@ -46,9 +50,20 @@ def test_the_history_is_that_of_plain_descents(name):
         return float(search_table.train(key, arch, 12, 0).valid)
 
     expected = plain_search.local_search(
-        randoms, orders, around, evaluate, NUM_STEPS, NUM_INIT, NUM_RESTART, name
+        randoms,
+        orders,
+        around,
+        evaluate,
+        NUM_STEPS,
+        NUM_INIT,
+        NUM_RESTART,
+        name,
+        lambda arch: tuple(np.asarray(identify(arch)).tolist()),
     )
     np.testing.assert_array_equal(history.archs, expected)
+    prints = jax.vmap(SPACE.fingerprint)(history.archs)
+    repeated = NUM_STEPS - len(np.unique(prints, axis=0))
+    assert repeated == 0 if name != "released" else repeated > 0
     jumps = (np.diff(np.asarray(history.archs), axis=0) != 0).sum(axis=1)
     assert (jumps[NUM_INIT:] > 2).any(), "the search never started over"
 

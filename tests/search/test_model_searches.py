@@ -10,10 +10,9 @@ import pytest
 from nasjax import encoders, search
 from nasjax.search import budget as budgets
 from nasjax.search import trials
-from nasjax.search.algorithm import as_argument
-from nasjax.spaces import nasbench201
+from nasjax.search.algorithm import ModelState, as_argument
 
-SPACE = nasbench201.make()
+SPACE = latent_table.SPACE
 KEYS = jax.random.split(jax.random.key(0), 3)
 NUM_STEPS = 4
 TABLE = {"table": latent_table.make(side=6)}
@@ -44,17 +43,16 @@ def test_states_keep_their_shape_in_every_way_to_run(name):
         lambda key: search.run(key, algorithm, evaluate, NUM_STEPS), KEYS[0]
     )
     assert single.archs.shape[1:] == (6,) and single.archs.dtype == jnp.int32
+    argument = as_argument(algorithm)
+    runs = jax.eval_shape(trials._start, KEYS, argument)
     for vectorized in (True, False):
-        chunk = functools.partial(
-            trials._run_chunk,
-            algorithm=as_argument(algorithm),
-            evaluate=evaluate,
-            limits=budgets.limit(),
-            num_steps=NUM_STEPS,
-            vectorized=vectorized,
+        advance = functools.partial(trials._advance, vectorized=vectorized)
+        after, rows = jax.eval_shape(
+            advance, runs, argument, evaluate, budgets.limit(), jnp.int32(NUM_STEPS)
         )
-        shapes = jax.tree.map(lambda x: (3, *x.shape), single)
-        assert jax.tree.map(lambda x: x.shape, jax.eval_shape(chunk, KEYS)) == shapes
+        assert jax.tree.map(jnp.shape, after) == jax.tree.map(jnp.shape, runs)
+        slots = single.mask.shape[0] // NUM_STEPS * trials.SEGMENT
+        assert rows.archs.shape == (3, slots, 6) and rows.seconds.shape == (3, slots)
 
 
 @pytest.mark.parametrize("name", SETTINGS)
@@ -64,3 +62,10 @@ def test_large_arrays_are_arguments_and_not_constants(name):
     argument = as_argument(search.make(name, SPACE, **SETTINGS[name]))
     leaves = [leaf.shape for leaf in jax.tree.leaves(argument)]
     assert leaves.count((36, 2)) == 2  # of init and ask
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_searches_that_fit_a_model_say_so(name):
+    algorithm = search.make(name, SPACE, **SETTINGS[name])
+    state = jax.eval_shape(algorithm.init, KEYS[0])
+    assert isinstance(state, ModelState) == hasattr(state, "observations")

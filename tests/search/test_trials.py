@@ -56,16 +56,53 @@ def test_chunks_equal_all_at_once_and_one_after_another(capsys):
     assert len(np.unique(whole.valid)) == whole.valid.size
 
 
-def test_budgets_tables_and_keys_do_not_compile_again():
+def test_one_program_for_all_budgets_tables_keys_and_numbers_of_steps():
     algorithm = toy()
-    search.run_trials(KEYS, algorithm, Partial(evaluate, 0.5), 4)
-    size = trials._run_chunk._cache_size()
+    whole = search.run_trials(KEYS, algorithm, Partial(evaluate, 0.5), 6)
+    size = trials._advance._cache_size()
     other = jax.random.split(jax.random.key(1), 5)
     history = search.run_trials(
         other, algorithm, Partial(evaluate, 1.5), 4, budget_queries=3
     )
-    assert trials._run_chunk._cache_size() == size
     np.testing.assert_array_equal(history.mask.sum(axis=1), 3)
+    # More steps than one call takes, and a last chunk that is not full.
+    longer = search.run_trials(KEYS, algorithm, Partial(evaluate, 0.5), 150)
+    assert longer.archs.shape == (5, 300, 3)
+    same(jax.tree.map(lambda x: x[:, :12], longer), whole)
+    alone = search.run(KEYS[3], algorithm, Partial(evaluate, 0.5), 150)
+    same(jax.tree.map(lambda x: x[3], longer), alone)
+    search.run_trials(
+        jnp.concatenate([KEYS, other])[:8],
+        algorithm,
+        Partial(evaluate, 0.5),
+        2,
+        chunk_size=5,
+    )
+    assert trials._advance._cache_size() == size
+
+
+def test_numbers_of_trials_are_filled_up_by_less_than_a_quarter():
+    counts = np.arange(1, 300)
+    sizes = np.array([trials._rounded(int(count)) for count in counts])
+    assert (sizes >= counts).all() and (sizes < 1.25 * counts).all()
+    assert len(set(sizes)) < 30 and set(sizes[:8]) == set(range(1, 9))
+
+
+def test_without_a_number_of_steps_budgets_end_the_trials():
+    algorithm, score = toy(), Partial(evaluate, 0.5)
+    history = search.run_trials(KEYS, algorithm, score, budget_queries=131)
+    assert history.archs.shape == (5, 132, 3)  # and not a step more
+    assert (history.mask.sum(axis=1) == 131).all()
+    with pytest.raises(errors.ConfigError, match="give num_steps or a budget"):
+        search.run_trials(KEYS, algorithm, score)
+
+    def ask_nothing(key, state):
+        proposal, state = algorithm.ask(key, state)
+        return proposal._replace(mask=proposal.mask & (state < 3)), state
+
+    quiet = algorithm._replace(ask=ask_nothing)
+    with pytest.raises(errors.DataError, match="asked for nothing more"):
+        search.run_trials(KEYS, quiet, score, budget_queries=131)
 
 
 def test_a_memory_limit_makes_chunks(capsys):
@@ -123,8 +160,8 @@ def test_arrays_of_an_algorithm_are_arguments_of_the_program():
 
     score = Partial(evaluate, 1.0)
     first = search.run_trials(KEYS, with_archs([[1, 2, 3]] * 4), score, 2)
-    size = trials._run_chunk._cache_size()
+    size = trials._advance._cache_size()
     second = search.run_trials(KEYS, with_archs([[4, 5, 6]] * 4), score, 2)
     # init and tell are the same functions, so only the array differs.
-    assert trials._run_chunk._cache_size() == size
+    assert trials._advance._cache_size() == size
     assert (first.archs == [1, 2, 3]).all() and (second.archs == [4, 5, 6]).all()
