@@ -12,12 +12,14 @@ import struct
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
-from nasjax.core import safe_pickle
+from nasjax.core import pickle_scan, read_guard, safe_pickle
 from nasjax.core.errors import DataError
 
 Pairs = list[tuple[Any, Any]]
 
 _CHUNK = 1 << 20
+_OPCODES = 1 << 12
+_SMALL_LONG, _MAX_LINE = 8, 1 << 24
 _PAIR = re.compile(rb"(?s)([Kh].|M..|j.{4})G(.{8})")
 _PAIRS = re.compile(rb"(?s:(?:[Kh].|M..|j.{4})G.{8})++")
 _DOUBLE = struct.Struct(">d").unpack_from
@@ -30,7 +32,8 @@ class Machine:
       name: what error messages call the stream.
       memo: objects by memo index; entries may be deleted at any time, and reading one
         that is gone is a `DataError`.
-      budget: how many bytes of arrays may still be held, over all calls of `load`.
+      budget: what may still be held and done; the bytes of arrays count over all
+        calls of `load`, opcodes until `renew`.
     """
 
     def __init__(
@@ -39,7 +42,8 @@ class Machine:
         *,
         allow: safe_pickle.AllowList,
         name: str,
-        max_item_bytes: int = 2**28,
+        max_item_bytes: int = read_guard.MAX_BYTES,
+        max_opcodes: int = 1_000_000,
         encoding: str = "latin1",
     ):
         """Prepares to read; nothing is read yet.
@@ -50,6 +54,8 @@ class Machine:
           name: what error messages call the stream.
           max_item_bytes: refuse longer strings and frames, and arrays that take more
             in all.
+          max_opcodes: refuse streams with more of them, pairs of a key and a float
+            counted once; a reader that drops what it has read calls `renew`.
           encoding: of the strings that Python 2 wrote; `"bytes"` keeps them.
         """
         safe_pickle.check_list(allow)
@@ -57,11 +63,17 @@ class Machine:
         self.memo: dict[int, Any] = {}
         self._stream, self._allow, self._encoding = stream, allow, encoding
         self._max_item = max_item_bytes
-        self.budget = safe_pickle.Budget(max_item_bytes, name)
+        self.budget = read_guard.Meter(
+            name, max_bytes=max_item_bytes, max_objects=max_opcodes
+        )
         self._buffer, self._at = b"", 0
         self._stack: list[Any] = []
         self._marks: list[list[Any]] = []
         self._next_index = 0
+
+    def renew(self) -> None:
+        """Gives opcodes and seconds back; what was read so far has been dropped."""
+        self.budget.renew()
 
     def on_items(self, target: dict, pairs: Pairs) -> Pairs:
         """Hook: what to store in `target`, which is about to get `pairs`."""
@@ -86,16 +98,18 @@ class Machine:
         handlers = _HANDLERS
         with safe_pickle.reading(self.name):
             while True:
-                if self._at >= len(self._buffer):
-                    self._fill(1)
-                code = self._buffer[self._at]
-                self._at += 1
-                if code == _STOP:
-                    return self._stack.pop()
-                handler = handlers[code]
-                if handler is None:
-                    raise DataError(f"{self.name}: refused opcode 0x{code:02x}")
-                handler(self)
+                self.budget.count(_OPCODES)
+                for _ in range(_OPCODES):
+                    if self._at >= len(self._buffer):
+                        self._fill(1)
+                    code = self._buffer[self._at]
+                    self._at += 1
+                    if code == _STOP:
+                        return self._stack.pop()
+                    handler = handlers[code]
+                    if handler is None:
+                        raise DataError(f"{self.name}: refused opcode 0x{code:02x}")
+                    handler(self)
 
     def read(self, size: int) -> bytes:
         """The next `size` bytes; also for raw data that lie between two opcodes."""
@@ -127,6 +141,8 @@ class Machine:
         end = self._buffer.find(b"\n", self._at)
         while end < 0:
             known = len(self._buffer) - self._at
+            if known > _MAX_LINE:
+                raise DataError(f"{self.name}: a line of more than {known} bytes")
             self._fill(known + 1)
             end = self._buffer.find(b"\n", known)
         line = self._buffer[self._at : end]
@@ -168,6 +184,7 @@ class Machine:
 
     def _pairs(self, pairs: list[tuple[bytes, bytes]]) -> None:
         """Pushes (number or memo entry, float) pairs, the bulk of a table of curves."""
+        self.budget.count(len(pairs))
         for key, value in pairs:
             index = int.from_bytes(key[1:], "little")
             if key[0] in b"KM":
@@ -195,6 +212,8 @@ class Machine:
         self._stack.append(data.decode("utf-8", "surrogatepass"))
 
     def _long(self, data: bytes) -> None:
+        if len(data) > _SMALL_LONG:  # as keys, large numbers can be made to collide
+            self.budget.count(len(data) + 1000)
         self._stack.append(int.from_bytes(data, "little", signed=True))
 
     def _put(self, index: int) -> None:
@@ -213,7 +232,26 @@ class Machine:
     def _tuple(self, size: int) -> None:
         if len(self._stack) < size:
             raise DataError(f"{self.name}: a tuple without items")
-        self._stack[-size:] = [tuple(self._stack[-size:])]
+        self._stack[-size:] = [self._checked(tuple(self._stack[-size:]))]
+
+    def _checked(self, made: tuple) -> tuple:
+        """The tuple, if a hash of it neither recurses deeply nor takes long.
+
+        Tuples that hold another one twice, level after level, hold 2^levels values.
+        """
+        if not any(type(item) is tuple for item in made):
+            return made
+        seen, pending = 0, [made]
+        while pending:
+            inner = pending.pop()
+            seen += len(inner)
+            if seen > pickle_scan.MAX_TUPLE:
+                raise DataError(
+                    f"{self.name}: refused: tuples that are nested too deeply"
+                )
+            pending += [item for item in inner if type(item) is tuple]
+        self.budget.count(seen)
+        return made
 
     def _global(self, module: str, attribute: str) -> Any:
         return safe_pickle.resolve(self._allow, self.budget, module, attribute)
@@ -342,7 +380,7 @@ _BY_NAME: dict[str, _Handler] = {
     "]": _push(lambda m: []),
     "}": _push(lambda m: {}),
     "\x8f": _push(lambda m: set()),
-    "t": _push(lambda m: tuple(m._items())),
+    "t": _push(lambda m: m._checked(tuple(m._items()))),
     "l": _push(lambda m: list(m._items())),
     "d": Machine._dict,
     "\x91": _push(lambda m: frozenset(m._items())),

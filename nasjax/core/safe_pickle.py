@@ -5,8 +5,7 @@ of an allow-list that the caller passes, and those are stand-ins written here or
 the reader, never the objects of that name. `NUMPY` is the list for numpy arrays,
 scalars and ordered dictionaries.
 
-Not defended against: a pickle that merely takes long, such as one whose dictionary
-keys are deeply nested tuples.
+`pickle_scan` refuses what would take too much memory or time before anything is built.
 """
 
 import contextlib
@@ -14,17 +13,18 @@ import copyreg
 import io
 import math
 import os
-import pathlib
 import pickle
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from nasjax.core import pickle_scan
+from nasjax.core import pickle_scan, read_guard
 from nasjax.core.errors import DataError
+
+_MAX_DIMS, _MAX_SIZE = 32, 2**48
 
 AllowList = Mapping[tuple[str, str], Callable]
 """`(module, name)` as the pickle writes it, to what stands in for it."""
@@ -36,7 +36,7 @@ def load(
     source: Source,
     *,
     allow: AllowList,
-    max_bytes: int = 2**31,
+    max_bytes: int = read_guard.MAX_BYTES,
     name: str = "",
     persistent_load: Callable[[Any], Any] | None = None,
     encoding: str = "bytes",
@@ -62,28 +62,20 @@ def load(
     check_list(allow)
     name = name or _name(source)
     content = _read(source, max_bytes, name)
-    end = pickle_scan.check(content, name=name, persistent=persistent_load is not None)
+    pickle_scan.check(content, name=name, persistent=persistent_load is not None)
     # A cached extension would bypass `find_class`; the scan refuses extensions, too.
     copyreg.clear_extension_cache()
-    stream = io.BufferedReader(io.BytesIO(content[:end]))
+    stream = io.BufferedReader(io.BytesIO(content))
     unpickler = _Unpickler(stream, encoding=encoding)
-    unpickler.restrict(allow, Budget(max_bytes, name), persistent_load)
+    meter = read_guard.Meter(name, max_bytes=max_bytes)
+    unpickler.restrict(allow, meter, persistent_load)
     with reading(name):
         return unpickler.load()
 
 
-@contextlib.contextmanager
-def reading(name: str) -> Iterator[None]:
-    """Turns whatever malformed content raises into a `DataError` that names it."""
-    try:
-        yield
-    except DataError:
-        raise
-    except Exception as error:  # a malformed pickle may raise almost anything
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise DataError(
-            f"{name}: not a pickle of plain data ({reason}); download it again"
-        ) from error
+def reading(name: str) -> contextlib.AbstractContextManager[read_guard.Place]:
+    """The guard for pickles and what is kept in them."""
+    return read_guard.guard(name, "not a pickle of plain data")
 
 
 def check_list(allow: AllowList) -> None:
@@ -93,7 +85,7 @@ def check_list(allow: AllowList) -> None:
             raise TypeError(f"allow-listed type {target} lacks __setstate__")
 
 
-def resolve(allow: AllowList, budget: "Budget", module: str, attribute: str) -> Any:
+def resolve(allow: AllowList, budget: read_guard.Meter, module: str, attribute: str) -> Any:
     """What a pickle gets for a global: a type of the list, or a guarded function.
 
     Raises:
@@ -152,7 +144,7 @@ class _Unpickler(pickle.Unpickler):
     def restrict(
         self,
         allow: AllowList,
-        budget: "Budget",
+        budget: read_guard.Meter,
         persistent_load: Callable[[Any], Any] | None,
     ) -> None:
         self._allow, self._budget, self._persistent = allow, budget, persistent_load
@@ -166,18 +158,6 @@ class _Unpickler(pickle.Unpickler):
         return self._persistent(pid)
 
 
-class Budget:
-    """How many bytes a file may still make us hold."""
-
-    def __init__(self, max_bytes: int, name: str):
-        self.left, self.name = max_bytes, name
-
-    def spend(self, num_bytes: int) -> None:
-        self.left -= num_bytes
-        if self.left < 0:
-            raise DataError(f"{self.name}: refused: its contents exceed the size limit")
-
-
 class _Metered:
     """A function of the list that allocates: it takes the budget first."""
 
@@ -187,7 +167,7 @@ class _Metered:
         self.function = function
 
     def __call__(self, *args: Any) -> Any:
-        return self.function(Budget(2**31, "pickle"), *args)
+        return self.function(read_guard.Meter("pickle"), *args)
 
 
 class Guarded:
@@ -195,7 +175,7 @@ class Guarded:
 
     __slots__ = ("_budget", "_function")
 
-    def __init__(self, function: Callable, budget: Budget):
+    def __init__(self, function: Callable, budget: read_guard.Meter):
         self._function, self._budget = function, budget
 
     def __call__(self, *args: Any) -> Any:
@@ -224,7 +204,9 @@ class _Dtype:
     def __new__(cls, spec: Any = None, *_: Any) -> "_Dtype":
         spec = spec.decode("ascii") if isinstance(spec, bytes) else spec
         if not isinstance(spec, str) or not cls._PLAIN.fullmatch(spec):
-            raise DataError(f"refused dtype {str(spec)[:40]!r}: not plain numbers")
+            raise DataError(
+                f"refused dtype {read_guard.show(spec)}: not plain numbers"
+            )
         self = super().__new__(cls)
         self.dtype = np.dtype(spec)
         return self
@@ -243,7 +225,7 @@ class _Dtype:
 class _Array(np.ndarray):
     """An array whose state is checked before numpy sees it."""
 
-    _budget: Budget
+    _budget: read_guard.Meter
 
     def __setstate__(self, state: Any) -> None:
         *_, shape, dtype, is_fortran, data = state
@@ -270,17 +252,31 @@ def _check_size(shape: Any, dtype: np.dtype, content: Any) -> None:
     """Refuses a shape that is not exactly as large as the bytes that come with it."""
     if not isinstance(content, bytes | bytearray):
         raise DataError(f"refused {type(content).__name__} as the data of an array")
-    sizes = isinstance(shape, tuple) and all(type(s) is int and s >= 0 for s in shape)
-    if not sizes or len(shape) > 32:
-        raise DataError("refused an array whose shape is not a short tuple of sizes")
-    if math.prod(shape) * dtype.itemsize != len(content):
+    if array_bytes(shape, dtype) != len(content):
         raise DataError(
             f"refused an array of shape {str(shape)[:80]} and dtype {dtype} with "
             f"{len(content)} bytes of data"
         )
 
 
-def _reconstruct(budget: Budget, kind: Any, shape: Any, code: Any) -> np.ndarray:
+def array_bytes(shape: Any, dtype: np.dtype) -> int:
+    """How many bytes an array takes.
+
+    Raises:
+      DataError: the shape is no short tuple of sizes that fit into a machine word.
+    """
+    if not isinstance(shape, tuple) or len(shape) > _MAX_DIMS:
+        raise DataError("refused an array whose shape is not a short tuple of sizes")
+    if not all(type(s) is int and 0 <= s <= _MAX_SIZE for s in shape):
+        raise DataError("refused an array whose shape is not a short tuple of sizes")
+    # At most 32 factors of 48 bits: the product is no long work.
+    size = math.prod(shape) * dtype.itemsize
+    if size > _MAX_SIZE:
+        raise DataError(f"refused an array of shape {str(shape)[:80]}: too large")
+    return size
+
+
+def _reconstruct(budget: read_guard.Meter, kind: Any, shape: Any, code: Any) -> np.ndarray:
     """`numpy.core.multiarray._reconstruct`: an empty array that awaits its state."""
     if not isinstance(kind, Guarded) or shape != (0,) or code not in (b"b", "b"):
         raise DataError(f"{budget.name}: refused a malformed array")
@@ -290,7 +286,7 @@ def _reconstruct(budget: Budget, kind: Any, shape: Any, code: Any) -> np.ndarray
 
 
 def from_buffer(
-    budget: Budget, data: Any, dtype: Any, shape: Any, order: Any
+    budget: read_guard.Meter, data: Any, dtype: Any, shape: Any, order: Any
 ) -> np.ndarray:
     """`numpy.core.numeric._frombuffer`: the array of protocol 5.
 
@@ -311,7 +307,7 @@ def from_buffer(
     return flat.reshape(shape, order="F" if order == "F" else "C").copy(order="K")
 
 
-def _scalar(budget: Budget, dtype: Any, data: Any = b"") -> Any:
+def _scalar(budget: read_guard.Meter, dtype: Any, data: Any = b"") -> Any:
     """`numpy.core.multiarray.scalar`: one numpy scalar."""
     data = data.encode("latin1") if isinstance(data, str) else data
     plain = plain_dtype(dtype)
@@ -320,10 +316,12 @@ def _scalar(budget: Budget, dtype: Any, data: Any = b"") -> Any:
     return np.frombuffer(data, plain)[0]
 
 
-def _encode(budget: Budget, text: Any, encoding: Any = None) -> bytes:
+def _encode(budget: read_guard.Meter, text: Any, encoding: Any = None) -> bytes:
     """`_codecs.encode` as protocols 0 to 2 write bytes, and in no other form."""
     if not isinstance(text, str) or encoding not in ("latin1", "latin-1", b"latin1"):
-        raise DataError(f"{budget.name}: refused _codecs.encode with {encoding!r:.40}")
+        raise DataError(
+            f"{budget.name}: refused _codecs.encode with {read_guard.show(encoding)}"
+        )
     budget.spend(len(text))
     return text.encode("latin1")
 
@@ -378,15 +376,12 @@ def _read(source: Source, max_bytes: int, name: str) -> bytes:
     if isinstance(source, bytes):
         content = source
     elif isinstance(source, str | os.PathLike):
-        try:
-            with pathlib.Path(source).open("rb") as file:
-                content = file.read(max_bytes + 1)
-        except OSError as error:
-            raise DataError(f"{name}: cannot be read ({error.strerror})") from error
+        content = read_guard.read_file(source, max_bytes=max_bytes)
     else:
         content = source.read(max_bytes + 1)
     if len(content) > max_bytes:
         raise DataError(f"{name}: refused: longer than {max_bytes} bytes")
     if not content:
         raise DataError(f"{name}: the file is empty; download it again")
+    read_guard.refuse_placeholder(name, content)
     return content

@@ -48,7 +48,7 @@ def test_checksums_of_many_rows_are_those_of_each(data, other):
         official_files.masked_crc(data[:size]),
     ]
     expected.append(official_files.masked_crc(other[:size]))
-    assert crc32c.masked(rows).tolist() == expected
+    assert crc32c.masked(crc32c.checksums(rows)).tolist() == expected
 
 
 doubles = st.floats(allow_nan=False, width=64)
@@ -170,7 +170,7 @@ def test_truncation_and_other_content_are_found(tmp_path):
     for record, message in [
         (b"not json", "not of the NAS-Bench-101 form"),
         (b"[1, 2]", "not of the NAS-Bench-101 form"),
-        (b"[" * 100_000, "not of the NAS-Bench-101 form"),
+        (b"[" * 60_000, "not of the NAS-Bench-101 form"),
         (json.dumps(["x", 108, "0100", "input,output", "?"]).encode(), "form"),
         (
             json.dumps([*json.loads(records[0])[:1], 5, "0100", "x", ""]).encode(),

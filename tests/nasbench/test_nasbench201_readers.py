@@ -236,7 +236,7 @@ def broken(results, change):
 @pytest.mark.parametrize(
     "change, message",
     [
-        (lambda e: e["200"].pop("arch_str"), "official NATS-tss form: 'arch_str'"),
+        (lambda e: e["200"].pop("arch_str"), r"official NATS-tss form \(no 'arch_str'"),
         (lambda e: e["200"].update(all_results=[1]), "official NATS-tss form"),
         (lambda e: e["200"].update(arch_str="|x~0|"), "cannot read"),
         (lambda e: e["200"]["all_results"].update({("mnist", 1): e["200"]}), "form"),

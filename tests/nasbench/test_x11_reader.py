@@ -287,7 +287,7 @@ def test_large_declarations_cost_nothing():
     with pytest.raises(DataError, match="file: refused an item of"):
         read(data)
     stub.shape = (-1,)
-    with pytest.raises(DataError, match="file: refused an array of shape"):
+    with pytest.raises(DataError, match="file: refused an array whose shape"):
         read(pickle.dumps([stub], 2))
 
 

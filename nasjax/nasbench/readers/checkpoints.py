@@ -5,24 +5,24 @@ Each member of an ensemble is a folder with the file of its model and, beside it
 as far as they are of one kind; a download of several benchmarks is several of them.
 """
 
-import json
 import os
 import pathlib
 import re
-import zipfile
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+from nasjax.core import read_guard
 from nasjax.core.errors import DataError
 from nasjax.core.progress import echo
 from nasjax.nasbench.readers import archives, imported
 
 MODEL = "surrogate_model.model"
 _CONFIGS = ("model_config.json", "data_config.json")
-_MAX_MODEL = 1 << 30
-_MAX_CONFIG = 1 << 24
+_MAX_MODEL = 1 << 27
+_MAX_CONFIG = 1 << 20
 _MAX_TOTAL = 1 << 35
-_MAX_NAMES = 1_000_000
+_MAX_KEPT = 5 << 26
+_MAX_MEMBERS, _MAX_NAME = 1000, 60
 
 ReadMember = Callable[[bytes, str], imported.Member]
 """`(content, name) -> Member`."""
@@ -37,7 +37,7 @@ class _Found(NamedTuple):
     def kind(self) -> tuple:
         """What members of one ensemble have in common."""
         model, decoder = self.member, self.member.decoder
-        technique = str(self.configs[0].get("model", ""))
+        technique = _technique(self.configs[0])
         sizes = (model.num_features, model.num_epochs, len(model.models))
         return technique, model.library, decoder is None, sizes
 
@@ -56,8 +56,8 @@ def techniques(path: str | os.PathLike[str]) -> frozenset[str]:
         if not _has_member(path):
             return frozenset()
         configs = _read_configs(path).values()
-        return frozenset(str(config.get("model", "")) for config in configs) - {""}
-    except (DataError, OSError, zipfile.BadZipFile):
+        return frozenset(map(_technique, configs)) - {""}
+    except (DataError, OSError):
         return frozenset()
 
 
@@ -83,7 +83,7 @@ def read(
     if not path.exists():
         raise DataError(f"{path}: no such file or folder")
     configs = _read_configs(path)
-    found, refused = [], []
+    found, refused, read_members = [], [], imported.Distinct(_MAX_KEPT, str(path))
     seen: set[tuple[str, ...]] = set()
     for name, content in _files(path, (MODEL,), _MAX_MODEL):
         folder = pathlib.PurePosixPath(name).parts[:-1]
@@ -93,12 +93,12 @@ def read(
         model_config, data_config = (
             configs.get((*folder, base), {}) for base in _CONFIGS
         )
-        kind = str(model_config.get("model", ""))
+        kind = _technique(model_config)
         if kind and kind not in techniques:
             refused.append((name, kind))
             continue
         where = str(path) if path.name == name else f"{path}/{name}"
-        member = read_member(content, where)
+        member = read_members.add(read_member(content, where))
         found.append(_Found(folder, member, (model_config, data_config)))
     if not found and refused:
         raise refusal(f"{path}/{refused[0][0]}", refused[0][1], techniques)
@@ -150,18 +150,19 @@ def _groups(found: list[_Found], depth: int = 0) -> Iterator[list[_Found]]:
 def _read_configs(path: pathlib.Path) -> dict[tuple[str, ...], dict[str, Any]]:
     configs = {}
     for name, content in _files(path, _CONFIGS, _MAX_CONFIG):
-        try:
-            configs[pathlib.PurePosixPath(name).parts] = _parse(content)
-        except (RecursionError, ValueError) as error:
-            raise DataError(f"{path}/{name}: not a JSON object: {error}") from error
+        config = read_guard.parse_json(content, name=f"{path}/{name}")
+        if not isinstance(config, dict):
+            raise DataError(f"{path}/{name}: not a JSON object")
+        configs[pathlib.PurePosixPath(name).parts] = config
+        if len(configs) > len(_CONFIGS) * _MAX_MEMBERS:
+            raise DataError(f"{path}: refused: more than {_MAX_MEMBERS} members")
     return configs
 
 
-def _parse(content: bytes) -> dict[str, Any]:
-    config = json.loads(content)
-    if not isinstance(config, dict):
-        raise ValueError("a list or a value")
-    return config
+def _technique(config: dict[str, Any]) -> str:
+    """The official name of the technique, "" where there is none."""
+    name = config.get("model", "")
+    return name[:_MAX_NAME] if isinstance(name, str) else ""
 
 
 def _files(
@@ -178,13 +179,7 @@ def _files(
     for file in sorted(path.rglob("*")) if path.is_dir() else [path, *_beside(path)]:
         if file.name not in names or not file.is_file():
             continue
-        try:
-            with file.open("rb") as opened:
-                content = opened.read(max_bytes + 1)
-        except OSError as error:
-            raise DataError(f"{file}: cannot be read: {error.strerror}") from error
-        if len(content) > max_bytes:
-            raise DataError(f"{file}: refused: larger than {max_bytes} bytes")
+        content = read_guard.read_file(file, max_bytes=max_bytes)
         yield file.relative_to(top).as_posix(), content
 
 
@@ -196,8 +191,8 @@ def _has_member(path: pathlib.Path) -> bool:
     if path.is_dir():
         return next(path.rglob(MODEL), None) is not None
     if _is_zip(path):
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()[:_MAX_NAMES]
+        with archives.open_zip(path) as archive:
+            names = archive.namelist()
         return any(pathlib.PurePosixPath(name).name == MODEL for name in names)
     return path.is_file() and path.name == MODEL
 

@@ -24,7 +24,27 @@ def checksums(rows: np.ndarray) -> np.ndarray:
     return ~crc
 
 
-def masked(rows: np.ndarray) -> np.ndarray:
-    """uint32 `[B]`: the checksums as TFRecord files store them (rotated, shifted)."""
-    crc = checksums(rows)
+def checksums_of(
+    data: np.ndarray, starts: np.ndarray, lengths: np.ndarray
+) -> np.ndarray:
+    """uint32 `[B]`: the checksums of pieces of any length of `data`, uint8 `[N]`.
+
+    As many steps as the longest has bytes, whatever the number of lengths.
+
+    Args:
+      data: the bytes.
+      starts: `[B]`, where the pieces begin.
+      lengths: `[B]`, decreasing.
+    """
+    crc = np.full(len(starts), 0xFFFFFFFF, np.uint32)
+    # How many pieces are longer than each place.
+    counts = np.searchsorted(-lengths, -np.arange(lengths.max(initial=0)))
+    for place, count in enumerate(counts):
+        column = data[starts[:count] + place]
+        crc[:count] = _TABLE[(crc[:count] ^ column) & 0xFF] ^ crc[:count] >> 8
+    return ~crc
+
+
+def masked(crc: np.ndarray) -> np.ndarray:
+    """uint32 `[B]`: checksums as TFRecord files store them (rotated, shifted)."""
     return (crc >> 15 | crc << 17) + _MASK_DELTA

@@ -5,12 +5,12 @@ This is what the readers of checkpoints return and what a surrogate of ours is m
 
 import dataclasses
 import hashlib
-import json
 import re
 from typing import Any
 
 import numpy as np
 
+from nasjax.core import read_guard
 from nasjax.core.errors import DataError
 
 
@@ -128,6 +128,35 @@ class ImportedSurrogate:
         return self.members[0].num_epochs
 
 
+class Distinct:
+    """Members as they are read: those that predict the same share their arrays.
+
+    Official ensembles repeat one member, whose residuals (31 MB) differ by noise, and
+    only the residuals of the first are ever used.
+    """
+
+    def __init__(self, max_bytes: int, name: str):
+        self._meter = read_guard.Meter(name, max_bytes=max_bytes)
+        self._firsts: dict[str, Member] = {}
+
+    def add(self, member: Member) -> Member:
+        """The member itself, or the one that was there before and is the same.
+
+        Raises:
+          DataError: the members take too much memory.
+        """
+        first = self._firsts.setdefault(member.digest(), member)
+        if first is member:
+            arrays = [
+                array
+                for part in (member.decoder, member.kernel)
+                for array in (vars(part).values() if part else ())
+            ]
+            sizes = [getattr(array, "nbytes", 8) for array in arrays]
+            self._meter.spend(sum(sizes) + sum(map(len, member.models)))
+        return first
+
+
 def distinct(members: list[Member]) -> tuple[tuple[Member, ...], tuple[int, ...]]:
     """The members that differ, the first of each kind, and how often each occurs."""
     firsts: dict[str, Member] = {}
@@ -145,14 +174,12 @@ def num_features(library: str, text: str) -> int:
     Raises:
       DataError: its text does not say.
     """
-    try:
+    what = f"a model of {library} without its number of features; it is damaged"
+    with read_guard.guard("surrogate", what):
         if library == "xgboost":
-            return int(
-                json.loads(text)["learner"]["learner_model_param"]["num_feature"]
-            )
+            model = read_guard.parse_json(text, name="surrogate")
+            return int(model["learner"]["learner_model_param"]["num_feature"])
         match = re.search(r"^max_feature_idx=(\d{1,9})$", text, re.MULTILINE)
-        return int(match[1]) + 1  # type: ignore[index]
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(
-            f"a model of {library} without its number of features; it is damaged"
-        ) from error
+        if match is None:
+            raise DataError(what)
+        return int(match[1]) + 1

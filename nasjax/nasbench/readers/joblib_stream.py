@@ -5,14 +5,12 @@ after the opcode that gives the wrapper its state come, outside the pickle, the 
 the array. The whole may be compressed. Nothing is imported or called, joblib included.
 """
 
-import math
 import os
-import zlib
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from nasjax.core import pickle_stream, safe_pickle
+from nasjax.core import pickle_stream, read_guard, safe_pickle
 from nasjax.core.errors import DataError
 
 _WRAPPER = safe_pickle.stub("NumpyArrayWrapper")
@@ -51,8 +49,9 @@ def load(
       DataError: the stream is truncated, damaged, too large, compressed otherwise, or
         asks for anything that is not allowed; the message names what.
     """
-    start = stream.read(8)
+    start = stream.read(64)
     stream.seek(-len(start), os.SEEK_CUR)
+    read_guard.refuse_placeholder(name, start)
     if len(start) < 8:
         raise DataError(f"{name}: the file is truncated; download it again")
     for magic, kind in _OTHER.items():
@@ -63,7 +62,7 @@ def load(
             )
     source: Any = stream
     if start[:2] in _DEFLATED:
-        source = _Inflated(stream, name)
+        source = read_guard.Inflated(stream, max_bytes=max_bytes, name=name)
     source = _Limited(source, max_bytes, name)
     allow = {**allow, **_WRAPPERS}
     machine = _Machine(source, allow=allow, name=name, max_item_bytes=max_bytes)
@@ -73,39 +72,11 @@ def load(
     return content
 
 
-class _Inflated:
-    """The content of a zlib or gzip stream, a piece at a time."""
-
-    def __init__(self, stream: BinaryIO, name: str):
-        self._stream, self._name = stream, name
-        self._inflate = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
-        self._left = b""
-
-    def read(self, size: int) -> bytes:
-        """At most `size` bytes; none at the end."""
-        while not self._inflate.eof:
-            packed = self._left or self._stream.read(_CHUNK)
-            try:
-                data = self._inflate.decompress(packed, size)
-            except zlib.error as error:
-                raise DataError(
-                    f"{self._name}: damaged compression ({error}); download it again"
-                ) from error
-            self._left = self._inflate.unconsumed_tail
-            if data:
-                return data
-            if not packed:
-                raise DataError(
-                    f"{self._name}: the file is truncated; download it again"
-                )
-        return b""
-
-
 class _Limited:
     """A stream that may not give more than so many bytes."""
 
     def __init__(self, stream: Any, max_bytes: int, name: str):
-        self._stream, self._budget = stream, safe_pickle.Budget(max_bytes, name)
+        self._stream, self._budget = stream, read_guard.Meter(name, max_bytes=max_bytes)
 
     def read(self, size: int) -> bytes:
         data = self._stream.read(size)
@@ -125,10 +96,7 @@ class _Machine(pickle_stream.Machine):
         if state.get("numpy_array_alignment_bytes") is not None:
             self.read(self.read(1)[0])  # its first byte says how much padding follows
         shape, dtype = state["shape"], safe_pickle.plain_dtype(state["dtype"])
-        sizes = isinstance(shape, tuple) and all(type(n) is int for n in shape)
-        if not sizes or min(shape, default=0) < 0:
-            raise DataError(f"{self.name}: refused an array of shape {str(shape)[:80]}")
-        data = self.read(math.prod(shape) * dtype.itemsize)
+        data = self.read(safe_pickle.array_bytes(shape, dtype))
         return safe_pickle.from_buffer(
             self.budget, data, state["dtype"], shape, state["order"]
         )

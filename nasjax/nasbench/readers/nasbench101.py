@@ -6,8 +6,6 @@ three for every cell and number of epochs.
 """
 
 import base64
-import binascii
-import json
 import os
 import pathlib
 import re
@@ -16,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from nasjax.core import read_guard
 from nasjax.core.errors import DataError
 from nasjax.core.progress import progress
 from nasjax.nasbench import lookup, table_file
@@ -37,6 +36,8 @@ _USUAL = re.compile(
     + rb"\n-\t(.{8})\x11(.{8})\x19(.{8})!(.{8})\)(.{8})" * 3
     + rb"\x10([\x80-\xff]{0,9}[\x00-\x7f])\x19(.{8})"
 )
+_HASH = re.compile(r"[0-9a-f]{32}")
+_MAX_PARAMETERS = 2**31
 _OPS = {name: op for op, name in enumerate(notation.OP_NAMES)}
 
 
@@ -136,6 +137,8 @@ def parse_cell(adjacency: str, operations: str) -> list[int]:
       KeyError, ValueError: they are malformed; whether the cell is valid is not
         checked.
     """
+    if not isinstance(adjacency, str) or not isinstance(operations, str):
+        raise ValueError("matrix or operations are no text")
     first, *names, last = operations.split(",")
     n = len(names) + 2
     if (first, last) != ("input", "output") or n > notation.MAX_VERTICES:
@@ -144,7 +147,7 @@ def parse_cell(adjacency: str, operations: str) -> list[int]:
     if len(adjacency) != n * n or len(ones) + adjacency.count("0") != n * n:
         raise ValueError(f"the matrix {adjacency[:80]!r} of {n} vertices")
     if any(place // n >= place % n for place in ones):
-        raise ValueError(f"the matrix {adjacency!r} is not strictly upper triangular")
+        raise ValueError(f"the matrix {adjacency[:80]!r} is not strictly upper triangular")
     bits = [int(j < n and i * n + j in ones) for i, j in notation.EDGES]
     ops = [_OPS[name] for name in names]
     return [*bits, *ops, *[-1] * (notation.OP_SPOTS - len(ops)), n]
@@ -168,6 +171,8 @@ class _Cells:
         if row is not None:
             return row
         row = len(self.rows)
+        if not isinstance(module_hash, str) or not _HASH.fullmatch(module_hash):
+            raise ValueError("a module hash that is none")
         if row == _MAX_CELLS:
             raise ValueError("more cells than the space has")
         if row == len(self.values):
@@ -180,20 +185,32 @@ class _Cells:
         self.parameters.append(0)
         return row
 
-    def add(self, record: bytes) -> None:
-        """Adds one record; raises what malformed content raises."""
-        module_hash, epochs, adjacency, operations, encoded = json.loads(record)
+    def add(self, fields: Any) -> None:
+        """Adds the fields of one record; raises what malformed content raises."""
+        module_hash, epochs, adjacency, operations, encoded = fields
         metrics = parse_metrics(base64.b64decode(encoded, validate=True))
         if metrics.evaluations.shape[0] != 3:
             raise ValueError(f"{metrics.evaluations.shape[0]} evaluations, not 3")
+        _check_range(metrics)
         budget = EPOCHS.index(epochs)
         row = self.row(module_hash, adjacency, operations)
         repeat = int(self.count[row, budget])
         if repeat == REPEATS:
-            raise ValueError(f"more than {REPEATS} trainings of {module_hash}")
+            raise ValueError(f"more than {REPEATS} trainings of {module_hash:.32}")
         self.values[row, budget, repeat] = metrics.evaluations[1:, 1:]
         self.count[row, budget] += 1
         self.parameters[row] = metrics.parameters
+
+
+def _check_range(metrics: Metrics) -> None:
+    """Raises `ValueError` for numbers that no training has."""
+    seconds, scores = metrics.evaluations[1:, 1], metrics.evaluations[1:, 2:]
+    if not ((scores >= 0) & (scores <= 1)).all():
+        raise ValueError("an accuracy outside [0, 1]")
+    if not ((seconds >= 0) & (seconds < np.inf)).all():
+        raise ValueError("training seconds that are negative or not finite")
+    if not 0 <= metrics.parameters < _MAX_PARAMETERS:
+        raise ValueError(f"{metrics.parameters} parameters")
 
 
 def convert(
@@ -221,18 +238,9 @@ def convert(
 
 
 def _add(cells: _Cells, record: bytes, name: str) -> None:
-    try:
-        cells.add(record)
-    except (
-        binascii.Error,
-        IndexError,
-        KeyError,
-        RecursionError,
-        TypeError,
-        ValueError,
-        struct.error,
-    ) as error:
-        raise DataError(f"{name}: not of the NAS-Bench-101 form: {error}") from error
+    what = "not of the NAS-Bench-101 form"
+    with read_guard.guard(name, what):
+        cells.add(read_guard.parse_json(record, name=name, what=what))
 
 
 def _save(

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from nasjax.core import read_guard
 from nasjax.core.errors import DataError, UnknownArchitecture
 from nasjax.nasbench import table_file
 from nasjax.nasbench.table_file import Part, RowWriter
@@ -26,7 +27,9 @@ _SPLITS: dict[str, dict[str, str]] = {
 _SPLITS["ImageNet16-120"] = _SPLITS["cifar100"]
 # Slots of the published seeds; what else occurs takes a free one.
 _SEEDS = {200: (777, 888, 999), 12: (111, 777)}
-_NUM_SEEDS = 3
+_NUM_SEEDS, _MAX_NAMES = 3, 16
+_MAX_COUNT = 2**31
+_MAX_PERCENT = 100.01  # means over batches are rounded
 _FACTS = {"parameters": np.int32, "flops": np.int32, "latency": np.float32}
 _ABSENT: dict[type, float] = {np.int32: -1, np.float32: np.nan}
 
@@ -57,36 +60,103 @@ def read_run(result: Mapping[str, Any]) -> Run:
     """Takes what the tables need from the official result of one training.
 
     Raises:
-      KeyError, TypeError, ValueError: it is not of the official form.
+      KeyError, TypeError, ValueError: it is not of the official form, or holds numbers
+        that no training has. The caller's guard makes them a `DataError`.
     """
     epochs = result["epochs"]
     if type(epochs) is not int or not 1 <= epochs <= 10_000:
-        raise ValueError(f"{epochs} epochs")
+        raise ValueError(f"{read_guard.show(epochs)} epochs")
     curves = {
-        ("train", "accuracy"): _series(result["train_acc1es"], range(epochs), 0.01),
+        ("train", "accuracy"): _percent(result["train_acc1es"], range(epochs)),
         ("train", "loss"): _series(result["train_losses"], range(epochs)),
     }
-    for name in result["eval_names"]:
+    names = result["eval_names"]
+    if not isinstance(names, list | tuple) or len(names) > _MAX_NAMES:
+        raise TypeError("eval_names are no short list")
+    for name in names:
+        if type(name) is not str:
+            raise TypeError("a name of evaluation data that is no text")
         keys = [f"{name}@{epoch}" for epoch in range(epochs)]
-        curves[name, "accuracy"] = _series(result["eval_acc1es"], keys, 0.01)
+        curves[name, "accuracy"] = _percent(result["eval_acc1es"], keys)
         curves[name, "loss"] = _series(result["eval_losses"], keys)
-    times = result["train_times"] or {}
     latency = result["latency"]
-    if isinstance(latency, list):
-        latency = float(np.mean(latency)) if latency else np.nan
+    latency = [] if latency is None else latency
+    measured = latency if isinstance(latency, list) else [latency]
+    mean = sum(map(_number, measured)) / len(measured) if measured else np.nan
     facts = {
-        "parameters": round(float(result["params"]) * 1e6),
-        "flops": round(float(result["flop"]) * 1e6),
-        "latency": float(latency) if latency is not None and latency > 0 else np.nan,
+        "parameters": _count(result["params"]),
+        "flops": _count(result["flop"]),
+        "latency": mean if 0 < mean < np.inf else np.nan,
     }
-    seconds = float(sum(times.values())) if times else np.nan
-    return Run(curves, seconds, facts)
+    return Run(curves, _seconds(result["train_times"]), facts)
 
 
-def _series(values: Mapping | None, keys: Any, scale: float = 1.0) -> np.ndarray:
-    """The values in the order of the keys, NaN where there is none."""
-    found = [(values or {}).get(key, np.nan) for key in keys]
-    return (np.array(found, np.float64) * scale).astype(np.float32)
+def _seconds(times: Mapping | None) -> float:
+    """All seconds of a training; NaN where none are recorded."""
+    seconds = sum(map(_number, times.values())) if times else np.nan
+    if seconds < 0 or seconds == np.inf:
+        raise ValueError("training seconds that are negative or not finite")
+    return float(seconds)
+
+
+def _count(millions: Any) -> int:
+    """A number of parameters or operations from its millions."""
+    number = _number(millions) * 1e6
+    if not 0 <= number < _MAX_COUNT:
+        raise ValueError(f"{number:.4g} parameters or operations")
+    return round(number)
+
+
+def _number(value: Any) -> float:
+    """A number of the file; nothing else becomes one, least of all a text."""
+    if type(value) is bool or not isinstance(value, float | int | np.number):
+        raise TypeError(f"{type(value).__name__} in the place of a number")
+    return float(value)  # type: ignore[arg-type]
+
+
+def _percent(values: Mapping | None, keys: Any) -> np.ndarray:
+    """Accuracies in [0, 1] of a curve in percent."""
+    found = _numbers(values, keys)
+    if (found < 0).any() or (found > _MAX_PERCENT).any():
+        raise ValueError("an accuracy outside 0..100 %")
+    return (found * 0.01).astype(np.float32)
+
+
+def _series(values: Mapping | None, keys: Any) -> np.ndarray:
+    """float32: a curve of losses."""
+    with np.errstate(over="ignore"):
+        return _numbers(values, keys).astype(np.float32)
+
+
+def _numbers(values: Mapping | None, keys: Any) -> np.ndarray:
+    """float64: the values in the order of the keys, NaN where there is none."""
+    found = [_number((values or {}).get(key, np.nan)) for key in keys]
+    return np.array(found, np.float64)
+
+
+def read_record(entries: Mapping[Any, Mapping[str, Any]], run: Any) -> Record:
+    """The record of an architecture from its results by schedule.
+
+    Args:
+      entries: what the file has for each schedule.
+      run: makes a `Run` of the result of one training.
+
+    Raises:
+      AttributeError, KeyError, TypeError, ValueError: as `read_run`.
+    """
+    arch, runs = "", {}
+    for schedule, results in entries.items():
+        arch = results["arch_str"]
+        if type(arch) is not str:
+            raise TypeError("an architecture that is no text")
+        trained: dict[tuple[str, int], Run] = {}
+        for key, result in results["all_results"].items():
+            data_set, seed = key
+            if type(data_set) is not str or type(seed) is not int:
+                raise TypeError("a training without name of its data and seed")
+            trained[data_set, seed] = run(result)
+        runs[int(schedule)] = trained
+    return Record(arch, runs)
 
 
 @contextlib.contextmanager

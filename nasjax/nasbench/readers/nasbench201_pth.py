@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
-from nasjax.core import pickle_stream, safe_pickle
+from nasjax.core import pickle_stream, read_guard, safe_pickle
 from nasjax.core.errors import DataError
 from nasjax.core.progress import progress
 from nasjax.nasbench.readers import archives, nasbench201
@@ -21,7 +21,7 @@ from nasjax.spaces.nasbench201 import SIZE
 _SCHEDULES = {"less": 12, "full": 200}
 _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
-_MAX_STRINGS = 200_000
+_MAX_STRINGS, _MAX_LENGTH = 200_000, 200
 
 
 def is_pth(path: pathlib.Path) -> bool:
@@ -59,7 +59,7 @@ def convert(
 @contextlib.contextmanager
 def _open(path: pathlib.Path) -> Iterator[tuple[BinaryIO, bool]]:
     """The stream of pickles, and whether it comes from the zip form."""
-    with path.open("rb") as file:
+    with read_guard.open_file(path) as file:
         start = file.read(4)
         file.seek(0)
         if start[:2] == b"\x80\x02":
@@ -67,20 +67,17 @@ def _open(path: pathlib.Path) -> Iterator[tuple[BinaryIO, bool]]:
             return
         if start != b"PK\x03\x04":
             raise DataError(f"{path}: not a torch file of the old or new form")
-        try:
-            with zipfile.ZipFile(file) as archive:
-                names = archive.namelist()
-                for name in names:
-                    archives.check_name(path, name)
-                pickles = [name for name in names if name.endswith("/data.pkl")]
-                if len(pickles) != 1:
-                    raise DataError(f"{path}: has no data.pkl, so is no torch file")
-                if archive.getinfo(pickles[0]).compress_type != zipfile.ZIP_STORED:
-                    raise DataError(f"{path}: refused a compressed data.pkl")
-                with archive.open(pickles[0]) as stream:
-                    yield stream, True  # type: ignore[misc]
-        except zipfile.BadZipFile as error:
-            raise DataError(f"{path}: not a whole zip archive: {error}") from error
+    with archives.open_zip(path) as archive:
+        names = archive.namelist()
+        pickles = [name for name in names if name.endswith("/data.pkl")]
+        if len(pickles) != 1:
+            raise DataError(f"{path}: has no data.pkl, so is no torch file")
+        if archive.getinfo(pickles[0]).compress_type != zipfile.ZIP_STORED:
+            raise DataError(f"{path}: refused a compressed data.pkl")
+        with read_guard.guard(path, "not a whole zip archive"):
+            stream = archive.open(pickles[0])
+        with stream:
+            yield stream, True  # type: ignore[misc]
 
 
 class _Dict(dict):
@@ -124,18 +121,18 @@ class _Machine(pickle_stream.Machine):
 
     def on_items(self, target: dict, pairs: pickle_stream.Pairs) -> pickle_stream.Pairs:
         keys = {key for key, _ in pairs if isinstance(key, str)}
-        try:
+        with read_guard.guard(
+            self.name,
+            "not of the official NAS-Bench-201 form",
+            remedy="the NATS-tss files hold the same and are easier to read",
+        ):
             if {"train_acc1es", "eval_acc1es"} <= keys:
                 return [("run", nasbench201.read_run(dict(pairs)))]
             if keys and keys <= set(_SCHEDULES):
-                self._emit(_record(dict(pairs)))
+                results = {_SCHEDULES[key]: entry for key, entry in pairs}
+                self._emit(nasbench201.read_record(results, _finished))
                 self._forget()
                 return []
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise DataError(
-                f"{self.name}: not of the official NAS-Bench-201 form: {error}; the "
-                "NATS-tss files hold the same and are easier to read"
-            ) from error
         return pairs
 
     def _forget(self) -> None:
@@ -147,22 +144,20 @@ class _Machine(pickle_stream.Machine):
         for index, value in self.memo.items():
             if index in self._kept:
                 continue
-            is_new = isinstance(value, str) and value not in self._strings
+            is_short = isinstance(value, str) and len(value) <= _MAX_LENGTH
+            is_new = is_short and value not in self._strings
             if is_new and len(self._strings) < _MAX_STRINGS:
                 self._strings.add(value)
                 self._kept[index] = value
             elif safe_pickle.is_stand_in(value):
                 self._kept[index] = value
         self.memo = dict(self._kept)
+        self.budget.renew()
 
 
-def _record(entry: dict[str, Any]) -> nasbench201.Record:
-    """The record of an architecture whose trainings are `Run`s already."""
-    arch, runs = "", {}
-    for key, results in entry.items():
-        arch = results["arch_str"]
-        runs[_SCHEDULES[key]] = {
-            (str(data_set), int(seed)): result["run"]
-            for (data_set, seed), result in results["all_results"].items()
-        }
-    return nasbench201.Record(str(arch), runs)
+def _finished(result: dict[str, Any]) -> nasbench201.Run:
+    """The training that took the place of its dictionary already."""
+    run = result["run"]
+    if not isinstance(run, nasbench201.Run):
+        raise TypeError("a training of another form")
+    return run

@@ -16,7 +16,7 @@ from nasjax.nasbench.readers import boosters, checkpoints, imported
 TECHNIQUES = ("xgb", "lgb", "xgb_time", "lgb_time")
 """Official names of the techniques that are read; `_time` predicts seconds."""
 
-_MAX_BYTES = 1 << 30
+_MAX_BYTES = 1 << 27
 
 
 def is_nasbench301(path: pathlib.Path) -> bool:

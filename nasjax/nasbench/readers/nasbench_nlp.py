@@ -4,7 +4,6 @@ Each file is one training of one recipe: losses in nats and seconds by epoch. Tr
 that diverged are shorter and may hold a literal NaN, which strict JSON does not have.
 """
 
-import json
 import math
 import os
 import pathlib
@@ -12,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from nasjax.core import read_guard
 from nasjax.core.errors import DataError, UnknownArchitecture
 from nasjax.core.progress import echo, progress
 from nasjax.nasbench import lookup, table_file
@@ -24,6 +24,8 @@ _MAX_BYTES = 1 << 20
 _MAX_TOTAL = 1 << 30
 _MAX_EPOCHS = 1000
 _MAX_SEEDS = 8
+_MAX_PARAMETERS, _MAX_NAME = 2**31 - 1, 100
+_MAX_VALUE, _MAX_MESSAGE = 1e30, 300
 
 
 class Log(NamedTuple):
@@ -58,33 +60,46 @@ def parse_log(content: bytes, *, name: str) -> Log:
       DataError: it is not of the official form.
       UnknownArchitecture: its recipe is outside the space.
     """
-    try:
-        log = json.loads(content)
-        epochs = int(log["epochs"])
-        if not 1 <= epochs <= _MAX_EPOCHS:
-            raise ValueError(f"{epochs} epochs")
+    what = "not a NAS-Bench-NLP log"
+    with read_guard.guard(name, what):
+        log = read_guard.parse_json(content, name=name, what=what)
+        epochs = _integer(log["epochs"], _MAX_EPOCHS)
         losses = {split: _padded(log[key], epochs) for split, key in SPLITS.items()}
         seconds = np.cumsum(_padded(log["wall_times"], epochs), dtype=np.float32)
-        parameters = int(log["num_params"])
-        data_set = pathlib.PurePosixPath(str(log["data"])).name
-        recipe = str(log["recepie"])
-    except (KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:
-        raise DataError(f"{name}: not a NAS-Bench-NLP log: {error}") from error
+        parameters = _integer(log["num_params"], _MAX_PARAMETERS)
+        data_set, recipe = log["data"], log["recepie"]
+        if not isinstance(data_set, str) or not isinstance(recipe, str):
+            raise TypeError("the name of the text or the recipe is no text")
+        data_set = pathlib.PurePosixPath(data_set).name[:_MAX_NAME]
     try:
         arch = recipes.parse_arch(recipe)
     except UnknownArchitecture as error:
-        raise UnknownArchitecture(f"{name}: {error}") from error
+        told = read_guard.one_line(str(error)[:_MAX_MESSAGE])
+        raise UnknownArchitecture(f"{name}: {told}") from error
     return Log(arch, losses, seconds, parameters, data_set, epochs)
+
+
+def _integer(value: Any, most: int) -> int:
+    """A whole number from 1 to `most`."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if type(value) is not int or not 1 <= value <= most:
+        raise ValueError(f"{read_guard.show(value)} is no number from 1 to {most}")
+    return value
 
 
 def _padded(values: Any, epochs: int) -> np.ndarray:
     """float32 `[epochs]`: finite values up to the first that is not, then NaN."""
     if not isinstance(values, list) or len(values) > epochs:
-        raise ValueError(f"a curve of {len(values)} values for {epochs} epochs")
+        raise ValueError(f"a curve that is no list of at most {epochs} values")
     padded = np.full(epochs, np.nan, np.float32)
     for epoch, value in enumerate(values):
-        if not math.isfinite(float(value)):
+        if type(value) not in (int, float):
+            raise TypeError(f"{type(value).__name__} in a curve")
+        if not math.isfinite(value) or abs(value) > _MAX_VALUE:
             break
+        if value < 0:
+            raise ValueError("a negative loss or time")
         padded[epoch] = value
     return padded
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from nasjax.core import safe_pickle
+from nasjax.core import read_guard, safe_pickle
 from nasjax.core.errors import DataError
 from nasjax.nasbench.readers import boosters, checkpoints, imported, joblib_stream
 
@@ -30,7 +30,7 @@ KINDS = {
 }
 """Name of the official features by (number of features, epochs)."""
 
-_MAX_BYTES = 1 << 30
+_MAX_BYTES = 3 << 26
 _CHAIN = safe_pickle.stub("RegressorChain")
 _SCALER = safe_pickle.stub("StandardScaler")
 _KDE = safe_pickle.stub("gaussian_kde")
@@ -99,10 +99,16 @@ def read_member(content: bytes, name: str) -> imported.Member:
         raise
     if not isinstance(objects, list) or len(objects) not in (5, 6):
         raise _malformed(name, "a list of 5 or 6 objects is expected")
+    with read_guard.guard(name, "not of the official NAS-Bench-x11 form"):
+        return _member(objects, name)
+
+
+def _member(objects: list[Any], name: str) -> imported.Member:
     chain, scaler, s, vh, k, *kde = objects
     models, order = _chain(chain, name)
     if len({model.library for model in models}) != 1 or _integer(k) != len(models):
-        raise _malformed(name, f"{len(models)} models for {k!r:.20} components")
+        components = read_guard.show(k)
+        raise _malformed(name, f"{len(models)} models for {components} components")
     decoder = _decoder(scaler, s, vh, len(models), name)
     kernel = _kernel(kde[0], decoder.basis.shape[1], name) if kde else None
     texts = tuple(model.text for model in models)
@@ -116,9 +122,11 @@ def _chain(chain: Any, name: str) -> tuple[list[boosters.Model], tuple[int, ...]
         raise _malformed(name, "the chain holds no fitted models")
     models = [boosters.read(estimator, name=name) for estimator in estimators]
     order = state.get("order_", list(range(len(models))))
-    order = tuple(map(_integer, np.ravel(order).tolist()))
+    if isinstance(order, np.ndarray):
+        order = order.ravel().tolist()
+    order = tuple(map(_integer, order)) if isinstance(order, list) else ()
     if sorted(order) != list(range(len(models))):
-        raise _malformed(name, f"the order {order!r:.60} of its models")
+        raise _malformed(name, "the order of its models")
     return models, order
 
 

@@ -9,8 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from nasjax.core import safe_pickle
-from nasjax.core.errors import DataError
+from nasjax.core import read_guard, safe_pickle
 from nasjax.core.progress import progress
 from nasjax.nasbench.readers import archives, nasbench201
 from nasjax.spaces.nasbench201 import SIZE
@@ -62,19 +61,10 @@ def read_file(content: bytes, *, name: str) -> nasbench201.Record:
     """
     raw = archives.decompress(content, max_bytes=_MAX_BYTES, name=name)
     data = safe_pickle.load(raw, allow=_ALLOW, max_bytes=_MAX_BYTES, name=name)
-    try:
-        arch, runs = "", {}
-        for schedule, results in data.items():
-            arch = results["arch_str"]
-            runs[int(schedule)] = {
-                (str(data_set), int(seed)): nasbench201.read_run(result)
-                for (data_set, seed), result in results["all_results"].items()
-            }
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise DataError(
-            f"{name}: not of the official NATS-tss form: {error}; download it again"
-        ) from error
-    return nasbench201.Record(str(arch), runs)
+    with read_guard.guard(name, "not of the official NATS-tss form"):
+        if not {type(key) for key in data} <= {int, str}:
+            raise TypeError("a schedule that is no number")
+        return nasbench201.read_record(data, nasbench201.read_run)
 
 
 def _files(path: pathlib.Path) -> Iterator[tuple[str, bytes]]:
@@ -83,11 +73,7 @@ def _files(path: pathlib.Path) -> Iterator[tuple[str, bytes]]:
         return
     for file in sorted(path.iterdir()):
         if re.fullmatch(MEMBER, file.name):
-            with file.open("rb") as opened:
-                content = opened.read(_MAX_COMPRESSED + 1)
-            if len(content) > _MAX_COMPRESSED:
-                raise DataError(f"{file}: refused: too large")
-            yield file.name, content
+            yield file.name, read_guard.read_file(file, max_bytes=_MAX_COMPRESSED)
 
 
 def _count(path: pathlib.Path) -> int:

@@ -5,12 +5,12 @@ endian. Checksums are computed for all records of equal length in a block at onc
 """
 
 import os
-import pathlib
 import struct
 from collections.abc import Iterator
 
 import numpy as np
 
+from nasjax.core import read_guard
 from nasjax.core.errors import DataError
 from nasjax.nasbench.readers import crc32c
 
@@ -18,11 +18,12 @@ _BLOCK = 1 << 23
 _HEAD, _FOOT = 12, 4
 FRAME_BYTES = _HEAD + _FOOT
 """What a record takes beside its data."""
+_FEW, _ROWS = 8, 1 << 14
 _LENGTH = struct.Struct("<Q").unpack_from
 
 
 def read(
-    path: str | os.PathLike[str], *, max_bytes: int = 1 << 20
+    path: str | os.PathLike[str], *, max_bytes: int = 1 << 16
 ) -> Iterator[list[bytes]]:
     """The records of a file, some thousands at a time.
 
@@ -34,16 +35,13 @@ def read(
       DataError: the file is missing or truncated, or a checksum differs.
     """
     rest, offset = b"", 0
-    try:
-        with pathlib.Path(path).open("rb") as file:
-            while block := file.read(_BLOCK):
-                data = rest + block
-                starts, end = _frames(path, data, offset, max_bytes)
-                if starts:
-                    yield _verified(path, data, starts, offset)
-                rest, offset = data[end:], offset + end
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+    with read_guard.open_file(path) as file:
+        while block := file.read(_BLOCK):
+            data = rest + block
+            starts, end = _frames(path, data, offset, max_bytes)
+            if starts:
+                yield _verified(path, data, starts, offset)
+            rest, offset = data[end:], offset + end
     if rest:
         raise DataError(f"{path}: truncated at byte {offset}; download it again")
 
@@ -78,8 +76,11 @@ def _verified(
     view = np.frombuffer(data, np.uint8)
     starts, lengths = np.array(frames).T
     _compare(path, view, starts - _HEAD, 8, offset)
-    for length in np.unique(lengths):
+    kinds, kind, counts = np.unique(lengths, return_inverse=True, return_counts=True)
+    for length in kinds[counts >= _FEW]:
         _compare(path, view, starts[lengths == length], int(length), offset)
+    rare = counts[kind.ravel()] < _FEW
+    _compare_rare(path, view, starts[rare], lengths[rare], offset)
     return [data[start : start + length] for start, length in frames]
 
 
@@ -91,11 +92,39 @@ def _compare(
     offset: int,
 ) -> None:
     """Compares the checksum that follows `length` bytes from each start on."""
-    rows = view[starts[:, None] + np.arange(length + 4)]
-    stored = np.ascontiguousarray(rows[:, length:]).view("<u4")[:, 0]
-    wrong = np.flatnonzero(crc32c.masked(rows[:, :length]) != stored)
+    for first in range(0, len(starts), _ROWS):
+        some = starts[first : first + _ROWS]
+        rows = view[some[:, None] + np.arange(length + 4)]
+        stored = np.ascontiguousarray(rows[:, length:]).view("<u4")[:, 0]
+        _refuse(path, crc32c.checksums(rows[:, :length]), stored, some, offset)
+
+
+def _compare_rare(
+    path: str | os.PathLike[str],
+    view: np.ndarray,
+    starts: np.ndarray,
+    lengths: np.ndarray,
+    offset: int,
+) -> None:
+    """The same for records of many lengths, each of which is rare."""
+    order = np.argsort(-lengths, kind="stable")
+    starts, lengths = starts[order], lengths[order]
+    feet = view[(starts + lengths)[:, None] + np.arange(4)]
+    stored = np.ascontiguousarray(feet).view("<u4")[:, 0]
+    found = crc32c.checksums_of(view, starts, lengths)
+    _refuse(path, found, stored, starts, offset)
+
+
+def _refuse(
+    path: str | os.PathLike[str],
+    found: np.ndarray,
+    stored: np.ndarray,
+    starts: np.ndarray,
+    offset: int,
+) -> None:
+    wrong = starts[crc32c.masked(found) != stored]
     if len(wrong):
         raise DataError(
-            f"{path}: the checksum of the record at byte {offset + starts[wrong[0]]} "
+            f"{path}: the checksum of the record at byte {offset + wrong.min()} "
             "differs: the file is damaged, download it again"
         )
