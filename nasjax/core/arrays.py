@@ -3,20 +3,25 @@
 A file holds the leaves of one tree, named by their `/`-joined paths, and a JSON
 object of metadata. Files are read by the parser here, which checks every offset
 against the size of the file before anything is viewed, so that large tables can be
-mapped into memory without a copy.
+mapped into memory without a copy. A file of ours has a checksum of all its bytes, which
+is compared once in each process that reads it.
 """
 
+import functools
 import json
 import math
 import os
 import pathlib
-from typing import Any, NamedTuple
+import re
+import zlib
+from typing import Any, BinaryIO, NamedTuple
 
 import jax
 import ml_dtypes
 import numpy as np
+from absl import logging
 
-from nasjax.core import atomic_file, errors
+from nasjax.core import atomic_file, errors, read_guard
 
 _DTYPES: dict[str, np.dtype] = {
     "BOOL": np.dtype(np.bool_),
@@ -36,7 +41,13 @@ _DTYPES: dict[str, np.dtype] = {
 }
 _METADATA = "__metadata__"
 _OUR_METADATA = "nasjax"
-_MAX_HEADER = 100_000_000
+_CHECKSUM = "nasjax_checksum"
+_UNSEALED = "crc32:00000000"
+_SEAL = re.compile(rb'"nasjax_checksum"\s*:\s*"crc32:([0-9a-f]{8})"')
+_MAX_HEADER = 1 << 24
+_MAX_DIMS = 32
+_MAX_SIZE = 2**80
+_PIECE = 1 << 20
 
 
 def save(
@@ -60,10 +71,52 @@ def save(
     """
     from safetensors.numpy import save_file
 
-    header = {_OUR_METADATA: json.dumps(metadata or {}, sort_keys=True)}
+    header = header_metadata(metadata or {})
     arrays = {key: _as_saved(key, leaf) for key, leaf in _flatten(tree).items()}
     with atomic_file.replacing(path) as temporary:
         save_file(arrays, temporary, metadata=header)
+        seal(temporary)
+
+
+def header_metadata(metadata: dict[str, Any]) -> dict[str, str]:
+    """What the header of a file of ours says under `__metadata__`, until `seal`.
+
+    For a writer of its own; `save` does it itself.
+    """
+    return {
+        _OUR_METADATA: json.dumps(metadata, sort_keys=True),
+        _CHECKSUM: _UNSEALED,
+    }
+
+
+def seal(path: str | os.PathLike[str]) -> None:
+    """Writes the checksum of a finished file into its header.
+
+    It is the CRC-32 of all bytes of the file, its own eight digits taken as zeros.
+
+    Raises:
+      ValueError: the header has no place for one (see `header_metadata`).
+      OSError: the file cannot be written.
+    """
+    with open(path, "rb+") as file:
+        found, place = _checksum(file)
+        file.seek(place)
+        file.write(f"{found:08x}".encode())
+
+
+def _checksum(file: BinaryIO) -> tuple[int, int]:
+    """The checksum that a file should have, and where its digits are."""
+    start = file.read(8)
+    raw = file.read(int.from_bytes(start, "little"))
+    places = [match.span(1) for match in _SEAL.finditer(raw)]
+    if len(places) != 1:
+        raise ValueError("its checksum is not in one place")
+    first, last = places[0]
+    blank = raw[:first] + b"0" * (last - first) + raw[last:]
+    value = zlib.crc32(blank, zlib.crc32(start))
+    while piece := file.read(_PIECE):
+        value = zlib.crc32(piece, value)
+    return value, 8 + first
 
 
 def load(path: str | os.PathLike[str], *, template: Any = None) -> Any:
@@ -99,10 +152,12 @@ def load_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
     metadata = _read_header(path).metadata
     if _OUR_METADATA not in metadata:
         return dict(metadata)
-    try:
-        return json.loads(metadata[_OUR_METADATA])
-    except (ValueError, RecursionError) as error:
-        raise _damaged(path, "its metadata are not JSON") from error
+    ours = read_guard.parse_json(
+        metadata[_OUR_METADATA], name=path, what="its metadata are not JSON"
+    )
+    if not isinstance(ours, dict):
+        raise _damaged(path, "its metadata are not a JSON object")
+    return ours
 
 
 def memory_map(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
@@ -116,14 +171,15 @@ def memory_map(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """
     header = _read_header(path)
     data: np.ndarray = np.empty(0, np.uint8)
-    if header.data_size:
-        mapped = np.memmap(path, np.uint8, mode="r", offset=header.data_start)
-        data = np.asarray(mapped)
     views = {}
-    for key, (dtype, shape, start, stop) in header.entries.items():
-        view = data[start:stop].view(dtype).reshape(shape)
-        view.flags.writeable = False
-        views[key] = view
+    with read_guard.guard(path, "damaged", remedy="get or make the file again"):
+        if header.data_size:
+            mapped = np.memmap(path, np.uint8, mode="r", offset=header.data_start)
+            data = np.asarray(mapped)
+        for key, (dtype, shape, start, stop) in header.entries.items():
+            view = data[start:stop].view(dtype).reshape(shape)
+            view.flags.writeable = False
+            views[key] = view
     return views
 
 
@@ -136,17 +192,13 @@ class _Header(NamedTuple):
 
 def _read_header(path: str | os.PathLike[str]) -> _Header:
     """Parses and checks the header; afterwards every entry can be viewed."""
-    try:
-        size = os.stat(path).st_size
-        with open(path, "rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            if size < 8 or length > min(size - 8, _MAX_HEADER):
-                raise _damaged(path, "it is truncated or not a safetensors file")
-            raw = file.read(length)
-    except FileNotFoundError as error:
-        raise errors.DataError(f"{path}: no such file") from error
-    except OSError as error:
-        raise errors.DataError(f"{path}: cannot be read: {error.strerror}") from error
+    with read_guard.open_file(path) as file:
+        status = os.fstat(file.fileno())
+        size = status.st_size
+        length = int.from_bytes(file.read(8), "little")
+        if size < 8 or length > min(size - 8, _MAX_HEADER):
+            raise _damaged(path, "it is truncated or not a safetensors file")
+        raw = file.read(length)
     header = _parse_json(path, raw)
     metadata = header.pop(_METADATA, {})
     if not isinstance(metadata, dict) or not all(
@@ -156,7 +208,36 @@ def _read_header(path: str | os.PathLike[str]) -> _Header:
     entries = {key: _check_entry(path, key, value) for key, value in header.items()}
     data_size = size - 8 - length
     _check_coverage(path, entries, data_size)
+    if _OUR_METADATA in metadata or _CHECKSUM in metadata:
+        if not metadata.keys() <= {_OUR_METADATA, _CHECKSUM}:
+            raise _damaged(path, "its metadata have other parts than ours")
+        facts = status.st_dev, status.st_ino, size, status.st_mtime_ns
+        _verify(os.path.abspath(path), facts, _CHECKSUM in metadata)
     return _Header(metadata, entries, 8 + length, data_size)
+
+
+@functools.lru_cache(maxsize=1024)
+def _verify(path: str, facts: tuple[int, ...], has_checksum: bool) -> None:
+    """Compares the checksum, once for each file that is told apart by `facts`.
+
+    Raises:
+      errors.DataError: it differs.
+    """
+    if not has_checksum:
+        logging.warning(
+            "%s: has no checksum, so damage to its numbers would go unnoticed: an older "
+            "version wrote it",
+            path,
+        )
+        return
+    with read_guard.open_file(path) as file:
+        try:
+            found, place = _checksum(file)
+        except ValueError as error:
+            raise _damaged(path, "its checksum is malformed") from error
+        file.seek(place)
+        if file.read(8) != f"{found:08x}".encode():
+            raise _damaged(path, "its checksum differs, so it is damaged")
 
 
 def _parse_json(path: str | os.PathLike[str], raw: bytes) -> dict[str, Any]:
@@ -165,10 +246,10 @@ def _parse_json(path: str | os.PathLike[str], raw: bytes) -> dict[str, Any]:
             raise ValueError("a key appears twice")
         return dict(pairs)
 
-    try:
-        header = json.loads(raw.decode("utf-8"), object_pairs_hook=unique)
-    except (ValueError, RecursionError) as error:
-        raise _damaged(path, f"its header is not JSON ({error})") from error
+    what = "damaged or no safetensors file: its header is not JSON"
+    header = read_guard.parse_json(
+        raw, name=path, what=what, object_pairs_hook=unique
+    )
     if not isinstance(header, dict):
         raise _damaged(path, "its header is not a JSON object")
     return header
@@ -178,24 +259,29 @@ def _check_entry(
     path: str | os.PathLike[str], key: str, entry: Any
 ) -> tuple[np.dtype, tuple[int, ...], int, int]:
     if not isinstance(entry, dict):
-        raise _damaged(path, f"{key!r} has no description")
+        raise _damaged(path, f"{key[:80]!r} has no description")
     name = entry.get("dtype")
     shape, offsets = _sizes(entry.get("shape")), _sizes(entry.get("data_offsets"))
     if not isinstance(name, str) or name not in _DTYPES:
-        raise errors.DataError(f"{path}: {key!r} has the unsupported type {name!r}")
+        raise errors.DataError(
+            f"{path}: {key[:80]!r} has the unsupported type {read_guard.show(name)}"
+        )
     if shape is None or offsets is None or len(offsets) != 2:
-        raise _damaged(path, f"{key!r} has a malformed shape or offsets")
+        raise _damaged(path, f"{key[:80]!r} has a malformed shape or offsets")
     start, stop = offsets
     if stop - start != math.prod(shape) * _DTYPES[name].itemsize:
-        raise _damaged(path, f"the offsets of {key!r} do not fit its shape")
+        raise _damaged(path, f"the offsets of {key[:80]!r} do not fit its shape")
     return _DTYPES[name], shape, start, stop
 
 
 def _sizes(value: Any) -> tuple[int, ...] | None:
-    """The value as sizes, or None when it is not a list of numbers from 0."""
-    if not isinstance(value, list):
+    """The value as sizes, or None when it is not a short list of numbers from 0.
+
+    With these limits the product of all sizes is no long work.
+    """
+    if not isinstance(value, list) or len(value) > _MAX_DIMS:
         return None
-    if not all(type(item) is int and item >= 0 for item in value):
+    if not all(type(item) is int and 0 <= item <= _MAX_SIZE for item in value):
         return None
     return tuple(value)
 
@@ -210,7 +296,7 @@ def _check_coverage(
     spans = {key: (entry[2], entry[3]) for key, entry in entries.items()}
     for key, (start, stop) in sorted(spans.items(), key=lambda item: item[1]):
         if start != position:
-            raise _damaged(path, f"{key!r} overlaps another array or leaves a gap")
+            raise _damaged(path, f"{key[:80]!r} overlaps another array or leaves a gap")
         position = stop
     if position > data_size:
         promised = f"its header promises {position} bytes and {data_size} are there"
@@ -258,7 +344,7 @@ def _nest(path: str | os.PathLike[str], arrays: dict[str, np.ndarray]) -> Any:
         for parent in parents:
             node = node.setdefault(parent, {})
             if not isinstance(node, dict):
-                raise _damaged(path, f"{key!r} lies below another array")
+                raise _damaged(path, f"{key[:80]!r} lies below another array")
         node[name] = arrays[key]
     return tree
 

@@ -10,6 +10,7 @@ levels deep, never ends. Types are named, and strings are cut short.
 
 import contextlib
 import csv
+import errno
 import io
 import json
 import lzma
@@ -51,8 +52,8 @@ FAULTS: tuple[type[Exception], ...] = (
 """What malformed content may raise; RuntimeError has RecursionError among it.
 
 NameError, AssertionError and ImportError are faults of the program and stay what they
-are, and so does the AttributeError of a module or a class. Other slips of ours inside a
-guarded block are chained, so a traceback still shows them.
+are, and so do the AttributeError of a module or a class and a full disk. Other slips of
+ours inside a guarded block are chained, so a traceback still shows them.
 """
 
 MAX_BYTES = 3 * 2**26
@@ -63,6 +64,7 @@ MAX_OBJECTS_BYTES = 5 * 2**26
 
 AGAIN = "download it again"
 
+_OF_OUTPUTS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 _TEXT = 160
 _MAX_GROWTH = 3 * 2**28
 _JSON_COSTS = {"{": 216, "[": 112, ",": 40, ":": 80}
@@ -121,7 +123,7 @@ def guard(
     except NasjaxError:
         raise
     except FAULTS as error:
-        if isinstance(error, AttributeError) and _is_ours(error):
+        if _is_ours(error):
             raise
         if isinstance(error, MemoryError):
             told = "does not fit into the memory that is left"
@@ -138,9 +140,11 @@ def _where(name: str | os.PathLike[str], place: Place) -> str:
     return f"{os.fspath(name)}, {place.at}" if place.at else os.fspath(name)
 
 
-def _is_ours(error: AttributeError) -> bool:
-    """Whether a module or class lacks an attribute, which no content can cause."""
-    return isinstance(getattr(error, "obj", None), types.ModuleType | type)
+def _is_ours(error: Exception) -> bool:
+    """Whether no content can cause it: a slip of the program, or a full disk."""
+    if isinstance(error, AttributeError):
+        return isinstance(getattr(error, "obj", None), types.ModuleType | type)
+    return isinstance(error, OSError) and error.errno in _OF_OUTPUTS
 
 
 def reason(error: BaseException) -> str:
@@ -251,20 +255,23 @@ def open_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """
     name = os.fspath(path)
     try:
-        check_plain(path)
-        with open(path, "rb") as file:
+        _check_plain(path)
+        file = open(path, "rb")
+        with contextlib.ExitStack() as opened:
+            opened.enter_context(file)
             refuse_placeholder(name, file.read(_HEAD))
             file.seek(0)
-            yield file
+            opened.pop_all()
     except FileNotFoundError as error:
         raise DataError(f"{name}: no such file") from error
     except OSError as error:
         told = error.strerror or type(error).__name__
         raise DataError(f"{name}: cannot be read: {told}") from error
+    with file:
+        yield file
 
 
-def check_plain(path: str | os.PathLike[str]) -> None:
-    """Raises `DataError` for a pipe, socket, device or folder; `OSError` from stat."""
+def _check_plain(path: str | os.PathLike[str]) -> None:
     mode = os.stat(path).st_mode
     if stat.S_ISDIR(mode):
         raise DataError(f"{os.fspath(path)}: is a folder, not a file")

@@ -19,14 +19,17 @@ from typing import IO, Any
 
 import numpy as np
 
-from nasjax.core import arrays, atomic_file, errors, result
+from nasjax import spaces
+from nasjax.core import arrays, atomic_file, errors, read_guard, result
 from nasjax.nasbench import lookup
 from nasjax.nasbench.runs import Runs, to_device
 from nasjax.nasbench.table import TabularBenchmark
-from nasjax.spaces import fingerprints
+from nasjax.spaces import fingerprints, nasbench101_notation, nasbench201
 
 FORM = "nasjax table 1"
 _FINGERPRINTS = fingerprints.VERSION
+_REMEDY = "convert the official file again"
+_MAX_SEEDS, _MAX_EPOCHS, _MAX_REACH = 8, 10_000, 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,7 +123,7 @@ class RowWriter:
     def join(self, path: pathlib.Path, description: Mapping[str, Any]) -> None:
         """Writes the one file that holds all arrays."""
         header: dict[str, Any] = {
-            "__metadata__": {"nasjax": json.dumps(description, sort_keys=True)}
+            "__metadata__": arrays.header_metadata(dict(description))
         }
         end = 0
         # Wide types first: then every array is aligned.
@@ -166,6 +169,7 @@ def streaming(
             yield writer
             with atomic_file.replacing(path) as temporary:
                 writer.join(temporary, description)
+                arrays.seal(temporary)
     write_sidecar(path, description)
 
 
@@ -194,15 +198,15 @@ def load(
         if metric not in part.curves:
             raise errors.unknown_name(f"metric of {path}", metric, part.curves)
 
+    index = read_index(path)
+    _check_arrays(path, part)
+
     def view(key: str) -> np.ndarray:
         # Mapped anew, so that the pages of what has been copied are given back.
-        views = arrays.memory_map(path)
-        if key not in views:
-            raise errors.DataError(f"{path}: {key!r} is missing; convert it again")
-        return views[key]
+        return arrays.memory_map(path)[key]
 
     return TabularBenchmark(
-        index=read_index(path),
+        index=index,
         archs=to_device(view("archs")),
         curves={
             metric: Runs.build(view(key))
@@ -227,11 +231,81 @@ def read_index(path: str | os.PathLike[str]) -> lookup.Index:
       DataError: the file is missing, damaged or no table.
     """
     description, views = read_description(path), arrays.memory_map(path)
-    if "archs" not in views:
-        raise errors.DataError(f"{path}: 'archs' is missing; convert it again")
-    known = description["fingerprints"] == _FINGERPRINTS
-    prints = views.get("fingerprints") if known else None
-    return lookup.build(description["space"], views["archs"], prints)
+    space = description["space"]
+    with read_guard.guard(path, "its architectures are damaged", remedy=_REMEDY):
+        archs = _check_archs(space, views)
+        known = description["fingerprints"] == _FINGERPRINTS
+        prints = views.get("fingerprints") if known else None
+        if prints is not None:
+            if (prints.dtype, prints.shape) != (np.uint32, (len(archs), 2)):
+                raise ValueError("the fingerprints are not uint32 [N, 2]")
+        index = lookup.build(space, archs, prints)
+        if getattr(index, "reach", 0) > _MAX_REACH:
+            raise ValueError("the fingerprints are not spread, as those of cells are")
+    return index
+
+
+def _check_archs(space: str, views: Mapping[str, np.ndarray]) -> np.ndarray:
+    """The genes of a table `[N, G]`; raises where they are not those of the space."""
+    archs = views["archs"]
+    num_genes = spaces.make(space).num_genes
+    if archs.ndim != 2 or archs.shape[1] != num_genes or archs.dtype.kind not in "iu":
+        raise ValueError(f"archs are not integers [N, {num_genes}]")
+    if not len(archs):
+        raise ValueError("there is none")
+    low, high = _GENES.get(space, (-1, np.iinfo(np.int32).max))
+    if (archs < low).any() or (archs > high).any():
+        raise ValueError("genes outside the space")
+    return archs
+
+
+def _check_arrays(path: str | os.PathLike[str], part: Part) -> None:
+    """Raises `DataError` where an array is missing or of another shape or type."""
+    views = arrays.memory_map(path)
+    rows = len(views["archs"])
+    for key in (*part.curves.values(), *filter(None, [part.seconds])):
+        values = _view(path, views, key)
+        fits = values.ndim == 3 and values.dtype.kind == "f" and len(values) == rows
+        if not fits or values.shape[2] not in (1, len(part.epochs)):
+            raise _malformed(path, key)
+        if not len(part.seeds) <= values.shape[1] <= _MAX_SEEDS:
+            raise _malformed(path, key)
+    for key in part.facts.values():
+        values = _view(path, views, key)
+        if values.shape != (rows,) or values.dtype.kind not in "iuf":
+            raise _malformed(path, key)
+
+
+def _view(
+    path: str | os.PathLike[str], views: Mapping[str, np.ndarray], key: str
+) -> np.ndarray:
+    if key not in views:
+        raise errors.DataError(f"{path}: {key[:80]!r} is missing; {_REMEDY}")
+    return views[key]
+
+
+def _malformed(path: str | os.PathLike[str], key: str) -> errors.DataError:
+    return errors.DataError(
+        f"{path}: {key[:80]!r} has a shape or type that does not fit; {_REMEDY}"
+    )
+
+
+_GENES: dict[str, tuple[Any, Any]] = {
+    "nasbench201": (0, nasbench201.NUM_OPS - 1),
+    "nasbench101": (
+        np.array(
+            [0] * nasbench101_notation.NUM_BITS
+            + [-1] * nasbench101_notation.OP_SPOTS
+            + [2]
+        ),
+        np.array(
+            [1] * nasbench101_notation.NUM_BITS
+            + [2] * nasbench101_notation.OP_SPOTS
+            + [nasbench101_notation.MAX_VERTICES]
+        ),
+    ),
+}
+"""Least and largest value of each gene, where a space says so in one place."""
 
 
 def read_description(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -246,12 +320,52 @@ def read_description(path: str | os.PathLike[str]) -> dict[str, Any]:
             f"{path}: not a table of this version; convert the official file again "
             "with launch/nasbench_x11.py --mode=convert"
         )
+    with read_guard.guard(path, "its description is malformed", remedy=_REMEDY):
+        space = description["space"]
+        if not isinstance(space, str) or space not in spaces.SPACES:
+            raise ValueError(f"the space {read_guard.show(space)}")
+        description["fingerprints"], description["source"]
+        if not read_parts(description):
+            raise ValueError("no benchmark")
     return description
 
 
 def read_parts(description: Mapping[str, Any]) -> list[Part]:
-    """The benchmarks of a file."""
-    return [Part(**part) for part in description["parts"]]
+    """The benchmarks of a file.
+
+    Raises:
+      KeyError, TypeError, ValueError: the description is not one of ours.
+    """
+    parts = description["parts"]
+    if not isinstance(parts, list):
+        raise TypeError("parts are no list")
+    return [_read_part(part) for part in parts]
+
+
+def _read_part(fields: Mapping[str, Any]) -> Part:
+    part = Part(**fields)
+    for texts in (part.curves, part.facts, part.notes):
+        if not isinstance(texts, dict):
+            raise TypeError("names and keys are no object")
+        if not all(isinstance(text, str) for text in texts.values()):
+            raise TypeError("a key that is no text")
+    for text in (part.data_set, part.metric, part.seconds):
+        if not isinstance(text, str):
+            raise TypeError("a name that is no text")
+    epochs, seeds = _integers(part.epochs), _integers(part.seeds)
+    if not epochs or epochs[0] < 1 or epochs[-1] > _MAX_EPOCHS:
+        raise ValueError("epochs that no training has")
+    if list(epochs) != sorted(set(epochs)) or len(seeds) > _MAX_SEEDS:
+        raise ValueError("epochs that do not increase, or too many seeds")
+    if part.metric not in ("accuracy", "loss") or not part.curves:
+        raise ValueError("no known metric")
+    return dataclasses.replace(part, epochs=epochs, seeds=seeds)
+
+
+def _integers(values: Any) -> tuple[int, ...]:
+    if not isinstance(values, list | tuple) or any(type(v) is not int for v in values):
+        raise TypeError("no list of whole numbers")
+    return tuple(values)
 
 
 def _select(

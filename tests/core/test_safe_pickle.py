@@ -139,7 +139,7 @@ def test_sources_and_names(tmp_path):
     (tmp_path / "empty").touch()
     with pytest.raises(DataError, match="empty: the file is empty"):
         read(tmp_path / "empty")
-    with pytest.raises(DataError, match="absent: cannot be read"):
+    with pytest.raises(DataError, match="absent: no such file"):
         read(tmp_path / "absent")
     with pytest.raises(DataError, match="longer than 3 bytes"):
         read(path, max_bytes=3)

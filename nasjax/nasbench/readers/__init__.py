@@ -5,6 +5,7 @@ import pathlib
 from collections.abc import Callable
 from typing import NamedTuple
 
+from nasjax.core import read_guard
 from nasjax.core.errors import DataError
 from nasjax.nasbench.readers import (
     checksums,
@@ -68,10 +69,14 @@ def convert(path: str | os.PathLike[str], output: str | os.PathLike[str]) -> Non
             f"{path}: one pickle of more than 12 GB in memory; download the -simple "
             "folder of NATS-tss instead, which has one file for each architecture"
         )
+    if not path.is_dir():
+        with read_guard.open_file(path):  # refuses pipes and what stands for a file
+            pass
     for reader in READERS.values():
         if reader.fits(path):
-            source = {"file": path.name, "checksum": checksums.verify(path)}
-            reader.convert(path, output, source)
+            with read_guard.guard(path, "not of the official form"):
+                source = {"file": path.name, "checksum": checksums.verify(path)}
+                reader.convert(path, output, source)
             return
     forms = "; ".join(reader.files for reader in READERS.values())
     raise DataError(f"{path}: not a file of a known form; known are: {forms}")
