@@ -40,10 +40,11 @@ _DTYPES: dict[str, np.dtype] = {
     "C64": np.dtype(np.complex64),
 }
 _METADATA = "__metadata__"
-_OUR_METADATA = "nasjax"
-_CHECKSUM = "nasjax_checksum"
-_UNSEALED = "crc32:00000000"
-_SEAL = re.compile(rb'"nasjax_checksum"\s*:\s*"crc32:([0-9a-f]{8})"')
+# The key of our metadata, in older files and with the checksum. It is one key, because
+# the order in which safetensors writes several of them is not always the same.
+_UNCHECKED = "nasjax"
+_SEALED = "nasjax crc32:"
+_SEAL = re.compile(rb'"nasjax crc32:([0-9a-f]{8})"\s*:')
 _MAX_HEADER = 1 << 24
 _MAX_DIMS = 32
 _MAX_SIZE = 2**80
@@ -83,10 +84,7 @@ def header_metadata(metadata: dict[str, Any]) -> dict[str, str]:
 
     For a writer of its own; `save` does it itself.
     """
-    return {
-        _OUR_METADATA: json.dumps(metadata, sort_keys=True),
-        _CHECKSUM: _UNSEALED,
-    }
+    return {f"{_SEALED}{0:08x}": json.dumps(metadata, sort_keys=True)}
 
 
 def seal(path: str | os.PathLike[str]) -> None:
@@ -150,10 +148,11 @@ def load_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
       errors.DataError: the file is missing or damaged.
     """
     metadata = _read_header(path).metadata
-    if _OUR_METADATA not in metadata:
+    key = _our_key(metadata)
+    if not key:
         return dict(metadata)
     ours = read_guard.parse_json(
-        metadata[_OUR_METADATA], name=path, what="its metadata are not JSON"
+        metadata[key], name=path, what="its metadata are not JSON"
     )
     if not isinstance(ours, dict):
         raise _damaged(path, "its metadata are not a JSON object")
@@ -208,12 +207,16 @@ def _read_header(path: str | os.PathLike[str]) -> _Header:
     entries = {key: _check_entry(path, key, value) for key, value in header.items()}
     data_size = size - 8 - length
     _check_coverage(path, entries, data_size)
-    if _OUR_METADATA in metadata or _CHECKSUM in metadata:
-        if not metadata.keys() <= {_OUR_METADATA, _CHECKSUM}:
-            raise _damaged(path, "its metadata have other parts than ours")
+    if key := _our_key(metadata):
         facts = status.st_dev, status.st_ino, size, status.st_mtime_ns
-        _verify(os.path.abspath(path), facts, _CHECKSUM in metadata)
+        _verify(os.path.abspath(path), facts, key != _UNCHECKED)
     return _Header(metadata, entries, 8 + length, data_size)
+
+
+def _our_key(metadata: dict[str, str]) -> str:
+    """The key of our metadata, though its name may be damaged; "" in other files."""
+    ours = [key for key in metadata if _UNCHECKED in key or "crc32:" in key]
+    return ours[0] if ours else ""
 
 
 @functools.lru_cache(maxsize=1024)

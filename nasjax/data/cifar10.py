@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from nasjax.core import safe_pickle
+from nasjax.core import read_guard, safe_pickle
 from nasjax.core.errors import DataError
 from nasjax.data.arrays import ArraySplit
 from nasjax.data.dataset import Augmentation, Dataset
@@ -56,7 +56,7 @@ def load(*, dir: str | os.PathLike[str]) -> Dataset:
         0..9 or as many labels as it has not images, or is a pickle with anything but
         arrays in it.
     """
-    folder, suffix, read = _find(pathlib.Path(dir))
+    folder, suffix, read = _find(pathlib.Path(dir).expanduser())
     train = [read(folder / f"data_batch_{i}{suffix}") for i in range(1, 6)]
     augmentation = Augmentation(pad=4, flip=True, cutout=16)
 
@@ -85,7 +85,11 @@ def _find(root: pathlib.Path) -> tuple[pathlib.Path, str, Callable[..., Images]]
     """The folder of the batches, the suffix of their names and their reader."""
     if not root.is_dir():
         raise DataError(f"{root} is not a folder; CIFAR-10 is at {SOURCE}")
-    folders = [root, root / "cifar-10-batches-py", root / "cifar-10-batches-bin"]
+    # Inside the folder that holds it, and one level above or below that.
+    names = ("cifar-10-batches-py", "cifar-10-batches-bin")
+    inner = [folder for folder in sorted(root.iterdir()) if folder.is_dir()]
+    folders = [root, *(root / name for name in names)]
+    folders += [folder / name for folder in inner for name in ("", *names)]
     forms = [("", read_python), (".bin", read_binary)]
     absent = {}
     for folder in folders:
@@ -100,9 +104,22 @@ def _find(root: pathlib.Path) -> tuple[pathlib.Path, str, Callable[..., Images]]
     if absent:
         nearest = min(absent, key=lambda path: absent[path])
         raise DataError(f"{nearest} is missing; the whole of CIFAR-10 is at {SOURCE}")
+    for folder in [root, *inner]:
+        if _is_cifar100(folder):
+            raise DataError(
+                f"{folder} holds CIFAR-100, which is not read; CIFAR-10 is at {SOURCE}"
+            )
     raise DataError(
         f"{root} holds neither data_batch_1 nor data_batch_1.bin; unpack the python or "
         f"the binary version of CIFAR-10 there, from {SOURCE}"
+    )
+
+
+def _is_cifar100(folder: pathlib.Path) -> bool:
+    """Whether a folder holds CIFAR-100, in either form."""
+    fine = ("fine_label_names.txt", "coarse_label_names.txt", "fine_label_names")
+    return folder.name.startswith("cifar-100") or any(
+        (folder / name).is_file() for name in fine
     )
 
 
@@ -114,6 +131,8 @@ def read_python(path: pathlib.Path) -> Images:
         raise DataError(f"{error}; CIFAR-10 is at {SOURCE}") from error
     if not isinstance(content, dict):
         raise _malformed(path, f"is a {type(content).__name__}, not a mapping")
+    if any(key in content for key in ("fine_labels", b"fine_labels")):
+        raise _malformed(path, "is a file of CIFAR-100, which is not read")
     pixels = _entry(path, content, "data")
     if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8:
         raise _malformed(path, "has data that are not an array of bytes")
@@ -127,9 +146,9 @@ def read_python(path: pathlib.Path) -> Images:
 def read_binary(path: pathlib.Path) -> Images:
     """One binary batch: records of a label byte and 3,072 pixel bytes."""
     try:
-        content = np.frombuffer(path.read_bytes(), np.uint8)
-    except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror})") from error
+        content = np.frombuffer(read_guard.read_file(path), np.uint8)
+    except DataError as error:
+        raise DataError(f"{error}; CIFAR-10 is at {SOURCE}") from error
     if content.size % (PIXELS + 1):
         raise _malformed(
             path,

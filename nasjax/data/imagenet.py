@@ -11,6 +11,7 @@ import importlib.util
 import math
 import os
 import pathlib
+import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
+from nasjax.core import read_guard
 from nasjax.core.errors import ConfigError, DataError
 from nasjax.core.types import Array, Key
 from nasjax.data import augmentation as augmentations
@@ -36,6 +38,9 @@ _SUFFIXES = (".jpeg", ".jpg")
 
 _ENDLESS = 2**40
 """Length of the training stream in images; grain wants a number."""
+
+_MAX_PIXELS = 2**26
+"""The largest image of ImageNet has 6.1e7; a decoded one takes 3 bytes a pixel."""
 
 Box = tuple[int, int, int, int]
 """Left, top, right, bottom in pixels; right and bottom are outside."""
@@ -92,7 +97,7 @@ def load(
             f"imagenet: image_size={image_size} must be positive, cutout={cutout}, "
             f"num_workers={num_workers} and num_threads={num_threads} not negative"
         )
-    root = pathlib.Path(dir)
+    root = _find(pathlib.Path(dir).expanduser())
     classes = _draw_classes(_list_classes(root / "train"), num_classes, seed)
     augmentation = Augmentation(pad=0, flip=True, cutout=cutout)
 
@@ -122,6 +127,15 @@ def _require(*modules: str) -> None:
             raise ConfigError(
                 f"the data set 'imagenet' needs {module}: pip install nasjax[imagenet]"
             )
+
+
+def _find(root: pathlib.Path) -> pathlib.Path:
+    """The folder that holds `train`: the one given, or the only one inside it."""
+    if root.is_dir() and not (root / "train").is_dir():
+        inner = [folder for folder in root.iterdir() if (folder / "train").is_dir()]
+        if len(inner) == 1:
+            return inner[0]
+    return root
 
 
 def _list_classes(folder: pathlib.Path) -> list[str]:
@@ -166,7 +180,10 @@ def _list_images(folder: pathlib.Path, classes: tuple[str, ...]) -> Files:
         found = sorted(
             entry.name
             for entry in os.scandir(subfolder)
+            # Hidden files are no images: macOS puts a ._x.JPEG beside each x.JPEG.
             if entry.name.lower().endswith(_SUFFIXES)
+            and not entry.name.startswith(".")
+            and entry.is_file()
         )
         if not found:
             raise DataError(
@@ -374,16 +391,23 @@ def decode(path: str) -> "Image":
     """The image as RGB; `DataError` when Pillow cannot read it."""
     from PIL import Image
 
-    try:
-        # One "JPEG" of ImageNet is a PNG.
-        with Image.open(path, formats=("JPEG", "PNG")) as image:
+    what, remedy = "cannot be decoded", "replace the file"
+    with read_guard.guard(path, what, remedy=remedy), read_guard.open_file(path) as file:
+        try:
+            with warnings.catch_warnings():
+                # Pillow warns of what is refused below.
+                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+                # One "JPEG" of ImageNet is a PNG.
+                image = Image.open(file, formats=("JPEG", "PNG"))
+            if image.width * image.height > _MAX_PIXELS:
+                raise DataError(
+                    f"{path}: refused: {image.width} x {image.height} pixels; {remedy}"
+                )
             return image.convert("RGB")
-    except Image.UnidentifiedImageError as error:
-        raise DataError(f"{path} is not a JPEG; replace the file") from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(
-            f"{path} cannot be decoded ({error}); replace the file"
-        ) from error
+        except Image.UnidentifiedImageError as error:
+            raise DataError(f"{path} is not a JPEG; {remedy}") from error
+        except (SyntaxError, Image.DecompressionBombError) as error:
+            raise DataError(f"{path} {what} ({error}); {remedy}") from error
 
 
 def random_box(rng: np.random.Generator, width: int, height: int) -> Box:

@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Callable
 from typing import Any
 
-from nasjax.core import arrays, errors
+from nasjax.core import arrays, errors, read_guard
 from nasjax.nasbench import table_file
 
 DATA_VARIABLE = "NASJAX_DATA"
@@ -69,12 +69,14 @@ def load(name_or_file: str | os.PathLike[str], **options: Any) -> Any:
     if not path.exists() and path.suffix != ".safetensors":
         raise errors.unknown_name("benchmark or file", name, [*NAMES, *FILES])
     form = arrays.load_metadata(path).get("form", "")
-    if form not in FORMS:
+    if not isinstance(form, str) or form not in FORMS:
         raise errors.DataError(
             f"{path}: no benchmark of a known kind; convert the official file with "
             "launch/nasbench_x11.py --mode=convert"
         )
-    return _call(functools.partial(FORMS[form], path), options)
+    load_form = functools.partial(FORMS[form], path)
+    with read_guard.guard(path, "damaged", remedy="make the file again"):
+        return _call(load_form, options)
 
 
 def _call(loader: Callable[..., Any], options: dict[str, Any]) -> Any:

@@ -8,13 +8,15 @@ listed here is ever made from a file.
 import dataclasses
 import hashlib
 import os
+import types
+import typing
 from typing import Any
 
 import jax
 import numpy as np
 from flax import struct
 
-from nasjax.core import arrays, errors
+from nasjax.core import arrays, errors, read_guard
 from nasjax.nasbench.surrogate import (
     curves,
     forest,
@@ -77,17 +79,36 @@ def load(path: str | os.PathLike[str]) -> model.Surrogate:
     metadata = arrays.load_metadata(path)
     if metadata.get("form") != FORM:
         raise errors.DataError(
-            f"{path}: form {metadata.get('form')!r}, not {FORM!r}; fit or import the "
-            "surrogate again with this version"
+            f"{path}: form {read_guard.show(metadata.get('form'))}, not {FORM!r}; fit "
+            "or import the surrogate again with this version"
         )
     stored = {key: np.array(view) for key, view in arrays.memory_map(path).items()}
-    try:
-        return _restore(metadata["surrogate"], "surrogate", stored)
-    except (KeyError, TypeError, ValueError) as error:
-        raise errors.DataError(
-            f"{path}: a part of the surrogate is missing or of another kind ({error}); "
-            "fit or import it again"
-        ) from error
+    what = "a part of the surrogate is missing or of another kind"
+    with read_guard.guard(path, what, remedy="fit or import it again"):
+        surrogate = _restore(metadata["surrogate"], "surrogate", stored)
+        if not isinstance(surrogate, model.Surrogate):
+            raise TypeError(f"{type(surrogate).__name__} is no surrogate")
+        _check_curves(surrogate)
+    return surrogate
+
+
+def _check_curves(surrogate: model.Surrogate) -> None:
+    """Raises `ValueError` where the parts do not fit together."""
+    length = len(surrogate.epochs)
+    if not length or list(surrogate.epochs) != sorted(set(surrogate.epochs)):
+        raise ValueError("epochs that do not increase")
+    for curve_model in surrogate.models.values():
+        if not curve_model.members:
+            raise ValueError("an ensemble without members")
+        if curve_model.weights.shape != (len(curve_model.members),):
+            raise ValueError("weights that are not those of the members")
+        for member in curve_model.members:
+            count = getattr(member.regressor, "num_features", None)
+            if count is not None:
+                inputs = jax.ShapeDtypeStruct((count,), np.float32)
+                shape = jax.eval_shape(member.predict, inputs).shape
+                if shape != (length,):
+                    raise ValueError(f"curves of shape {shape}, not ({length},)")
 
 
 def _describe(node: Any, path: str, tree: dict[str, np.ndarray]) -> dict[str, Any]:
@@ -132,6 +153,8 @@ def _restore(
     description: dict[str, Any], path: str, tree: dict[str, np.ndarray]
 ) -> Any:
     kind = description["kind"]
+    if not isinstance(kind, str):
+        raise TypeError("a kind that is no text")
     if kind == "none":
         return None
     if kind == "array":
@@ -149,9 +172,40 @@ def _restore(
         items = [children[str(i)] for i in range(len(children))]
         return items if kind == "list" else tuple(items)
     if kind not in KINDS:
-        raise KeyError(f"kind {kind!r}")
+        raise ValueError(f"the kind {read_guard.show(kind)}")
     static = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in description["static"].items()
     }
+    for name, hint in typing.get_type_hints(KINDS[kind]).items():
+        if name in children or name in static:
+            _check_type(f"{kind}.{name}", (children | static)[name], hint)
     return KINDS[kind](**children, **static)
+
+
+def _check_type(name: str, value: Any, hint: Any) -> None:
+    """Raises `TypeError` where a value is not what the annotation of its field says."""
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (types.UnionType, typing.Union):
+        if value is None and type(None) in inner:
+            return
+        inner = tuple(kind for kind in inner if kind is not type(None))
+        origin = None
+        hint = inner[0] if len(inner) == 1 else Any
+    if origin is tuple:
+        items = value if isinstance(value, tuple) else None
+        wanted = inner[0]
+    elif origin is list:
+        items, wanted = value if isinstance(value, list) else None, inner[0]
+    elif origin is dict:
+        items = list(value.values()) if isinstance(value, dict) else None
+        wanted = inner[1]
+    else:
+        known = hint is not Any and isinstance(hint, type)
+        if known and not isinstance(value, hint):
+            raise TypeError(f"{name} is a {type(value).__name__}")
+        return
+    if items is None:
+        raise TypeError(f"{name} is a {type(value).__name__}")
+    for item in items:
+        _check_type(name, item, wanted)
