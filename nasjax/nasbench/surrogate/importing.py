@@ -12,7 +12,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from nasjax.core import errors
+from nasjax.core import errors, read_guard
 from nasjax.nasbench.readers import imported, nasbench301, nasbench_x11
 from nasjax.nasbench.surrogate import features as feature_registry
 from nasjax.nasbench.surrogate import lightgbm_text, noise_gkde, xgboost_json
@@ -61,6 +61,11 @@ def read(
     path = pathlib.Path(path).expanduser()
     if not path.exists():
         raise errors.DataError(f"{path}: no such file or folder")
+    with read_guard.guard(path, "not of the official form"):
+        return _read(path, runtime)
+
+
+def _read(path: pathlib.Path, runtime: str | os.PathLike[str]) -> Surrogate:
     x11 = nasbench_x11.is_x11(path)
     found = nasbench_x11.read(path) if x11 else nasbench301.read(path)
     found = tuple(one for one in found if x11 or not nasbench301.is_runtime(one))
