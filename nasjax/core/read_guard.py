@@ -52,7 +52,7 @@ FAULTS: tuple[type[Exception], ...] = (
 """What malformed content may raise; RuntimeError has RecursionError among it.
 
 NameError, AssertionError and ImportError are faults of the program and stay what they
-are, and so do the AttributeError of a module or a class and a full disk. Other slips of
+are, and so do the AttributeError of a module and a full disk. Other slips of
 ours inside a guarded block are chained, so a traceback still shows them.
 """
 
@@ -143,7 +143,7 @@ def _where(name: str | os.PathLike[str], place: Place) -> str:
 def _is_ours(error: Exception) -> bool:
     """Whether no content can cause it: a slip of the program, or a full disk."""
     if isinstance(error, AttributeError):
-        return isinstance(getattr(error, "obj", None), types.ModuleType | type)
+        return isinstance(getattr(error, "obj", None), types.ModuleType)
     return isinstance(error, OSError) and error.errno in _OF_OUTPUTS
 
 

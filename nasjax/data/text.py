@@ -8,13 +8,15 @@ files of words of this kind, with rare words already replaced by `<unk>`.
 import array
 import dataclasses
 import inspect
+import io
 import os
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
+from nasjax.core import read_guard
 from nasjax.core.errors import ConfigError, DataError, unknown_name
 
 END = "<eos>"
@@ -26,6 +28,9 @@ FILES: dict[str, str] = {
     "plain text": "{}.txt",
 }
 """Names of the files of a folder, by kind, with the name of the part left open."""
+
+_PIECE = 1 << 16
+_MAX_WORDS = 4_000_000
 
 PARTS = ("train", "valid", "test")
 
@@ -67,7 +72,7 @@ def load(name: str | os.PathLike[str], **options: Any) -> Corpus:
     """
     maker = CORPORA.get(str(name))
     known = inspect.signature(maker).parameters if maker else {}
-    if maker is None and not pathlib.Path(name).is_dir():
+    if maker is None and not pathlib.Path(name).expanduser().is_dir():
         error = unknown_name("text", str(name), CORPORA)
         raise ConfigError(f"{error}; and it is not a folder of word files")
     for option in options:
@@ -87,9 +92,9 @@ def read(folder: str | os.PathLike[str]) -> Corpus:
       DataError: a file is missing, empty or not UTF-8.
     """
     index: dict[str, int] = {}
-    paths = _find(pathlib.Path(folder))
-    train, valid, test = (_tokens(path, index) for path in paths)
-    name = pathlib.Path(folder).resolve().name
+    folder = pathlib.Path(folder).expanduser()
+    train, valid, test = (_tokens(path, index) for path in _find(folder))
+    name = folder.resolve().name
     return Corpus(name, train, valid, test, tuple(index))
 
 
@@ -118,21 +123,43 @@ def _tokens(path: pathlib.Path, index: dict[str, int]) -> np.ndarray:
     """Words of a file as numbers; new ones are added to `index`."""
     tokens = array.array("i")
     try:
-        # Only a line feed ends a line: WikiText has other separators inside lines.
-        with open(path, encoding="utf-8", newline="\n") as file:
-            for line in file:
-                words = (*line.split(), END)
-                tokens.extend(index.setdefault(word, len(index)) for word in words)
+        with (
+            read_guard.open_file(path) as file,
+            io.TextIOWrapper(file, "utf-8", newline="\n") as lines,
+        ):
+            for word in _words(path, lines):
+                tokens.append(index.setdefault(word, len(index)))
+                if len(index) > _MAX_WORDS:
+                    raise DataError(f"{path}: refused: over {_MAX_WORDS} words")
     except UnicodeDecodeError as error:
         raise DataError(
             f"{path} is not UTF-8 ({error.reason} after {len(tokens)} words); convert "
             "it to UTF-8"
         ) from error
-    except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror})") from error
     if not tokens:
         raise DataError(f"{path} is empty; get the text again")
     return np.array(tokens, np.int32)
+
+
+def _words(path: pathlib.Path, file: io.TextIOBase) -> Iterator[str]:
+    """The words of a text and the ends of its lines, a piece of a line at a time.
+
+    Only a line feed ends a line: WikiText has other separators inside lines.
+    """
+    rest, ended = "", True
+    while piece := file.readline(_PIECE):
+        ended = piece.endswith("\n")
+        *words, rest = [*(rest + piece).split(), ""]
+        if not ended and words and not piece[-1].isspace():
+            rest = words.pop()  # it may go on in the next piece
+        if len(rest) > _PIECE:
+            raise DataError(f"{path}: refused: a word of more than {_PIECE} characters")
+        yield from words
+        if ended:
+            yield END
+    if not ended:  # the last line may lack its end
+        yield from [rest] if rest else []
+        yield END
 
 
 def markov(

@@ -111,3 +111,25 @@ def test_batchify_puts_pieces_side_by_side():
         text.batchify(np.arange(11), 6)
     with pytest.raises(ConfigError, match="not positive"):
         text.batchify(np.arange(11), 0)
+
+
+@pytest.mark.parametrize("piece", [1, 2, 3, 7, 100])
+def test_lines_longer_than_a_piece_are_the_same_words(tmp_path, monkeypatch, piece):
+    content = " ab  c\tdef\n\n ghi\u2028j k \nlast word"
+    for part in text.PARTS:
+        (tmp_path / f"{part}.txt").write_text(content, encoding="utf-8", newline="")
+    expected = [word for line in content.split("\n") for word in (*line.split(), "<eos>")]
+    monkeypatch.setattr(text, "_PIECE", max(piece, 4))
+    corpus = text.read(tmp_path)
+    assert [corpus.vocabulary[token] for token in corpus.train] == expected
+
+
+def test_endless_words_and_pointers_are_refused(tmp_path):
+    for part in text.PARTS:
+        (tmp_path / f"{part}.txt").write_bytes(b"x" * 200_000)
+    with pytest.raises(DataError, match="a word of more than"):
+        text.read(tmp_path)
+    for part in text.PARTS:
+        (tmp_path / f"{part}.txt").write_bytes(b"version https://git-lfs.github.com/\n")
+    with pytest.raises(DataError, match="a Git LFS pointer"):
+        text.read(tmp_path)
