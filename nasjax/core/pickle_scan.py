@@ -48,9 +48,10 @@ _SHORT = b"GKqh\x80MJj"  # without their argument when no handler takes them
 _NAMES = {ord(opcode.code): opcode.name for opcode in pickletools.opcodes}
 _NEVER = "which plain data never need"
 
-# Bytes of what an opcode makes, its place in a list or on the stack included.
-_VALUE_BYTES, _TEXT_BYTES, _MEMO_BYTES, _ITEM_BYTES = 48, 96, 16, 104
-_MADE = {ord("]"): 88, ord("}"): 96, 0x8F: 248, ord(")"): 16}
+# Bytes of what an opcode makes, its place in a list or on the stack included, and never
+# less than what bounds the time of this pass.
+_VALUE_BYTES, _TEXT_BYTES, _MEMO_BYTES, _ITEM_BYTES = 48, 96, 48, 104
+_MADE = {ord("]"): 88, ord("}"): 96, 0x8F: 248, ord(")"): 48}
 _CALL_BYTES = 256
 
 MAX_TUPLE = 4096
@@ -171,7 +172,7 @@ class _Scan:
         return items
 
     def _mark(self) -> None:
-        self._spend(16)
+        self._spend(_VALUE_BYTES)
         self._marks.append(len(self._stack))
 
     def _container(self, code: int) -> None:
