@@ -4,7 +4,6 @@ import importlib.metadata
 import json
 import math
 import os
-import pathlib
 import platform
 from typing import Any
 
@@ -12,7 +11,7 @@ import jax
 import numpy as np
 
 import nasjax
-from nasjax.core import atomic_file, errors
+from nasjax.core import atomic_file, errors, read_guard
 
 
 def write(path: str | os.PathLike[str], values: dict[str, Any]) -> None:
@@ -35,12 +34,8 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
     Raises:
       errors.DataError: the file is missing or is not a JSON object.
     """
-    try:
-        values = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise errors.DataError(f"{path}: cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise errors.DataError(f"{path}: not a JSON file: {error}") from error
+    content = read_guard.read_file(path)
+    values = read_guard.parse_json(content, name=path, what="not a JSON file")
     if not isinstance(values, dict):
         raise errors.DataError(f"{path}: not a JSON object")
     return values

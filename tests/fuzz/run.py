@@ -31,7 +31,8 @@ def limit_memory() -> None:
     """No more address space than this process has now, and 1 GB."""
     pages = int(pathlib.Path("/proc/self/statm").read_text().split()[0])
     limit = pages * os.sysconf("SC_PAGE_SIZE") + MEMORY
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
 
 
 def judge(read, content: bytes, folder: str) -> str:

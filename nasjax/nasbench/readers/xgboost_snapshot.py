@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from nasjax.core import safe_pickle
+from nasjax.core import read_guard, safe_pickle
 from nasjax.core.errors import DataError
 
 _OFFSET = b"CONFIG-offset:"
@@ -51,7 +51,7 @@ def document(handle: bytes | bytearray, *, name: str) -> dict[str, Any]:
     content = bytes(handle)
     with safe_pickle.reading(name):
         if content.startswith(b'{"'):
-            model = json.loads(content)
+            model = read_guard.parse_json(content, name=name)
         elif content.startswith(b"{"):
             model = _UniversalJson(content).document()
         else:
@@ -173,13 +173,22 @@ def _binary_tree(source: _Bytes, index: int) -> dict[str, Any]:
 class _UniversalJson(_Bytes):
     """Universal Binary JSON (draft 12), as far as XGBoost writes it."""
 
+    _values_left = 4_000_000
+
     def document(self) -> Any:
         return self._value(self._marker())
+
+    def _count(self, values: int) -> None:
+        """Two bytes can be a list of 80: the number of values is limited, too."""
+        self._values_left -= values
+        if self._values_left < 0:
+            raise ValueError("too many values")
 
     def _marker(self) -> str:
         return self.take(1).decode("latin1")
 
     def _value(self, marker: str) -> Any:
+        self._count(1)
         if marker == "{":
             return self._object()
         if marker == "[":
@@ -212,6 +221,7 @@ class _UniversalJson(_Bytes):
             if kind not in _NUMBERS or hash_mark != "#":
                 raise ValueError(f"an array of type {kind!r} in binary JSON")
             count = self._size(self._marker())
+            self._count(count)
             return self.records(count, np.dtype(">" + _NUMBERS[kind])).tolist()
         if marker == "#":
             count = self._size(self._marker())
