@@ -250,9 +250,7 @@ def _parse_json(path: str | os.PathLike[str], raw: bytes) -> dict[str, Any]:
         return dict(pairs)
 
     what = "damaged or no safetensors file: its header is not JSON"
-    header = read_guard.parse_json(
-        raw, name=path, what=what, object_pairs_hook=unique
-    )
+    header = read_guard.parse_json(raw, name=path, what=what, object_pairs_hook=unique)
     if not isinstance(header, dict):
         raise _damaged(path, "its header is not a JSON object")
     return header

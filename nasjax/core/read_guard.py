@@ -131,9 +131,7 @@ def guard(
             told = f"cannot be read ({error.strerror})"
         else:
             told = f"{what or 'damaged'} ({reason(error)})"
-        raise DataError(
-            one_line(f"{_where(name, place)}: {told}; {remedy}")
-        ) from error
+        raise DataError(one_line(f"{_where(name, place)}: {told}; {remedy}")) from error
 
 
 def _where(name: str | os.PathLike[str], place: Place) -> str:

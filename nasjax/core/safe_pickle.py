@@ -85,7 +85,9 @@ def check_list(allow: AllowList) -> None:
             raise TypeError(f"allow-listed type {target} lacks __setstate__")
 
 
-def resolve(allow: AllowList, budget: read_guard.Meter, module: str, attribute: str) -> Any:
+def resolve(
+    allow: AllowList, budget: read_guard.Meter, module: str, attribute: str
+) -> Any:
     """What a pickle gets for a global: a type of the list, or a guarded function.
 
     Raises:
@@ -204,9 +206,7 @@ class _Dtype:
     def __new__(cls, spec: Any = None, *_: Any) -> "_Dtype":
         spec = spec.decode("ascii") if isinstance(spec, bytes) else spec
         if not isinstance(spec, str) or not cls._PLAIN.fullmatch(spec):
-            raise DataError(
-                f"refused dtype {read_guard.show(spec)}: not plain numbers"
-            )
+            raise DataError(f"refused dtype {read_guard.show(spec)}: not plain numbers")
         self = super().__new__(cls)
         self.dtype = np.dtype(spec)
         return self
@@ -276,7 +276,9 @@ def array_bytes(shape: Any, dtype: np.dtype) -> int:
     return size
 
 
-def _reconstruct(budget: read_guard.Meter, kind: Any, shape: Any, code: Any) -> np.ndarray:
+def _reconstruct(
+    budget: read_guard.Meter, kind: Any, shape: Any, code: Any
+) -> np.ndarray:
     """`numpy.core.multiarray._reconstruct`: an empty array that awaits its state."""
     if not isinstance(kind, Guarded) or shape != (0,) or code not in (b"b", "b"):
         raise DataError(f"{budget.name}: refused a malformed array")

@@ -392,7 +392,10 @@ def decode(path: str) -> "Image":
     from PIL import Image
 
     what, remedy = "cannot be decoded", "replace the file"
-    with read_guard.guard(path, what, remedy=remedy), read_guard.open_file(path) as file:
+    with (
+        read_guard.guard(path, what, remedy=remedy),
+        read_guard.open_file(path) as file,
+    ):
         try:
             with warnings.catch_warnings():
                 # Pillow warns of what is refused below.

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nasjax.core import arrays, errors
+from nasjax.core import arrays, errors, read_guard
 from nasjax.supernet import layout, masking
 
 Array = jax.Array
@@ -67,6 +67,11 @@ def load(path: str | os.PathLike[str]) -> Model:
             f"{path}: not a saved HM-NAS network (format {metadata.get('format')!r}, "
             f"expected {FORMAT!r})"
         )
+    with read_guard.guard(path, "damaged", remedy="train or get it again"):
+        return _restore(path, metadata)
+
+
+def _restore(path: str | os.PathLike[str], metadata: dict[str, Any]) -> Model:
     tree = jax.tree.map(jnp.asarray, arrays.load(path))  # to the device, once
     masks = jax.tree.map(lambda m: m.astype(jnp.float32), tree["masks"])
     weights = {name.replace(".", "/"): m for name, m in masks["weights"].items()}

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nasjax.core import arrays, errors
+from nasjax.core import arrays, errors, read_guard
 from nasjax.networks import batch_norm, convolution, depthwise, formulation, pooling
 from nasjax.networks import operations as ops
 from nasjax.supernet import objective
@@ -307,12 +307,9 @@ def load(path: str | os.PathLike[str]) -> SlimNetwork:
             f"{path}: not a slim network (its format is {metadata.get('format')!r}, "
             f"not {FORMAT!r}); save one with nasjax.supernet.slim"
         )
-    try:
+    what, remedy = "its description is malformed", "make the file again"
+    with read_guard.guard(path, what, remedy=remedy):
         description = _parse(metadata["description"])
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise errors.DataError(
-            f"{path}: its description is malformed ({error!r}); make the file again"
-        ) from error
     return SlimNetwork(arrays.load(path), description)
 
 

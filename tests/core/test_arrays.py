@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from nasjax.core import arrays, errors
+from nasjax.nasbench import table_file
 
 DTYPES = [
     "bool",
@@ -306,3 +307,95 @@ def test_a_flipped_header_byte_is_an_error_or_a_readable_file(
     assert {k: v.tobytes() for k, v in mine.items()} == {
         k: v.tobytes() for k, v in theirs.items()
     }
+
+
+# --- checksums ------------------------------------------------------------------
+
+
+@pytest.fixture(params=["whole", "rows"])
+def sealed(request, tmp_path):
+    """A file of each of our writers."""
+    path = tmp_path / "x.safetensors"
+    tree = {"a": np.arange(5, dtype=np.int32), "b": np.ones((5, 2), np.float32)}
+    description = {"form": "x", "text": '"nasjax crc32:00000000":'}
+    if request.param == "whole":
+        arrays.save(path, tree, metadata=description)
+        return path
+    with table_file.streaming(path, description) as writer:
+        for i in range(5):
+            writer.append({key: values[i] for key, values in tree.items()})
+    return path
+
+
+def test_a_flipped_bit_anywhere_is_refused(sealed, tmp_path):
+    content = sealed.read_bytes()
+    assert arrays.load(sealed)["a"].tolist() == list(range(5))
+    path = tmp_path / "damaged"
+    for place in range(len(content)):
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << place % 8
+        path.write_bytes(damaged)
+        for read in (arrays.load, arrays.load_metadata, arrays.memory_map):
+            with pytest.raises(errors.DataError, match="damaged") as caught:
+                read(path)
+            assert str(caught.value).isprintable()
+
+
+def test_a_damaged_number_is_said_to_be_one(sealed):
+    content = bytearray(sealed.read_bytes())
+    content[-1] ^= 1
+    sealed.write_bytes(content)
+    with pytest.raises(errors.DataError, match="x.safetensors: its checksum differs"):
+        arrays.load(sealed)
+
+
+def test_files_without_checksum_load_and_are_told_once(tmp_path, monkeypatch):
+    told = []
+    monkeypatch.setattr(arrays.logging, "warning", lambda *args: told.append(args[1]))
+    path, foreign = tmp_path / "old.safetensors", tmp_path / "foreign.safetensors"
+    old = {"nasjax": json.dumps({"form": "x"})}
+    safetensors.numpy.save_file({"a": np.arange(3)}, path, metadata=old)
+    safetensors.numpy.save_file(
+        {"a": np.arange(3)}, foreign, metadata={"by": "another"}
+    )
+    for _ in range(2):
+        assert arrays.load(path)["a"].tolist() == [0, 1, 2]
+        assert arrays.load_metadata(path) == {"form": "x"}
+        assert arrays.load_metadata(foreign) == {"by": "another"}
+    assert told == [str(path)]
+
+
+def test_a_replaced_file_is_compared_again(tmp_path):
+    path = tmp_path / "x.safetensors"
+    for number in range(3):
+        arrays.save(path, {"a": np.full(3, number)})
+        assert arrays.load(path)["a"].tolist() == [number] * 3
+    damaged = bytearray(path.read_bytes())
+    damaged[-1] ^= 1
+    path.write_bytes(damaged)
+    with pytest.raises(errors.DataError, match="checksum differs"):
+        arrays.load(path)
+
+
+@pytest.mark.parametrize(
+    "shape", [[1] * 100, [0, 2**79], [0] * 33, [0, 2**63], [2**79] * 32]
+)
+def test_shapes_of_hostile_headers(shape, tmp_path):
+    path = raw_file(
+        tmp_path / "x",
+        {"x": {"dtype": "U8", "shape": shape, "data_offsets": [0, 0]}},
+        b"",
+    )
+    with pytest.raises(errors.DataError, match="x: "):
+        arrays.load(path)
+
+
+def test_pipes_and_metadata_of_other_kinds(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(errors.DataError, match="not a plain file"):
+        arrays.load(tmp_path / "pipe")
+    safetensors.numpy.save_file(
+        {"a": np.zeros(1)}, tmp_path / "x", metadata={"nasjax": "[1]"}
+    )
+    with pytest.raises(errors.DataError, match="not a JSON object"):
+        arrays.load_metadata(tmp_path / "x")

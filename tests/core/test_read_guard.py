@@ -137,7 +137,9 @@ def test_gzip_up_to_a_size(tmp_path):
 
 
 def test_json_is_refused_before_it_becomes_many_objects():
-    assert read_guard.parse_json('{"a": [1, 2.5, "x"]}', name="x") == {"a": [1, 2.5, "x"]}
+    assert read_guard.parse_json('{"a": [1, 2.5, "x"]}', name="x") == {
+        "a": [1, 2.5, "x"]
+    }
     for text in ("[" + "[]," * 3_000_000 + "0]", b"[" + b"{}," * 2_000_000 + b"0]"):
         with pytest.raises(DataError, match="file: refused: JSON of too many objects"):
             read_guard.parse_json(text, name="file")
@@ -248,7 +250,9 @@ def test_many_objects_are_refused(reader, code):
 @BOTH
 def test_large_numbers_that_collide_as_keys_are_refused(reader):
     def keys(count):
-        numbers = [((2**61 - 1) * (k << 70)).to_bytes(20, "little") for k in range(count)]
+        numbers = [
+            ((2**61 - 1) * (k << 70)).to_bytes(20, "little") for k in range(count)
+        ]
         items = b"".join(b"\x8a\x14" + number + b"N" for number in numbers)
         return b"\x80\x04}(" + items + b"u."
 
@@ -277,7 +281,9 @@ def test_a_shared_list_in_the_place_of_a_text_is_not_formatted(reader):
         value = value[:-2] + b"q\x00" if value == b"]q\x00" else value
     body = b"]q\x00"
     for level in range(LEVELS):
-        body += b"](h" + bytes([level]) + b"h" + bytes([level]) + b"eq" + bytes([level + 1])
+        body += (
+            b"](h" + bytes([level]) + b"h" + bytes([level]) + b"eq" + bytes([level + 1])
+        )
     # The lists stay on the stack below a call of dtype, and of encode.
     for call in (b"cnumpy\ndtype\n", b"c_codecs\nencode\nX\x01\0\0\0a"):
         arity = b"\x85" if b"dtype" in call else b"\x86"

@@ -238,3 +238,41 @@ def test_a_pickle_that_runs_code_is_refused(tmp_path, batches):
     path.write_bytes(pickle.dumps({"data": Malicious(trace), "labels": [0]}))
     refused(tmp_path, str(path), "mkdir")
     assert not trace.exists()
+
+
+def test_folders_that_hold_it_further_down_and_homes(tmp_path, batches, monkeypatch):
+    write_python(tmp_path / "downloads" / "cifar-10-batches-py", batches)
+    assert_holds(data.load("cifar10", dir=tmp_path), batches)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert_holds(data.load("cifar10", dir="~/downloads"), batches)
+
+
+def test_cifar100_is_named(tmp_path, batches):
+    folder = tmp_path / "cifar-100-python"
+    folder.mkdir()
+    (folder / "train").write_bytes(b"")
+    for place in (tmp_path, folder):
+        with pytest.raises(DataError, match="holds CIFAR-100, which is not read"):
+            data.load("cifar10", dir=place)
+    write_python(tmp_path / "renamed", batches)
+    content = {"data": np.zeros((1, 3072), np.uint8), "fine_labels": [1]}
+    (tmp_path / "renamed" / "data_batch_2").write_bytes(pickle.dumps(content))
+    with pytest.raises(DataError, match="data_batch_2 is a file of CIFAR-100"):
+        data.load("cifar10", dir=tmp_path / "renamed")
+
+
+@pytest.mark.parametrize(
+    "start, message",
+    [
+        (b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer"),
+        (b"<!DOCTYPE html><html>", "an HTML page"),
+        (b"vwxyz", "not a pickle .it begins with b'vwxyz'"),
+    ],
+)
+def test_what_stands_for_a_batch_is_named(tmp_path, batches, start, message):
+    (write_python(tmp_path, batches) / "data_batch_3").write_bytes(start)
+    with pytest.raises(DataError, match=f"data_batch_3: {message}.*{cifar10.SOURCE}"):
+        data.load("cifar10", dir=tmp_path)
+    (write_binary(tmp_path / "b", batches) / "data_batch_3.bin").write_bytes(start)
+    with pytest.raises(DataError, match="data_batch_3.bin"):
+        data.load("cifar10", dir=tmp_path / "b")

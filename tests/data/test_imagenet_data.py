@@ -3,6 +3,7 @@
 import importlib.util
 import itertools
 import math
+import os
 
 import numpy as np
 import pytest
@@ -279,3 +280,33 @@ def test_ratios_are_those_of_the_paper():
     boxes = [imagenet.random_box(rng, 2000, 2000) for _ in range(400)]
     logs = [math.log((r - x) / (b - y)) for x, y, r, b in boxes]
     assert max(map(abs, logs)) < math.log(4 / 3) + 0.01
+
+
+def test_hidden_files_and_pipes_are_no_images(fresh):
+    names = load(fresh).train.files.names.tolist()
+    folder = fresh / "train" / "n02"
+    (folder / "._n02_0.JPEG").write_bytes(b"\0\5\x16\7 macOS")
+    os.mkfifo(folder / "pipe.JPEG")
+    assert load(fresh).train.files.names.tolist() == names
+
+
+def test_one_folder_too_deep_and_homes(fresh, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(fresh.parent))
+    outer = tmp_path / "outer"
+    outer.mkdir()
+    (outer / "ILSVRC2012").symlink_to(fresh)
+    expected = load(fresh).train.files.names.tolist()
+    assert load(outer).train.files.names.tolist() == expected
+    assert load(f"~/{fresh.name}").train.files.names.tolist() == expected
+
+
+def test_images_of_too_many_pixels_are_refused(tmp_path, monkeypatch):
+    from PIL import Image
+
+    path = tmp_path / "x.JPEG"
+    Image.new("L", (9_000, 9_000)).save(path, "JPEG", quality=1)
+    with pytest.raises(DataError, match="x.JPEG: refused: 9000 x 9000 pixels"):
+        imagenet.decode(str(path))
+    path.write_text("version https://git-lfs.github.com/spec/v1\n")
+    with pytest.raises(DataError, match="x.JPEG: a Git LFS pointer"):
+        imagenet.decode(str(path))

@@ -118,7 +118,9 @@ def test_lines_longer_than_a_piece_are_the_same_words(tmp_path, monkeypatch, pie
     content = " ab  c\tdef\n\n ghi\u2028j k \nlast word"
     for part in text.PARTS:
         (tmp_path / f"{part}.txt").write_text(content, encoding="utf-8", newline="")
-    expected = [word for line in content.split("\n") for word in (*line.split(), "<eos>")]
+    expected = [
+        word for line in content.split("\n") for word in (*line.split(), "<eos>")
+    ]
     monkeypatch.setattr(text, "_PIECE", max(piece, 4))
     corpus = text.read(tmp_path)
     assert [corpus.vocabulary[token] for token in corpus.train] == expected

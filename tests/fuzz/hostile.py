@@ -54,7 +54,7 @@ def numbers_of_cifar10(path):
 def wide_text_of_cifar10(path):
     from nasjax.data import cifar10
 
-    text = "x" * (150 * MB) + "\U0001f600"
+    text = "x" * (90 * MB) + "\U0001f600"
     path.write_bytes(pickle.dumps({"data": text, "labels": []}, 4))
     del text
     yield
@@ -64,7 +64,7 @@ def wide_text_of_cifar10(path):
 def nats_of_lists(path):
     from nasjax.nasbench.readers import nats
 
-    content = bz2.compress(LISTS, 1)
+    content = bz2.compress(LISTS[: 8 * MB], 1)
     yield
     nats.read_file(content, name="file")
 
@@ -72,7 +72,7 @@ def nats_of_lists(path):
 def nats_of_zeros(path):
     from nasjax.nasbench.readers import nats
 
-    content = bz2.compress(bytes(100 * MB), 1)
+    content = bz2.compress(bytes(70 * MB), 1)
     yield
     nats.read_file(content, name="file")
 
@@ -99,7 +99,7 @@ def joblib_of_one_text(path):
 
     packer = zlib.compressobj(1)
     parts = [packer.compress(b"\x80\x04B" + struct.pack("<I", 1500 * MB))]
-    parts += [packer.compress(bytes(MB)) for _ in range(300)]
+    parts += [packer.compress(bytes(MB)) for _ in range(210)]
     content = b"".join([*parts, packer.flush()])
     yield
     nasbench_x11.read_member(content, "file")
@@ -135,7 +135,10 @@ def zip_of_configs(path):
     from nasjax.nasbench.readers import checkpoints, nasbench_x11
 
     content = b"[" + b"[]," * (300_000) + b"0]"
-    _zip(path.with_suffix(".zip"), [(f"{i}/model_config.json", content) for i in range(50)])
+    _zip(
+        path.with_suffix(".zip"),
+        [(f"{i}/model_config.json", content) for i in range(50)],
+    )
     yield
     read = nasbench_x11.read_member
     checkpoints.read(path.with_suffix(".zip"), read, ("svd_lgb",))
@@ -196,7 +199,7 @@ def results(path):
 def gzip_of_zeros(path):
     from nasjax.core import read_guard
 
-    path.write_bytes(gzip.compress(bytes(400 * MB), 1))
+    path.write_bytes(gzip.compress(bytes(220 * MB), 1))
     yield
     with read_guard.open_gzip(path) as file:
         file.read()

@@ -95,7 +95,9 @@ def run(names: list[str], mutants: int) -> dict[str, dict]:
             arguments = [f"--child={','.join(some)}", f"--log={log}"]
             arguments += [f"--first={first}", f"--last={last}"]
             status = subprocess.run(
-                [sys.executable, __file__, *arguments], stderr=subprocess.PIPE, text=True
+                [sys.executable, __file__, *arguments],
+                stderr=subprocess.PIPE,
+                text=True,
             )
             lines = log.read_text().splitlines()
         name, number = "", first
@@ -121,7 +123,11 @@ def run(names: list[str], mutants: int) -> dict[str, dict]:
             if int(number) + 1 < last:
                 todo.append(([name], int(number) + 1, last))
     return {
-        name: {**results[name], "failures": len(failures[name]), "first": failures[name][:5]}
+        name: {
+            **results[name],
+            "failures": len(failures[name]),
+            "first": failures[name][:5],
+        }
         for name in names
     }
 
@@ -145,7 +151,10 @@ def main() -> None:
     names = options.targets.split(",") if options.targets else list(targets.TARGETS)
     for name in names:
         found = run([name], options.mutants)[name]
-        print(json.dumps({"reader": name, "mutants": options.mutants, **found}), flush=True)
+        print(
+            json.dumps({"reader": name, "mutants": options.mutants, **found}),
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -112,8 +112,12 @@ def small_results():
 
 @target
 def nats_files():
-    seeds = [bz2.decompress(c) for c in official_files.nats_files(small_results()).values()]
-    return seeds, lambda content, _: nats.read_file(bz2.compress(content, 1), name="file")
+    seeds = [
+        bz2.decompress(c) for c in official_files.nats_files(small_results()).values()
+    ]
+    return seeds, lambda content, _: nats.read_file(
+        bz2.compress(content, 1), name="file"
+    )
 
 
 @target
@@ -230,7 +234,9 @@ def nasbench_nlp_logs():
 @target
 def nasbench_nlp_zip():
     buffer = io.BytesIO()
-    files = {f"logs/{n}.json": official_files.nlp_log(epochs=3, seed=n) for n in range(3)}
+    files = {
+        f"logs/{n}.json": official_files.nlp_log(epochs=3, seed=n) for n in range(3)
+    }
     official_files.write_zip(buffer, files)
     return [buffer.getvalue()], written("logs.zip", nasbench_nlp.read_logs)
 
@@ -364,16 +370,24 @@ def table_bytes(path):
         "s": np.ones((6, 2, 1), np.float32),
         "p": np.arange(6, dtype=np.int32),
     }
-    table_file.save(path, tree, table_file.describe("nasbench201", {"file": "x"}, [part]))
+    table_file.save(
+        path, tree, table_file.describe("nasbench201", {"file": "x"}, [part])
+    )
 
 
 def surrogate_bytes(path):
-    chain = importing._chain(nasbench301.read_member(pickle.dumps(lightgbm_booster()), "x"))
+    chain = importing._chain(
+        nasbench301.read_member(pickle.dumps(lightgbm_booster()), "x")
+    )
     curves = np.random.default_rng(0).random((9, 3))
     decoder = svd.fit(curves, rank=1)
     member = model.Member(chain, decoder)
     curve_model = model.CurveModel(
-        (member,), np.ones(1), noise_std.EpochNoise(np.ones(3)), np.zeros(()), np.ones(())
+        (member,),
+        np.ones(1),
+        noise_std.EpochNoise(np.ones(3)),
+        np.zeros(()),
+        np.ones(()),
     )
     surrogate = model.Surrogate(
         models={"valid_accuracy": curve_model},
@@ -421,7 +435,9 @@ def tables():
 
 @target
 def surrogates():
-    return [saved(surrogate_bytes)], lambda c, folder: nasbench.load(resealed(c, folder))
+    return [saved(surrogate_bytes)], lambda c, folder: nasbench.load(
+        resealed(c, folder)
+    )
 
 
 def refused_if_changed(seed, load):
@@ -491,4 +507,3 @@ def gzip_files():
             return file.read()
 
     return seeds, written("x.csv.gz", read)
-

@@ -2,7 +2,9 @@
 
 import bz2
 import io
+import os
 import tarfile
+import warnings
 import zipfile
 
 import official_files
@@ -142,3 +144,107 @@ def test_bzip2_up_to_a_size():
     ]:
         with pytest.raises(DataError, match=f"file.*{message}"):
             unpack(data, 999 if "999" in message else 1000)
+
+
+# --- archives that libraries trip over ------------------------------------------
+
+
+def test_members_of_one_name_are_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("1.txt", "one")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            archive.writestr("1.txt", "two")
+    with pytest.raises(DataError, match="a.zip: holds '1.txt' twice"):
+        read_zip(tmp_path / "a.zip")
+
+
+def patched(path, *changes):
+    """A zip of one file with bytes of its headers replaced."""
+    official_files.write_zip(path, {"1.txt": b"x" * 90})
+    content = path.read_bytes()
+    for old, new in changes:
+        assert old in content
+        content = content.replace(old, new)
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize("flag", [1, 0x20, 0x40, 0x41, 0x800])
+def test_encrypted_and_patched_members(tmp_path, flag):
+    path = patched(tmp_path / "a.zip")
+    content = bytearray(path.read_bytes())
+    for magic, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        place = content.index(magic) + offset
+        content[place : place + 2] = flag.to_bytes(2, "little")
+    path.write_bytes(content)
+    if flag == 0x800:
+        assert read_zip(path) == [("1.txt", b"x" * 90)]
+        return
+    with pytest.raises(DataError, match="a.zip.*(encrypted|not a whole zip archive)"):
+        read_zip(path)
+
+
+@pytest.mark.parametrize("name", [b"\xff.txt", b"2\n.tx", b"1\x1b.tx", b"/.txt"])
+def test_badly_named_members(tmp_path, name):
+    path = patched(tmp_path / "a.zip", (b"1.txt", name))
+    content = bytearray(path.read_bytes())
+    for magic, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        content[content.index(magic) + offset + 1] |= 8  # its name is UTF-8
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="a.zip") as caught:
+        read_zip(path)
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_other_compressions_are_refused(tmp_path, method):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", method) as archive:
+        archive.writestr("1.txt", "x" * 90)
+    with pytest.raises(DataError, match="refused '1.txt': compressed in another way"):
+        read_zip(tmp_path / "a.zip")
+
+
+def test_damaged_data_of_a_member(tmp_path):
+    path = patched(tmp_path / "a.zip")
+    content = bytearray(path.read_bytes())
+    for place in range(35, 45):
+        damaged = bytearray(content)
+        damaged[place] ^= 0xFF
+        path.write_bytes(damaged)
+        with pytest.raises(DataError, match="a.zip"):
+            read_zip(path)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"GNU.sparse.major": "1", "GNU.sparse.minor": "0"},
+        {"GNU.sparse.map": "x"},
+        {"GNU.sparse.size": "9" * 30},
+        {"size": "-1"},
+        {"size": "x"},
+        {"hdrcharset": "BINARY", "path": "\udcff.txt"},
+    ],
+)
+def test_pax_headers_that_lie(tmp_path, headers):
+    with tarfile.open(tmp_path / "a.tar", "w", format=tarfile.PAX_FORMAT) as archive:
+        member = tarfile.TarInfo("1.txt")
+        member.size = 600
+        member.pax_headers = headers
+        archive.addfile(member, io.BytesIO(b"x" * 600))
+    try:
+        assert all(name == "1.txt" for name, _ in tar(tmp_path / "a.tar"))
+    except DataError as error:
+        assert str(error).isprintable()
+
+
+def test_pipes_and_placeholders_in_the_place_of_archives(tmp_path):
+    os.mkfifo(tmp_path / "a.tar")
+    with pytest.raises(DataError, match="not a plain file"):
+        tar(tmp_path / "a.tar")
+    (tmp_path / "a.zip").write_text("version https://git-lfs.github.com/spec/v1\n")
+    with pytest.raises(DataError, match="a.zip: a Git LFS pointer"):
+        read_zip(tmp_path / "a.zip")
+    with pytest.raises(DataError, match="x.pbz2: an HTML page"):
+        archives.decompress(b"<html>404</html>", max_bytes=9, name="x.pbz2")

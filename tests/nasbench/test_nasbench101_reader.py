@@ -203,3 +203,54 @@ def test_records_larger_than_a_block_of_the_reader(tmp_path, monkeypatch):
     (tmp_path / "a.tfrecord").write_bytes(tfrecord(records))
     found = [r for block in reader.read(tmp_path / "a.tfrecord") for r in block]
     assert found == records
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"test": 50.0},
+        {"valid": -0.1},
+        {"seconds": -1.0},
+        {"seconds": float("inf")},
+        {"train": float("nan")},
+        {"parameters": 2**31},
+        {"parameters": 2**63},
+    ],
+)
+def test_numbers_that_no_training_has_are_refused(tmp_path, change):
+    row = {"seconds": 9.0, "train": 0.9, "valid": 0.8, "test": 0.7, **change}
+    parameters = row.pop("parameters", 1000)
+    rows = [[epoch, *row.values()] for epoch in (0, 54, 108)]
+    arch = notation.parse_arch(CELLS[0])
+    record = official_files.nasbench101_record(arch, 108, rows, parameters)
+    refused(tmp_path, tfrecord([record]), "record 0: not of the NAS-Bench-101 form")
+
+
+def test_fields_of_other_types_are_refused(tmp_path):
+    record = json.loads(make_records((108,), CELLS[:1])[0][0])
+    for place, value in [
+        (0, "not hexadecimal"),
+        (0, ["a"]),
+        (0, "ab"),
+        (1, [108]),
+        (1, {"108": 1}),
+        (2, list(record[2])),
+        (2, record[2] + "1"),
+        (3, ["input", "output"]),
+        (4, 17),
+    ]:
+        changed = [*record]
+        changed[place] = value
+        content = tfrecord([json.dumps(changed).encode()])
+        refused(tmp_path, content, "not of the NAS-Bench-101 form")
+
+
+@settings(max_examples=30, deadline=None)
+@given(pieces=st.lists(st.binary(max_size=30), min_size=1, max_size=12))
+def test_checksums_of_pieces_of_any_length(pieces):
+    pieces.sort(key=len, reverse=True)
+    data = np.frombuffer(b"".join(pieces), np.uint8)
+    lengths = np.array([len(piece) for piece in pieces])
+    starts = np.cumsum(lengths) - lengths
+    found = crc32c.masked(crc32c.checksums_of(data, starts, lengths))
+    assert found.tolist() == [official_files.masked_crc(piece) for piece in pieces]

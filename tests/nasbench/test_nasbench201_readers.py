@@ -227,6 +227,22 @@ def test_malicious_files_are_refused_unexecuted(tmp_path, results):
     assert not mark.exists() and not output.exists()
 
 
+def doubled(depth=40):
+    """340 bytes of a file, and 2^40 values where it is formatted."""
+    value = []
+    for _ in range(depth):
+        value = [value, value]
+    return value
+
+
+SHARED = doubled()
+
+
+def training(**fields):
+    """Changes one training of an entry."""
+    return lambda entry: entry["200"]["all_results"]["cifar10", 777].update(fields)
+
+
 def broken(results, change):
     entry = pickle.loads(pickle.dumps(results[0]))
     change(entry)
@@ -252,6 +268,26 @@ def broken(results, change):
                 }
             ),
             "more than 3 seeds",
+        ),
+        (training(params=1e300), "parameters or operations"),
+        (training(params=-1.0), "parameters or operations"),
+        (training(params="1"), "str in the place of a number"),
+        (training(flop=2150.0), "parameters or operations"),
+        (training(train_acc1es={0: 5000.0}), "an accuracy outside 0..100 %"),
+        (training(eval_acc1es={"ori-test@3": -1.0}), "an accuracy outside 0..100 %"),
+        (training(train_losses={0: True}), "bool in the place of a number"),
+        (training(train_losses={0: SHARED}), "list in the place of a number"),
+        (training(train_times={0: -1.0}), "seconds that are negative"),
+        (training(train_times=[1.0]), "form"),
+        (training(latency=[SHARED]), "list in the place of a number"),
+        (training(epochs=SHARED), "a value of type list epochs"),
+        (training(eval_names=[SHARED]), "a name of evaluation data that is no text"),
+        (training(eval_names=SHARED * 99), "eval_names are no short list"),
+        (lambda e: e["200"].update(arch_str=SHARED), "an architecture that is no text"),
+        (lambda e: e.update({2.5: e["200"]}), "a schedule that is no number"),
+        (
+            lambda e: e["200"]["all_results"].update({(b"x", 1): 0}),
+            "without name of its data and seed",
         ),
     ],
 )
@@ -370,3 +406,23 @@ def test_the_file_of_one_pickle_is_explained(tmp_path):
         (tmp_path / "a.txt").touch()
         with pytest.raises(DataError, match="not a file of a known form"):
             nasbench.convert(tmp_path / name, tmp_path / "out.safetensors")
+
+
+def test_a_pipe_among_the_files_is_refused(tmp_path):
+    (tmp_path / "simple").mkdir()
+    os.mkfifo(tmp_path / "simple" / "000000.pickle.pbz2")
+    with pytest.raises(DataError, match="000000.pickle.pbz2: not a plain file"):
+        nasbench.convert(tmp_path / "simple", tmp_path / "out.safetensors")
+    os.mkfifo(tmp_path / "x.tar")
+    with pytest.raises(DataError, match="x.tar: not a plain file"):
+        nasbench.convert(tmp_path / "x.tar", tmp_path / "out.safetensors")
+
+
+@pytest.mark.parametrize("name", ["x.tar", "x.pth", "x.tfrecord", "x.zip"])
+def test_what_stands_for_a_file_is_named(tmp_path, name):
+    (tmp_path / name).write_text("version https://git-lfs.github.com/spec/v1\noid 1\n")
+    with pytest.raises(DataError, match=f"{name}: a Git LFS pointer.*git lfs pull"):
+        nasbench.convert(tmp_path / name, tmp_path / "out.safetensors")
+    (tmp_path / name).write_text("<!doctype html>\n<title>Sign in</title>")
+    with pytest.raises(DataError, match=f"{name}: an HTML page"):
+        nasbench.convert(tmp_path / name, tmp_path / "out.safetensors")

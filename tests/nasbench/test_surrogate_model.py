@@ -313,3 +313,42 @@ def test_settings_are_checked():
     with pytest.raises(ConfigError, match="the variant released always has"):
         fitting.Settings(early_stopping=5, variant="released")
     assert fitting.Settings().name == "svd_lgb_gkde"
+
+
+def tampered(tmp_path, content, edit):
+    """A surrogate file whose metadata were edited, with a right checksum."""
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(content)
+    metadata = arrays.load_metadata(path)
+    edit(metadata["surrogate"])
+    arrays.save(path, dict(arrays.memory_map(path)), metadata=metadata)
+    return path
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda s: s["static"].update(space=["nasbench201"]),
+        lambda s: s["static"].update(features=3),
+        lambda s: s["static"].update(epochs=[]),
+        lambda s: s["static"].update(epochs=["1"]),
+        lambda s: s["static"].update(epochs=[3, 1]),
+        lambda s: s["static"].update(epochs=[1, 2]),
+        lambda s: s["static"].update(techniques="lgb"),
+        lambda s: s["static"].pop("metric"),
+        lambda s: s["static"].update(surprise=1),
+        lambda s: s["children"].pop("models"),
+        lambda s: s["children"]["models"].update(kind="list"),
+        lambda s: s["children"]["models"].update(kind=["dict"]),
+        lambda s: s["children"]["models"]["children"].update(x={"kind": "none"}),
+        lambda s: s.update(kind="SVD"),
+        lambda s: s.clear(),
+    ],
+)
+def test_tampered_surrogates_are_one_line(tmp_path, edit):
+    from fuzz import targets
+
+    path = tampered(tmp_path, targets.saved(targets.surrogate_bytes), edit)
+    with pytest.raises(DataError, match="x.safetensors") as caught:
+        storage.load(path)
+    assert str(caught.value).isprintable() and len(str(caught.value)) < 400

@@ -162,3 +162,90 @@ def test_fingerprints_of_an_older_library_are_made_again(tmp_path):
     table_file.save(tmp_path / "t.safetensors", tree, description)
     table = nasbench.load(tmp_path / "t.safetensors")
     assert [int(table.find(cell)) for cell in cells] == [0, 1]
+
+
+def change(path, tmp_path, edit):
+    """The table with its description (and arrays) edited and a right checksum."""
+    tree, description = make()
+    description = json.loads(json.dumps(description))
+    edit(tree, description)
+    arrays.save(tmp_path / "x.safetensors", tree, metadata=description)
+    return tmp_path / "x.safetensors"
+
+
+def part(**fields):
+    return lambda tree, description: description["parts"][0].update(fields)
+
+
+def array(key, values):
+    return lambda tree, description: tree.update({key: values})
+
+
+OUT_OF_RANGE = CELLS.copy()
+OUT_OF_RANGE[2, 3] = 5
+TAMPERED = [
+    lambda tree, description: description.update(space=["nasbench201"]),
+    lambda tree, description: description.update(space="no such space"),
+    lambda tree, description: description.update(parts=[]),
+    lambda tree, description: description.update(parts={"a": 1}),
+    lambda tree, description: description.update(parts=[1]),
+    lambda tree, description: description.pop("parts"),
+    lambda tree, description: description.pop("fingerprints"),
+    lambda tree, description: description["parts"][0].pop("curves"),
+    part(surprise=1),
+    part(epochs=[]),
+    part(epochs=["12"]),
+    part(epochs=[12, 3]),
+    part(epochs=12),
+    part(seeds="12"),
+    part(seeds=list(range(9))),
+    part(metric=["accuracy"]),
+    part(data_set=["cifar10"]),
+    part(curves=["cifar10_12"]),
+    part(curves={}),
+    part(curves={"valid_accuracy": 3}),
+    part(curves={"valid_accuracy": "archs"}),
+    part(facts={"half": "cifar10_12"}),
+    part(seconds=3),
+    part(seconds="absent"),
+    array("archs", OUT_OF_RANGE),
+    array("archs", -OUT_OF_RANGE),
+    array("archs", CELLS[:, :5]),
+    array("archs", CELLS[:0]),
+    array("archs", CELLS.astype(np.float32)),
+    array("cifar10_12", np.zeros((6, 9, 1), np.float32)),
+    array("cifar10_12", np.zeros((6, 2, 7), np.float32)),
+    array("cifar10_12", np.zeros((5, 2, 1), np.float32)),
+    array("cifar10_12", np.zeros((6, 2), np.float32)),
+    array("cifar10_12", np.zeros((6, 2, 1), np.int32)),
+    array("archs_half", np.zeros(7, np.int32)),
+]
+
+
+@pytest.mark.parametrize("number", range(len(TAMPERED)))
+def test_tampered_tables_are_one_line(path, tmp_path, number):
+    tampered = change(path, tmp_path, TAMPERED[number])
+    with pytest.raises(errors.NasjaxError, match="x.safetensors") as caught:
+        nasbench.load(tampered, data_set="cifar10", schedule=12)
+    assert str(caught.value).isprintable() and len(str(caught.value)) < 300
+
+
+def test_fingerprints_that_cells_do_not_have(tmp_path):
+    """Equal ones would make a search over all rows of each query."""
+    from nasjax.spaces import nasbench101_notation as notation
+
+    cell = notation.parse_arch(
+        notation.format_arch(np.array([1] + [0] * 20 + [-1] * 5 + [2]))
+    )
+    tree = {
+        "archs": np.repeat(cell[None].astype(np.int8), 200, 0),
+        "fingerprints": np.ones((200, 2), np.uint32),
+        "v": np.ones((200, 1, 1), np.float32),
+    }
+    table_part = Part("x", (108,), "accuracy", (1,), {"valid_accuracy": "v"})
+    description = table_file.describe("nasbench101", {}, [table_part])
+    for prints in (tree["fingerprints"], np.ones((200, 3), np.uint32)):
+        file = tmp_path / "t.safetensors"
+        arrays.save(file, {**tree, "fingerprints": prints}, metadata=description)
+        with pytest.raises(errors.DataError, match="its architectures are damaged"):
+            table_file.load(file)

@@ -147,7 +147,9 @@ def parse_cell(adjacency: str, operations: str) -> list[int]:
     if len(adjacency) != n * n or len(ones) + adjacency.count("0") != n * n:
         raise ValueError(f"the matrix {adjacency[:80]!r} of {n} vertices")
     if any(place // n >= place % n for place in ones):
-        raise ValueError(f"the matrix {adjacency[:80]!r} is not strictly upper triangular")
+        raise ValueError(
+            f"the matrix {adjacency[:80]!r} is not strictly upper triangular"
+        )
     bits = [int(j < n and i * n + j in ones) for i, j in notation.EDGES]
     ops = [_OPS[name] for name in names]
     return [*bits, *ops, *[-1] * (notation.OP_SPOTS - len(ops)), n]
