@@ -228,8 +228,8 @@ def _verify(path: str, facts: tuple[int, ...], has_checksum: bool) -> None:
     """
     if not has_checksum:
         logging.warning(
-            "%s: has no checksum, so damage to its numbers would go unnoticed: an older "
-            "version wrote it",
+            "%s: an older version wrote it without a checksum, so damage to its numbers "
+            "would go unnoticed",
             path,
         )
         return

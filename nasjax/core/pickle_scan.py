@@ -9,6 +9,7 @@ concerned and mostly runs at the speed of a regular expression, refuses such str
 first.
 """
 
+import functools
 import pickletools
 import re
 from collections.abc import Callable
@@ -352,7 +353,7 @@ class _Scan:
 
 _HANDLERS: dict[int, Callable[[_Scan], None]] = {
     ord("("): _Scan._mark,
-    **{code: lambda s, code=code: s._container(code) for code in _MADE},
+    **{code: functools.partial(_Scan._container, code=code) for code in _MADE},
     ord("t"): lambda s: s._tuple(s._items()),
     0x85: lambda s: s._short_tuple(1),
     0x86: lambda s: s._short_tuple(2),

@@ -387,7 +387,7 @@ def open_gzip(
     """
     with open_file(path) as file:
         inflated = Inflated(file, max_bytes=max_bytes, name=os.fspath(path))
-        yield io.BufferedReader(inflated)  # type: ignore[misc]
+        yield io.BufferedReader(inflated)
 
 
 def parse_json(
@@ -412,7 +412,8 @@ def parse_json(
     """
     takes = 4 * len(text)
     for mark, cost in _JSON_COSTS.items():
-        takes += cost * text.count(mark if isinstance(text, str) else mark.encode())
+        found = text.count(mark) if isinstance(text, str) else text.count(mark.encode())
+        takes += cost * found
     if takes > max_objects_bytes:
         raise DataError(f"{os.fspath(name)}: refused: JSON of too many objects")
     with guard(name, what):

@@ -86,10 +86,10 @@ def _find(root: pathlib.Path) -> tuple[pathlib.Path, str, Callable[..., Images]]
     if not root.is_dir():
         raise DataError(f"{root} is not a folder; CIFAR-10 is at {SOURCE}")
     # Inside the folder that holds it, and one level above or below that.
-    names = ("cifar-10-batches-py", "cifar-10-batches-bin")
+    kinds = ("cifar-10-batches-py", "cifar-10-batches-bin")
     inner = [folder for folder in sorted(root.iterdir()) if folder.is_dir()]
-    folders = [root, *(root / name for name in names)]
-    folders += [folder / name for folder in inner for name in ("", *names)]
+    folders = [root, *(root / name for name in kinds)]
+    folders += [folder / name for folder in inner for name in ("", *kinds)]
     forms = [("", read_python), (".bin", read_binary)]
     absent = {}
     for folder in folders:

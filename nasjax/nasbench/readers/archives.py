@@ -79,7 +79,7 @@ def _open_tar(
 ) -> Iterator[tarfile.TarFile]:
     bounded = read_guard.Bounded(file, max_read=_MAX_HEADER, name=os.fspath(path))
     with _whole_tar(path):
-        archive = tarfile.open(fileobj=bounded, mode="r:")  # type: ignore[call-overload]
+        archive = tarfile.open(fileobj=bounded, mode="r:")
     with archive:
         yield archive
 
@@ -95,7 +95,7 @@ def _next_member(
 ) -> tarfile.TarInfo | None:
     with _whole_tar(path):
         member = archive.next()
-        archive.members.clear()  # which would keep the headers of all
+        archive.members.clear()  # type: ignore[attr-defined]  # which would keep the headers of all
     return member
 
 
@@ -151,7 +151,7 @@ def open_zip(path: str | os.PathLike[str]) -> Iterator[zipfile.ZipFile]:
     with read_guard.open_file(path) as file:
         bounded = read_guard.Bounded(file, max_read=_MAX_HEADER, name=name)
         with read_guard.guard(path, "not a whole zip archive"):
-            archive = zipfile.ZipFile(bounded)  # type: ignore[arg-type]
+            archive = zipfile.ZipFile(bounded)
         with archive:
             names = set[str]()
             for member in archive.infolist():

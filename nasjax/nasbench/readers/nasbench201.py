@@ -111,7 +111,7 @@ def _number(value: Any) -> float:
     """A number of the file; nothing else becomes one, least of all a text."""
     if type(value) is bool or not isinstance(value, float | int | np.number):
         raise TypeError(f"{type(value).__name__} in the place of a number")
-    return float(value)  # type: ignore[arg-type]
+    return float(value)
 
 
 def _percent(values: Mapping | None, keys: Any) -> np.ndarray:

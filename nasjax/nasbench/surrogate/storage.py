@@ -192,14 +192,14 @@ def _check_type(name: str, value: Any, hint: Any) -> None:
         inner = tuple(kind for kind in inner if kind is not type(None))
         origin = None
         hint = inner[0] if len(inner) == 1 else Any
+    items: Any
     if origin is tuple:
-        items = value if isinstance(value, tuple) else None
-        wanted = inner[0]
+        items, wanted = value if isinstance(value, tuple) else None, inner[0]
     elif origin is list:
         items, wanted = value if isinstance(value, list) else None, inner[0]
     elif origin is dict:
-        items = list(value.values()) if isinstance(value, dict) else None
-        wanted = inner[1]
+        values = value.values() if isinstance(value, dict) else None
+        items, wanted = values, inner[1]
     else:
         known = hint is not Any and isinstance(hint, type)
         if known and not isinstance(value, hint):
