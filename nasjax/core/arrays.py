@@ -228,7 +228,7 @@ def _verify(path: str, facts: tuple[int, ...], has_checksum: bool) -> None:
     """
     if not has_checksum:
         logging.warning(
-            "%s: an older version wrote it without a checksum, so damage to its numbers "
+            "%s: has no checksum (an older version wrote it), so damage to its numbers "
             "would go unnoticed",
             path,
         )

@@ -5,7 +5,8 @@
 
 A mutant may be read, or be refused with a `NasjaxError` of one line. Everything else is
 a failure: another exception, a signal, 5 seconds of CPU time, or more than 1 GB of
-memory above what the process had. Readers run in child processes, which a failure may end.
+memory above what the process had. Readers run in child processes, which a failure may
+end.
 """
 
 import argparse
