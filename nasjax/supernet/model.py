@@ -64,7 +64,8 @@ def load(path: str | os.PathLike[str]) -> Model:
     metadata = arrays.load_metadata(path)
     if metadata.get("format") != FORMAT:
         raise errors.DataError(
-            f"{path}: not a saved HM-NAS network (format {metadata.get('format')!r}, "
+            f"{path}: not a saved HM-NAS network (format "
+            f"{read_guard.show(metadata.get('format'))}, "
             f"expected {FORMAT!r})"
         )
     with read_guard.guard(path, "damaged", remedy="train or get it again"):

@@ -304,7 +304,8 @@ def load(path: str | os.PathLike[str]) -> SlimNetwork:
     metadata = arrays.load_metadata(path)
     if metadata.get("format") != FORMAT:
         raise errors.DataError(
-            f"{path}: not a slim network (its format is {metadata.get('format')!r}, "
+            f"{path}: not a slim network (its format is "
+            f"{read_guard.show(metadata.get('format'))}, "
             f"not {FORMAT!r}); save one with nasjax.supernet.slim"
         )
     what, remedy = "its description is malformed", "make the file again"

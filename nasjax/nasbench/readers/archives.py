@@ -67,7 +67,9 @@ def read_tar(
             if member.isdir() or not re.fullmatch(pattern, base):
                 continue
             if not member.isreg() or member.issparse():
-                raise DataError(f"{path}: refused {member.name!r}: not a plain file")
+                raise DataError(
+                    f"{path}: refused {member.name[:80]!r}: not a plain file"
+                )
             _check_size(path, member.name, member.size, max_bytes)
             yield base, _read_member(path, archive, member)
             meter.renew()
@@ -106,7 +108,7 @@ def _read_member(
         file = archive.extractfile(member)
         content = b"".join(iter(lambda: file.read(_PIECE), b"")) if file else b""
     if len(content) != member.size:
-        raise DataError(f"{path}: truncated in {member.name!r}")
+        raise DataError(f"{path}: truncated in {member.name[:80]!r}")
     return content
 
 
@@ -178,7 +180,7 @@ def _read_zipped(
                 size += len(part)
                 _check_size(path, member.filename, size, member.file_size)
     if size != member.file_size:
-        raise DataError(f"{path}: truncated in {member.filename!r}")
+        raise DataError(f"{path}: truncated in {member.filename[:80]!r}")
     return b"".join(parts)
 
 
@@ -190,10 +192,12 @@ def _matches(
     if member.is_dir() or not re.fullmatch(pattern, base):
         return False
     if stat.S_ISLNK(member.external_attr >> 16) or member.flag_bits & 1:
-        raise DataError(f"{path}: refused {member.filename!r}: a link or encrypted")
+        raise DataError(
+            f"{path}: refused {member.filename[:80]!r}: a link or encrypted"
+        )
     if member.compress_type not in _METHODS:
         raise DataError(
-            f"{path}: refused {member.filename!r}: compressed in another way than zip "
+            f"{path}: refused {member.filename[:80]!r}: compressed in another way than zip "
             "programs do by default; zip it again"
         )
     return True

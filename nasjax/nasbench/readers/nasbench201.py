@@ -211,7 +211,7 @@ class TableBuilder:
         for schedule in SCHEDULES:
             for (data_set, _), run in record.runs.get(schedule, {}).items():
                 if data_set not in DATA_SETS:
-                    raise DataError(f"{name}: unknown data set {data_set!r}")
+                    raise DataError(f"{name}: unknown data set {data_set[:80]!r}")
                 seeds = _SEEDS.get(schedule, ())
                 self._slots[schedule, data_set] = {s: i for i, s in enumerate(seeds)}
                 for (source, kind), values in run.curves.items():
