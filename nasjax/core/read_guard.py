@@ -11,6 +11,7 @@ levels deep, never ends. Types are named, and strings are cut short.
 import contextlib
 import csv
 import errno
+import functools
 import io
 import json
 import lzma
@@ -24,10 +25,12 @@ import time
 import types
 import zipfile
 import zlib
-from collections.abc import Iterator
-from typing import Any, BinaryIO
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO, TypeVar, cast
 
 from nasjax.core.errors import DataError, NasjaxError
+
+_Reader = TypeVar("_Reader", bound=Callable[..., Any])
 
 FAULTS: tuple[type[Exception], ...] = (
     ArithmeticError,
@@ -132,6 +135,20 @@ def guard(
         else:
             told = f"{what or 'damaged'} ({reason(error)})"
         raise DataError(one_line(f"{_where(name, place)}: {told}; {remedy}")) from error
+
+
+def guarded(what: str = "", *, remedy: str = AGAIN) -> Callable[[_Reader], _Reader]:
+    """`guard` around a whole function whose first argument is the path."""
+
+    def decorate(function: _Reader) -> _Reader:
+        @functools.wraps(function)
+        def read(path: Any, *arguments: Any, **options: Any) -> Any:
+            with guard(path, what, remedy=remedy):
+                return function(path, *arguments, **options)
+
+        return cast(_Reader, read)
+
+    return decorate
 
 
 def _where(name: str | os.PathLike[str], place: Place) -> str:

@@ -5,7 +5,7 @@ import pathlib
 import jax
 import numpy as np
 
-from nasjax.core import arrays, errors
+from nasjax.core import arrays, errors, read_guard
 from nasjax.jobs import train_architecture
 from nasjax.nasbench.surrogate import features as feature_registry
 from nasjax.nasbench.surrogate.curve_data import CurveData
@@ -26,6 +26,7 @@ def is_file(path: pathlib.Path) -> bool:
     return arrays.load_metadata(path).get("form") == train_architecture.FORM
 
 
+@read_guard.guarded("not curves of trainings", remedy="train them again")
 def read(
     path: pathlib.Path, features_name: str, metric: str, seed: int
 ) -> tuple[CurveData, np.ndarray | None]:

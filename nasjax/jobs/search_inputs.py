@@ -26,7 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nasjax import encoders, search
-from nasjax.core import arrays, errors
+from nasjax.core import arrays, errors, read_guard
 from nasjax.core.types import SearchSpace
 from nasjax.encoders.arch2vec import supervised
 from nasjax.nasbench.table import TabularBenchmark
@@ -214,6 +214,7 @@ def candidates(inputs: Inputs) -> np.ndarray:
     return np.asarray(rows, np.int32)
 
 
+@read_guard.guarded("not a table of embeddings", remedy="make it again")
 def read_table(path: str, space: SearchSpace) -> EmbeddingTable:
     """Embeddings from a safetensors file of `archs` `[N, G]` and `vectors` `[N, D]`.
 

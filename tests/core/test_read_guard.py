@@ -298,3 +298,14 @@ def test_limits_are_far_above_real_files():
     keys = {("cifar10", seed): curves for seed in range(1000)}
     content = pickle.dumps(keys, 4)
     assert pickle_scan.check(content, name="x") == len(content)
+
+
+def test_a_guarded_function_names_its_first_argument():
+    @read_guard.guarded("not a list", remedy="make it again")
+    def read(path, place=0):
+        """Its text."""
+        return [7][place]
+
+    assert read("file") == 7 and read.__doc__ == "Its text."
+    with pytest.raises(DataError, match="^file: not a list .*; make it again$"):
+        read("file", place=3)

@@ -197,8 +197,8 @@ def _matches(
         )
     if member.compress_type not in _METHODS:
         raise DataError(
-            f"{path}: refused {member.filename[:80]!r}: compressed in another way than zip "
-            "programs do by default; zip it again"
+            f"{path}: refused {member.filename[:80]!r}: compressed in another way "
+            "than zip programs do by default; zip it again"
         )
     return True
 
