@@ -68,7 +68,7 @@ MAX_OBJECTS_BYTES = 5 * 2**26
 AGAIN = "download it again"
 
 _OF_OUTPUTS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
-_TEXT = 160
+_TEXT, _LONGEST = 160, 900
 _MAX_GROWTH = 3 * 2**28
 _JSON_COSTS = {"{": 216, "[": 112, ",": 40, ":": 80}
 _PLACEHOLDERS = (
@@ -114,15 +114,19 @@ def guard(
 
     Raises:
       DataError: for every exception of `FAULTS`. A `NasjaxError` passes unchanged,
-        but for a `DataError` that does not name the file, which gets its name.
+        but for a `DataError` that does not name the file, which gets its name, or is
+        no printable line, which becomes one.
     """
     place = Place()
     try:
         yield place
     except DataError as error:
-        if pathlib.PurePath(name).name in str(error):
+        text = one_line(str(error))[:_LONGEST]
+        if pathlib.PurePath(name).name not in text:
+            text = f"{_where(name, place)}: {text}"
+        if text == str(error):
             raise
-        raise DataError(f"{_where(name, place)}: {error}") from error
+        raise DataError(text) from error
     except NasjaxError:
         raise
     except FAULTS as error:

@@ -81,6 +81,9 @@ def test_faults_of_the_program_stay_what_they_are():
         raise ConfigError("mine")
     with pytest.raises(DataError, match="^file: nameless$"), read_guard.guard("file"):
         raise DataError("nameless")
+    with pytest.raises(DataError, match="^file: of two lines, .$"):
+        with read_guard.guard("file"):
+            raise DataError("file: of two\nlines, \0")
 
 
 def test_no_message_formats_an_object_of_a_file():
