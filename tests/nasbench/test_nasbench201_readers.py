@@ -254,7 +254,7 @@ def broken(results, change):
     [
         (lambda e: e["200"].pop("arch_str"), r"official NATS-tss form \(no 'arch_str'"),
         (lambda e: e["200"].update(all_results=[1]), "official NATS-tss form"),
-        (lambda e: e["200"].update(arch_str="|x~0|"), "cannot read"),
+        (lambda e: e["200"].update(arch_str="|x~0|"), "a NAS-Bench-201 cell has 3"),
         (lambda e: e["200"]["all_results"].update({("mnist", 1): e["200"]}), "form"),
         (
             lambda e: e["200"]["all_results"]["cifar10", 777].update(epochs=10**9),
