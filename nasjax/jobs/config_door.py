@@ -43,6 +43,7 @@ ZERO: Mapping[str, str] = {
     "nasbench_x11:data.first_epochs": "none",
     "nasbench_x11:data.num_train": "four fifths",
     "nasbench_x11:folds": "fit and save",
+    "nasbench_x11:surrogate.early_stopping": "none",
     "nasbench_x11:surrogate.rank": "that of the variant",
     "train_architecture:epochs": "all",
     "*training.train_sample": "means over the batches",
@@ -52,13 +53,14 @@ ZERO: Mapping[str, str] = {
 OTHERS: Mapping[str, str] = {
     "hmnas:supernet.reductions": "-1 is the rule of DARTS",
     "*ing.schedule": "a word: of the learning rate",
+    "nasbench_x11:data.columns.*": "how the columns of a file are named",
 }
 """Patterns whose values are checked where they are read, and what they are."""
 
 COUNTS = frozenset(
     """
     ask_ahead batch_size capacity channels chunk_size data.cutout decay_epoch
-    embedding_size episode_length epoch epochs eval_batch_size first_epochs folds
+    early_stopping     embedding_size episode_length epoch epochs eval_batch_size first_epochs folds
     hidden_size
     image_size keep_every label_epochs layers members num_archs num_best num_burn_in
     num_cells num_classes num_epochs num_eval num_init num_layers num_members
