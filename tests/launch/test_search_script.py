@@ -73,7 +73,7 @@ def test_real_trainings_from_the_command_line(tmp_path):
         (("digits201.py", "--config.budget.querys=1"), "budget.queries"),
         (("digits201.py:smok",), "smoke"),
         (("digits201.py", "--config.algorithms=('randm_search',)"), "random_search"),
-        (("digits201.py", "--mode=drive"), "configs/search/digits.py"),
+        (("digits201.py", "--mode=drive"), "is a configuration of launch/search.py;"),
         (("digits.py", "--mode=drive", "--config.executor=ray"), "dask"),
         (("nasbench201.py", "--config.benchmark.path=no.safetensors"), "no such file"),
     ],
