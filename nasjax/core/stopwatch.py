@@ -28,13 +28,13 @@ class Stopwatch:
         self._file = pathlib.Path(folder) / _FILE
         self._earlier = _read(self._file)
         self._began = time.monotonic()
-        self._end = threading.Event()
+        self._end, self._lock = threading.Event(), threading.Lock()
         self._thread = threading.Thread(target=self._keep_noting, daemon=True)
 
     @property
     def seconds(self) -> float:
-        """Of this process and all before it."""
-        return self._earlier + time.monotonic() - self._began
+        """Of this process and all before it; what is said to a user is noted too."""
+        return self._note()
 
     def __enter__(self) -> "Stopwatch":
         self._thread.start()
@@ -49,11 +49,13 @@ class Stopwatch:
         while not self._end.wait(_INTERVAL):
             self._note()
 
-    def _note(self) -> None:
+    def _note(self) -> float:
         # What cannot be written (a full disk) is told by what the run itself writes.
-        with contextlib.suppress(OSError):
+        with self._lock, contextlib.suppress(OSError):
+            seconds = self._earlier + time.monotonic() - self._began
             if self._file.parent.is_dir():
-                atomic_file.write_text(self._file, json.dumps(round(self.seconds, 3)))
+                atomic_file.write_text(self._file, json.dumps(round(seconds, 3)))
+        return seconds
 
 
 def _read(file: pathlib.Path) -> float:

@@ -61,7 +61,8 @@ COUNTS = frozenset(
     """
     ask_ahead batch_size capacity channels chunk_size data.cutout decay_epoch
     early_stopping embedding_size episode_length epoch epochs eval_batch_size
-    first_epochs folds hidden_size image_size keep_every label_epochs layers members num_archs num_best num_burn_in
+    first_epochs folds hidden_size image_size keep_every label_epochs layers
+    members num_archs num_best num_burn_in
     num_cells num_classes num_epochs num_eval num_init num_layers num_members
     num_modules num_points num_pool num_processes num_rounds num_samples num_seeds
     num_stacks num_stages num_steps num_test num_threads num_train num_trials num_walks
