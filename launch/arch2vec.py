@@ -28,4 +28,6 @@ def main(config: dict[str, Any], workdir: str, mode: str) -> None:
 
 
 if __name__ == "__main__":
-    command_line.run(main, modes=("train", "pretrain", "search"))
+    command_line.run(
+        main, modes=("train", "pretrain", "search"), configs="configs/arch2vec"
+    )

@@ -8,24 +8,46 @@ A script calls `run(main)`; its user writes
 This is the only place where a `ConfigDict` is opened: `main` gets plain dicts.
 """
 
+import contextlib
 import difflib
+import errno
 import inspect
 import json
 import pathlib
 import re
 import runpy
+import signal
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from absl import app, flags
 from ml_collections import ConfigDict, config_flags
 
-from nasjax.jobs import errors
+from nasjax.jobs import errors, progress
 
 FLAGS = flags.FLAGS
 # Flags defined here belong to the script that calls `run`: its --help shows them.
 flags.disclaim_key_flags()
+
+_ROOM = "make room there; the same command continues what was saved"
+_PLACE = "choose another place, or change its permissions"
+_DISK_ERRORS = {
+    errno.ENOSPC: _ROOM,
+    errno.EDQUOT: _ROOM,
+    errno.EFBIG: _ROOM,
+    errno.EIO: "the disk is failing; the same command continues what was saved",
+    errno.ESTALE: "the network disk was lost; the same command continues",
+    errno.EACCES: _PLACE,
+    errno.EPERM: _PLACE,
+    errno.EROFS: _PLACE,
+    errno.EISDIR: "it is a folder; name a file",
+    errno.EEXIST: "it is in the way; name another place",
+    errno.ENOTDIR: "a part of it is a file; name another place",
+    errno.ENAMETOOLONG: "choose a shorter name",
+}
+"""What a disk refuses, and the remedy; other errors of the system are bugs here."""
 
 _OVERRIDE = re.compile(r"--?(no)?config\.([^=]+)(=.*)?", re.DOTALL)
 _HELP = ("--help", "-help", "-h", "-?", "--helpshort", "-helpshort")
@@ -36,6 +58,7 @@ def run(
     *,
     modes: Sequence[str] = ("train",),
     bare_modes: Sequence[str] = (),
+    configs: str = "configs",
 ) -> None:
     """Parses the command line, calls `main(config, workdir, mode)` and exits.
 
@@ -50,6 +73,7 @@ def run(
         `bare_modes`, there is no such flag.
       bare_modes: further modes, which need neither `--config` nor `--workdir`; `main`
         gets `{}` and `""` for what is not given.
+      configs: folder of the script's configurations, which hints list.
     """
     known = (*modes, *bare_modes)
     argv = _exit_on_error(_read_argv)
@@ -63,9 +87,11 @@ def run(
         flags.DEFINE_enum("mode", known[0], known, "What to do.")
 
     def parse(argv: list[str]) -> list[str]:
-        return _exit_on_error(lambda: _parse(argv, bare_modes))
+        return _exit_on_error(lambda: _parse(argv, bare_modes, configs))
 
     def call(_: list[str]) -> None:
+        progress.plain_warnings()
+        signal.signal(signal.SIGTERM, _terminate)
         mode = FLAGS.mode if len(known) > 1 else known[0]
         workdir = str(pathlib.Path(FLAGS.workdir).expanduser()) if FLAGS.workdir else ""
         _exit_on_error(
@@ -101,9 +127,24 @@ def _exit_on_error(call: Callable[[], Any]) -> Any:
     except errors.NasjaxError as error:
         print("error:", " ".join(str(error).split()), file=sys.stderr)
         sys.exit(1)
+    except OSError as error:
+        if error.errno not in _DISK_ERRORS:
+            raise
+        place = error.filename or "a file"
+        print(
+            f"error: {place}: {error.strerror}; {_DISK_ERRORS[error.errno]}",
+            file=sys.stderr,
+        )
+        sys.exit(1)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+
+
+def _terminate(number: int, _: Any) -> None:
+    """For parts of jobs that cannot stop in between; others handle it themselves."""
+    print("stopped; the same command continues what was saved", file=sys.stderr)
+    sys.exit(128 + number)
 
 
 def _read_argv() -> list[str]:
@@ -117,10 +158,10 @@ def _read_argv() -> list[str]:
         raise errors.ConfigError(str(error)) from error
 
 
-def _parse(argv: list[str], bare_modes: Sequence[str]) -> list[str]:
+def _parse(argv: list[str], bare_modes: Sequence[str], configs: str) -> list[str]:
     """Sets `FLAGS`; finds the mistakes that absl would show as a traceback."""
     value = _config_argument(argv)
-    config = _load(value) if value is not None else None
+    config = _load(value, configs) if value is not None else None
     if any(argument in _HELP for argument in argv[1:]):
         _print_help(argv[0], config)
         sys.exit(0)
@@ -137,7 +178,7 @@ def _parse(argv: list[str], bare_modes: Sequence[str]) -> list[str]:
     if len(rest) > 1:
         raise errors.ConfigError(f"unexpected argument {rest[1]!r}")
     if getattr(FLAGS, "mode", None) not in bare_modes:
-        _check_present(argv[0])
+        _check_present(argv[0], configs)
     if FLAGS["verbosity"].using_default_value:
         FLAGS.verbosity = -1  # warnings; absl's own default is a stream of notes
     return rest
@@ -153,13 +194,38 @@ def _config_argument(argv: Sequence[str]) -> str | None:
     return value
 
 
-def _load(value: str) -> ConfigDict:
+def _load(value: str, configs: str) -> ConfigDict:
     """Runs the file once, so that its mistakes and ours can be told apart."""
     path, colon, preset = value.partition(":")
     if not path:
-        raise errors.ConfigError(f"--config names no file{_other_files(path)}")
+        raise errors.ConfigError(f"--config names no file{_other_files(path, configs)}")
     if not pathlib.Path(path).is_file():
-        raise errors.ConfigError(f"no config file {path}{_other_files(path)}")
+        raise errors.ConfigError(f"no config file {path}{_other_files(path, configs)}")
+    with _naming_line(path):
+        return _call(path, colon, preset)
+
+
+@contextlib.contextmanager
+def _naming_line(path: str) -> Iterator[None]:
+    """An error of a configuration file is one line that says where in it."""
+    try:
+        yield
+    except errors.NasjaxError:
+        raise
+    except Exception as error:
+        inside = [
+            frame.lineno
+            for frame in traceback.extract_tb(error.__traceback__)
+            if frame.filename == path
+        ]
+        line = inside[-1] if inside else getattr(error, "lineno", None)
+        text = error.msg if isinstance(error, SyntaxError) else error
+        raise errors.ConfigError(
+            f"{path}{f', line {line}' if line else ''}: {type(error).__name__}: {text}"
+        ) from error
+
+
+def _call(path: str, colon: str, preset: str) -> ConfigDict:
     module = runpy.run_path(path, run_name="config")
     get_config = module.get("get_config")
     if not callable(get_config):
@@ -189,8 +255,10 @@ def _get_preset(path: str, preset: str, module: dict[str, Any]) -> Any:
         raise errors.ConfigError(f"{path}: unknown preset {preset!r}{says}") from error
 
 
-def _other_files(path: str) -> str:
-    folders = (pathlib.Path(path).parent, pathlib.Path("configs"))
+def _other_files(path: str, configs: str) -> str:
+    """The script's configurations, and what lies where the user looked."""
+    own, given = pathlib.Path(configs), pathlib.Path(path).parent
+    folders = {own} if given.is_relative_to("configs") else {own, given}
     files = {str(file) for folder in folders for file in folder.glob("*.py")}
     found = sorted(file for file in files if not file.endswith("__init__.py"))
     if not found:
@@ -271,8 +339,8 @@ def _wrong_value(error: Exception, config: ConfigDict | None) -> errors.ConfigEr
     )
 
 
-def _check_present(script: str) -> None:
-    example = f"python {script} --config=configs/FILE.py --workdir=FOLDER"
+def _check_present(script: str, configs: str) -> None:
+    example = f"python {script} --config={configs}/FILE.py --workdir=FOLDER"
     for name in ("config", "workdir"):
         if not FLAGS[name].present:
             raise errors.ConfigError(f"--{name} is missing, as in: {example}")

@@ -51,4 +51,5 @@ if __name__ == "__main__":
         main,
         modes=("fit", "evaluate", "sample", "build", "install"),
         bare_modes=("convert", "query", "import"),
+        configs="configs/nasbench_x11",
     )

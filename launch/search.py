@@ -25,4 +25,4 @@ def main(config: dict[str, Any], workdir: str, mode: str) -> None:
 
 
 if __name__ == "__main__":
-    command_line.run(main, modes=("trials", "drive"))
+    command_line.run(main, modes=("trials", "drive"), configs="configs/search")

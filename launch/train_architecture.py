@@ -20,4 +20,4 @@ def main(config: dict[str, Any], workdir: str, mode: str) -> None:
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    command_line.run(main, configs="configs/train")

@@ -20,3 +20,11 @@ os.environ.setdefault(
 )
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
+
+
+def pytest_configure() -> None:
+    """Examples may take as long as a busy machine needs."""
+    import hypothesis
+
+    hypothesis.settings.register_profile("patient", deadline=None)
+    hypothesis.settings.load_profile("patient")

@@ -65,6 +65,7 @@ DOORS = {
     "safetensors": ("nasjax/core/arrays",),
     "tensorboardX": ("nasjax/core/metric_log",),
     "tqdm": ("nasjax/core/progress",),
+    "zstandard": ("nasjax/core/compilation",),
     "grain": ("nasjax/data/imagenet",),
     "PIL": ("nasjax/data/imagenet",),
     "distributed": ("nasjax/search/executors",),

@@ -6,12 +6,13 @@ python launch/search.py --config=configs/search/digits201.py --workdir=runs/two
 NAS-Bench-201's cells on noisy digits: the reward is the validation accuracy of one of
 five trainings, incumbents are judged by means over the trainings.
 Presets: full (500 trials each), cpu (500 trials of the fast algorithms, 30 of the slow
-ones), smoke (all algorithms, 4 trials, small predictors, under a minute).
+ones), small (all algorithms, 4 trials, small predictors; some two minutes, most of them
+compilation), smoke (the quick algorithms of it, under a minute).
 """
 
 import ml_collections
 
-PRESETS = ("full", "cpu", "smoke")
+PRESETS = ("full", "cpu", "small", "smoke")
 ALGORITHMS = (
     "random_search",
     "regularized_evolution",
@@ -26,6 +27,14 @@ ALGORITHMS = (
     "latent_reinforce",
     "latent_control",
     "latent_dngo",
+)
+QUICK = (
+    "random_search",
+    "regularized_evolution",
+    "local_search",
+    "reinforce",
+    "latent_reinforce",
+    "latent_control",
 )
 SLOW = ("bananas", "bo_bohamiann", "bo_gcn", "bo_gp", "neural_predictor")
 
@@ -91,8 +100,10 @@ def get_config(preset: str = "full") -> ml_collections.ConfigDict:
         for name in SLOW:
             config.settings[name].num_trials = 30
             config.settings[name].chunk_size = 5
-    if preset == "smoke":
+    if preset in ("small", "smoke"):
         shrink(config)
+    if preset == "smoke":
+        config.algorithms = QUICK
     return config
 
 

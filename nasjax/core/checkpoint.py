@@ -10,6 +10,7 @@ import os
 import pathlib
 import re
 import shutil
+import tempfile
 import zlib
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -54,13 +55,16 @@ class Checkpoints:
 
         Raises:
           TypeError: a leaf, which the message names, is none of these.
-          OSError: the folder cannot be written.
+          OSError: the folder cannot be written, or has too little room; what it held
+            stays.
         """
         packed = _pack(tree)
         self._folder.mkdir(parents=True, exist_ok=True)
         self._tidy()
         fresh = self._folder / f"{step}.fresh"
-        self._checkpointer().save(fresh, packed, force=True)
+        with atomic_file.naming(self._folder / str(step)):
+            _need_room(self._folder, sum(piece.size for piece in packed["data"]))
+            self._checkpointer().save(fresh, packed, force=True)
         _discard(self._folder / str(step))
         fresh.rename(self._folder / str(step))
         atomic_file.sync_folder(self._folder)
@@ -73,7 +77,8 @@ class Checkpoints:
         Args:
           template: a tree as it was saved. Its arrays (or `jax.ShapeDtypeStruct`s)
             say where the restored arrays go: numpy arrays stay on the host, jax
-            arrays get the same sharding, Python numbers stay Python numbers.
+            arrays get the same sharding, Python numbers stay Python numbers. Or a
+            function that returns it, given the saved shapes by path.
 
         Returns:
           The step and the tree, or None when there is no checkpoint to be read. Each
@@ -83,11 +88,27 @@ class Checkpoints:
           errors.WorkdirError: the checkpoint holds another tree; the message names
             the first leaf that differs.
         """
+        found = self._read_newest()
+        if found is None:
+            return None
+        step, leaves = found
+        path = self._steps()[step]
+        if callable(template):
+            template = template({key: leaf.shape for key, leaf in leaves.items()})
+        return step, _fill(path, leaves, template)
+
+    def newest_whole(self) -> int | None:
+        """The step that `restore` would restore, or None."""
+        found = self._read_newest()
+        return None if found is None else found[0]
+
+    def _read_newest(self) -> tuple[int, dict[str, "_Leaf"]] | None:
+        """Step and leaves of the newest checkpoint that is whole."""
         steps = self._steps()
         for step in sorted(steps, reverse=True):
             path = steps[step]
             try:
-                leaves = _unpack(self._checkpointer().restore(path))
+                return step, _unpack(self._checkpointer().restore(path))
             except (MemoryError, PermissionError):
                 raise
             except Exception as error:  # whatever orbax makes of a damaged file
@@ -99,8 +120,6 @@ class Checkpoints:
                     type(error).__name__,
                     reason,
                 )
-                continue
-            return step, _fill(path, leaves, template)
         return None
 
     def latest(self) -> int | None:
@@ -158,6 +177,13 @@ class Checkpoints:
             if re.fullmatch(r"\d+\.(fresh|discarded).*", entry.name):
                 shutil.rmtree(entry, ignore_errors=True)
         self._is_tidy = True
+
+
+def _need_room(folder: pathlib.Path, size: int) -> None:
+    """Raises `OSError` unless a file of `size` bytes fits: orbax says it at length."""
+    if hasattr(os, "posix_fallocate"):
+        with tempfile.TemporaryFile(dir=folder) as file:
+            os.posix_fallocate(file.fileno(), 0, size)
 
 
 def _discard(path: pathlib.Path) -> None:

@@ -5,7 +5,7 @@ import math
 import os
 import pathlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,9 @@ from nasjax.core import atomic_file
 METRICS_FILE = "metrics.jsonl"
 TENSORBOARD_FOLDER = "tensorboard"
 _OWN_FIELDS = ("stage", "step", "time")
+_FLUSH_SECONDS = 10.0
+
+Row = dict[str, Any]
 
 
 class MetricLog:
@@ -25,10 +28,19 @@ class MetricLog:
     a killed process loses none; write the rows of a step before the checkpoint of
     that step is saved, and a resumed run's file equals an uninterrupted one's but
     for the time.
+
+    Attributes:
+      last_step: the greatest step of its rows, 0 where there are none.
     """
 
+    last_step: int
+
     def __init__(
-        self, workdir: str | os.PathLike[str], *, resume_step: int | None
+        self,
+        workdir: str | os.PathLike[str],
+        *,
+        resume_step: int | None = None,
+        keep: Callable[[Row], bool] | None = None,
     ) -> None:
         """Opens the log.
 
@@ -37,25 +49,21 @@ class MetricLog:
           resume_step: the step of the checkpoint that the run resumes from: later
             rows and a torn last line are dropped. None: the run starts anew and all
             rows are dropped.
+          keep: which rows stay, instead of `resume_step`, where steps alone do not say
+            it.
 
         Raises:
           OSError: the folder cannot be written.
         """
-        # Imported here: it costs a second or more (it imports torch where that is).
-        from tensorboardX import SummaryWriter
-
         workdir = pathlib.Path(workdir)
         workdir.mkdir(parents=True, exist_ok=True)
-        last_step = -1 if resume_step is None else resume_step
-        _drop_after(workdir / METRICS_FILE, last_step)
-        self._file = open(workdir / METRICS_FILE, "a", encoding="utf-8")
-        # Events files are named by the second: two starts within one need the suffix.
-        self._tensorboard = SummaryWriter(
-            str(workdir / TENSORBOARD_FOLDER),
-            purge_step=last_step + 1,
-            flush_secs=10,
-            filename_suffix=f".{time.time_ns()}",
-        )
+        self._path = workdir / METRICS_FILE
+        newest = -1 if resume_step is None else resume_step
+        kept = _keep_only(self._path, keep or (lambda row: row["step"] <= newest))
+        self.last_step = max((row["step"] for row in kept), default=0)
+        self._file = open(self._path, "a", encoding="utf-8")
+        purge_step = newest + 1 if keep is None else self.last_step + 1
+        self._events = _Events(workdir / TENSORBOARD_FOLDER, purge_step)
 
     def write(self, step: int, values: Mapping[str, Any], *, stage: str) -> None:
         """Appends one row.
@@ -69,24 +77,31 @@ class MetricLog:
 
         Raises:
           ValueError: a value is named like a field of the row.
+          OSError: the row cannot be written; it names the file.
         """
         taken = sorted(set(values) & set(_OWN_FIELDS))
         if taken:
             raise ValueError(f"a metric cannot be named {taken[0]!r}")
         now = time.time()
         numbers = {name: _as_number(value) for name, value in values.items()}
-        row: dict[str, Any] = {"stage": stage, "step": int(step), "time": round(now, 3)}
+        row: Row = {"stage": stage, "step": int(step), "time": round(now, 3)}
         for name, number in numbers.items():
             row[name] = number if math.isfinite(number) else None
-        self._file.write(json.dumps(row, allow_nan=False) + "\n")
-        self._file.flush()
-        for name, number in numbers.items():
-            self._tensorboard.add_scalar(f"{stage}/{name}", number, int(step), now)
+        with atomic_file.naming(self._path):
+            self._file.write(json.dumps(row, allow_nan=False) + "\n")
+            self._file.flush()
+        self.last_step = max(self.last_step, int(step))
+        self._events.write(
+            int(step), {f"{stage}/{name}": number for name, number in numbers.items()}
+        )
 
     def close(self) -> None:
-        """Writes what TensorBoard's queue holds and closes both files."""
-        self._file.close()
-        self._tensorboard.close()
+        """Closes both files."""
+        try:
+            with atomic_file.naming(self._path):
+                self._file.close()
+        finally:
+            self._events.close()
 
     def __enter__(self) -> "MetricLog":
         return self
@@ -95,24 +110,85 @@ class MetricLog:
         self.close()
 
 
+def read(workdir: str | os.PathLike[str]) -> list[Row]:
+    """The whole rows of `workdir/metrics.jsonl`; what a kill has torn is left out.
+
+    Empty where there is no such file: everything but curves can do without.
+    """
+    path = pathlib.Path(workdir) / METRICS_FILE
+    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+    rows = (_read_row(line) for line in lines)
+    return [row for row in rows if row is not None]
+
+
+class _Events:
+    """TensorBoard's file, written by this thread.
+
+    tensorboardX' own writer does it in another one. When that dies of a full disk, the
+    queue to it fills up, and the run waits for ever.
+    """
+
+    def __init__(self, folder: pathlib.Path, purge_step: int) -> None:
+        """`purge_step`: TensorBoard hides what earlier files have from there on."""
+        # Imported here: it costs a second or more (it imports torch where that is).
+        from tensorboardX import event_file_writer, summary
+        from tensorboardX.proto import event_pb2
+
+        self._scalar, self._proto = summary.scalar, event_pb2
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        # Events files are named by the second: two starts within one need the suffix.
+        with atomic_file.naming(folder):
+            self._writer = event_file_writer.EventsWriter(
+                str(folder / "events"), f".{time.time_ns()}"
+            )
+            start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+            self._writer.write_event(
+                event_pb2.Event(
+                    wall_time=time.time(), step=purge_step, session_log=start
+                )
+            )
+        self._flushed = 0.0
+
+    def write(self, step: int, numbers: Mapping[str, float]) -> None:
+        now = time.time()
+        with atomic_file.naming(self._folder):
+            for tag, number in numbers.items():
+                value = self._scalar(tag, number)
+                self._writer.write_event(
+                    self._proto.Event(wall_time=now, step=step, summary=value)
+                )
+            if now - self._flushed >= _FLUSH_SECONDS:
+                self._writer.flush()
+                self._flushed = now
+
+    def close(self) -> None:
+        with atomic_file.naming(self._folder):
+            self._writer.close()
+
+
 def _as_number(value: Any) -> int | float:
     number = np.asarray(value).item()
     return number if isinstance(number, int) else float(number)
 
 
-def _drop_after(path: pathlib.Path, last_step: int) -> None:
-    """Keeps the whole rows of steps up to `last_step`."""
+def _keep_only(path: pathlib.Path, keep: Callable[[Row], bool]) -> list[Row]:
+    """Drops torn rows and those that are not to stay; returns the others."""
     if not path.exists():
-        return
+        return []
     lines = path.read_bytes().splitlines(keepends=True)
-    kept = [line for line in lines if _is_kept(line, last_step)]
-    if kept != lines:
-        atomic_file.write_text(path, b"".join(kept).decode())
+    read = [(line, _read_row(line)) for line in lines]
+    kept = [(line, row) for line, row in read if row is not None and keep(row)]
+    if len(kept) < len(lines):
+        atomic_file.write_text(path, b"".join(line for line, _ in kept).decode())
+    return [row for _, row in kept]
 
 
-def _is_kept(line: bytes, last_step: int) -> bool:
+def _read_row(line: bytes) -> Row | None:
+    """A whole row, or None."""
     try:
         row = json.loads(line)
-        return line.endswith(b"\n") and row["step"] <= last_step
+        whole = line.endswith(b"\n") and isinstance(row["stage"], str)
+        return row if whole and type(row["step"]) is int else None
     except (ValueError, TypeError, LookupError, RecursionError):
-        return False
+        return None

@@ -23,6 +23,7 @@ def claim(
     config: dict[str, Any],
     *,
     ignore: Collection[str] = (),
+    wait: bool = False,
 ) -> bool:
     """Takes `workdir` for a run of `config`, before anything is written there.
 
@@ -34,6 +35,8 @@ def claim(
       workdir: the folder; made when it is missing.
       config: nested dicts of JSON-able values.
       ignore: dotted keys, or groups of keys, that may differ, such as `"data.dir"`.
+      wait: until another process has left the folder, instead of an error; a line says
+        for which.
 
     Returns:
       True when the folder holds an earlier run of the same configuration.
@@ -46,7 +49,7 @@ def claim(
     config = result.to_json(config)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        is_new = _lock(folder)
+        is_new = _lock(folder, wait)
     except OSError as error:
         raise errors.WorkdirError(
             f"{folder}: cannot be used as workdir ({error.strerror}); "
@@ -94,7 +97,7 @@ def _compare_or_write(
     )
 
 
-def _lock(folder: pathlib.Path) -> bool:
+def _lock(folder: pathlib.Path, wait: bool) -> bool:
     """Locks the folder for this process; the kernel unlocks it when it dies.
 
     Returns False when this process had locked it before.
@@ -104,16 +107,12 @@ def _lock(folder: pathlib.Path) -> bool:
         return False
     descriptor = os.open(folder / _LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o666)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _take(folder, descriptor, wait)
         os.truncate(descriptor, 0)
         os.write(descriptor, str(os.getpid()).encode())
-    except BlockingIOError as error:
-        owner = os.read(descriptor, 20).decode(errors="replace")
+    except errors.WorkdirError:
         os.close(descriptor)
-        raise errors.WorkdirError(
-            f"{folder}: process {owner or '(unknown)'} is running there; wait for it, "
-            "or use another --workdir"
-        ) from error
+        raise
     except OSError as error:
         if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
             os.close(descriptor)
@@ -121,6 +120,21 @@ def _lock(folder: pathlib.Path) -> bool:
         logging.warning("%s cannot be locked: run one process there at a time", folder)
     _locks[key] = descriptor
     return True
+
+
+def _take(folder: pathlib.Path, descriptor: int, wait: bool) -> None:
+    """Locks an open lock file, now or when its owner lets go of it."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        owner = os.read(descriptor, 20).decode(errors="replace") or "(unknown)"
+        if not wait:
+            raise errors.WorkdirError(
+                f"{folder}: process {owner} is running there; wait for it, or use "
+                "another --workdir"
+            ) from error
+        logging.warning("%s: waiting for process %s to leave it", folder, owner)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
 
 
 def _first_difference(

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nasjax.core import read_guard
+from nasjax.core import read_guard, worker_process
 from nasjax.core.errors import ConfigError, DataError
 from nasjax.core.types import Array, Key
 from nasjax.data import augmentation as augmentations
@@ -283,7 +283,10 @@ class FolderSplit(Split):
                     prefetch_buffer_size=2 * self._num_threads,
                 )
             )
-            .mp_prefetch(grain.MultiprocessingOptions(num_workers=self._num_workers))
+            .mp_prefetch(
+                grain.MultiprocessingOptions(num_workers=self._num_workers),
+                worker_init_fn=_start_worker,
+            )
         )
         iterator = iter(stream)
         try:
@@ -297,6 +300,10 @@ class FolderSplit(Split):
                 )
         finally:
             iterator.close()
+
+
+def _start_worker(*_: int) -> None:
+    worker_process.start()
 
 
 def _parse_flags() -> None:

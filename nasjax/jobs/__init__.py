@@ -1,5 +1,5 @@
 """One file a launch script: plain arguments in, `result.json` out."""
 
-from nasjax.core import errors
+from nasjax.core import errors, progress
 
-__all__ = ["errors"]
+__all__ = ["errors", "progress"]

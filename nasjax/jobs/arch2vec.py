@@ -1,18 +1,17 @@
 """arch2vec (chapter 3): pre-training, what was learnt, embeddings for searches."""
 
 import pathlib
-import time
 from collections.abc import Mapping
 from typing import Any
 
 import jax
 
-from nasjax.core import compilation, errors, malloc, result, workdir
+from nasjax.core import compilation, errors, malloc, result, stopwatch, workdir
 from nasjax.encoders.arch2vec import forms
 from nasjax.encoders.arch2vec import model as models
 from nasjax.jobs import arch2vec_figures as figures
 from nasjax.jobs import arch2vec_pretraining as pretraining
-from nasjax.jobs import arch2vec_search
+from nasjax.jobs import arch2vec_search, config_door
 from nasjax.jobs import arch2vec_table as table
 from nasjax.jobs import arch2vec_training as variants
 from nasjax.jobs.arch2vec_training import Config
@@ -32,7 +31,6 @@ def pretrain(config: Config, folder: pathlib.Path) -> dict[str, Any]:
       ConfigError: a setting does not fit.
       training.loop.Stopped: the process was asked to stop; the same call continues.
     """
-    began = time.time()
     forms.form(config["space"])
     for name in config["variants"]:
         variants.variant(config, name)
@@ -42,7 +40,7 @@ def pretrain(config: Config, folder: pathlib.Path) -> dict[str, Any]:
     graphs = variants.load(config)
     key = jax.random.key(config["seed"])
     trained = {}
-    with runner.StageRunner(folder) as stages:
+    with stopwatch.Stopwatch(folder) as watch, runner.StageRunner(folder) as stages:
         for name in config["variants"]:
             trained[name] = pretraining.train(config, graphs, name, folder, stages)
     found = {name: made.measured for name, made in trained.items()}
@@ -60,7 +58,7 @@ def pretrain(config: Config, folder: pathlib.Path) -> dict[str, Any]:
         "tables": {"3.1": table.rows(config, [found]), **examined.get("tables", {})},
         "notes": [table.NOTE],
         "num_archs": len(graphs.archs),
-        "seconds": time.time() - began,
+        "seconds": watch.seconds,
         "config": dict(config),
         "versions": result.versions(),
     }
@@ -110,6 +108,7 @@ def run(config: dict[str, Any], folder: str, mode: str = "train") -> dict[str, A
         raise errors.unknown_name("mode", mode, MODES)
     if not folder:
         raise errors.ConfigError("no working directory: pass --workdir=FOLDER")
+    config = config_door.enter("launch/arch2vec.py", config)
     return MODES[mode](config, pathlib.Path(folder))
 
 

@@ -8,7 +8,6 @@ them are a cluster (`search_clusters`), and what is said of a variant is over se
 
 import hashlib
 import pathlib
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -55,7 +54,7 @@ def run(config: Mapping[str, Any], folder: str | pathlib.Path) -> dict[str, Any]
       DataError: a benchmark or an embedding is missing or damaged.
       search.Stopped: the process was asked to stop; the same call continues.
     """
-    began, place = time.time(), pathlib.Path(folder)
+    place = pathlib.Path(folder)
     section = _section(config)
     files = _files(config, place)
     outcomes: dict[str, dict[str, Any]] = {}
@@ -67,7 +66,8 @@ def run(config: Mapping[str, Any], folder: str | pathlib.Path) -> dict[str, Any]
         if section["benchmark"].get("listed"):
             wanted = _listed(wanted, files, place / FOLDER / "tables")
         outcomes[name] = search.run(wanted, str(place / FOLDER / name))
-    outcome = tables.join(config, outcomes) | {"seconds": time.time() - began}
+    seconds = sum(joined["seconds"] for joined in outcomes.values())
+    outcome = tables.join(config, outcomes) | {"seconds": seconds}
     result.write(place / FOLDER / RESULT_FILE, outcome)
     for line in outcome["statements"]:
         progress.echo(line)

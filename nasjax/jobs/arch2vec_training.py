@@ -1,6 +1,5 @@
 """Pre-trains one variant of arch2vec and measures what it has learnt."""
 
-import json
 import pathlib
 import time
 from collections.abc import Mapping
@@ -11,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nasjax import spaces
-from nasjax.core import arrays, errors, progress
+from nasjax.core import arrays, errors, metric_log, progress
 from nasjax.encoders.arch2vec import corpus as corpora
 from nasjax.encoders.arch2vec import (
     forms,
@@ -241,8 +240,7 @@ def _stage(
 
 def _cpu_seconds(folder: pathlib.Path, name: str) -> float:
     """Of all epochs of a variant, also of those before the run was resumed."""
-    lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    rows = [json.loads(line) for line in lines]
+    rows = metric_log.read(folder)
     return sum(row["cpu_seconds"] for row in rows if row["stage"] == name)
 
 

@@ -6,9 +6,7 @@ saved network again, and its physically slimmed form. `control` repeats the last
 with masks of the same sparsity at random places.
 """
 
-import json
 import pathlib
-import time
 from typing import Any, NamedTuple
 
 import jax
@@ -23,9 +21,10 @@ from nasjax.core import (
     metric_log,
     progress,
     result,
+    stopwatch,
     workdir,
 )
-from nasjax.jobs import published
+from nasjax.jobs import config_door, published
 from nasjax.supernet import (
     counting,
     derive,
@@ -47,6 +46,8 @@ MODEL_FILE = "model.safetensors"
 SLIM_FILE = "slim.safetensors"
 RESULT_FILE = "result.json"
 CONTROL_FILE = "control.json"
+CONTROL = "control"
+"""Folder of its checkpoints and rows."""
 EVALUATION_FILE = "evaluation.json"
 
 
@@ -72,12 +73,13 @@ def run(config: dict[str, Any], folder: str, mode: str = "train") -> dict[str, A
       NasjaxError: bad configuration, data or working directory, or a diverged loss.
       training.loop.Stopped: the process was asked to stop; its state is saved.
     """
-    compilation.enable_cache()
-    malloc.keep_memory()
     if mode not in MODES:
         raise errors.unknown_name("mode", mode, MODES)
     if not folder:
         raise errors.ConfigError("no working directory: pass --workdir=FOLDER")
+    config = config_door.enter("launch/hmnas.py", config)
+    compilation.enable_cache()
+    malloc.keep_memory()
     return MODES[mode](setup.read(config, pathlib.Path(folder)))
 
 
@@ -86,17 +88,21 @@ def run(config: dict[str, Any], folder: str, mode: str = "train") -> dict[str, A
 
 def train(experiment: setup.Experiment) -> dict[str, Any]:
     """All three stages; see `run`."""
-    began = time.time()
     _check_batch_sizes(experiment)  # before the workdir belongs to this configuration
     workdir.claim(experiment.folder, experiment.config, ignore=("data.dir",))
     _warn_if_nothing_can_be_pruned(experiment.masking)
+    with stopwatch.Stopwatch(experiment.folder) as watch:
+        return _train(experiment, watch)
+
+
+def _train(experiment: setup.Experiment, watch: stopwatch.Stopwatch) -> dict[str, Any]:
     with StageRunner(experiment.folder) as runner:
         supernet = _train_supernet(experiment, runner)
         masked = _mask(experiment, runner, supernet)
         tuned, net = _finetune(experiment, runner, masked)
     outcome = _summarise(experiment, supernet, masked, tuned, net)
     _save_model(experiment.folder, net, tuned, masked, outcome)
-    outcome["seconds"] = time.time() - began  # of this process
+    outcome["seconds"] = watch.seconds
     result.write(experiment.folder / RESULT_FILE, outcome)
     _draw(experiment, outcome)
     _print_table(outcome, experiment.folder)
@@ -336,8 +342,12 @@ def _draw(experiment: setup.Experiment, outcome: dict[str, Any]) -> None:
 
     folder = experiment.folder
     cells.draw_genotype(outcome["genotype"], folder / "figures")
-    with open(folder / metric_log.METRICS_FILE, encoding="utf-8") as file:
-        rows = [json.loads(line) for line in file]
+    rows = metric_log.read(folder)
+    if not rows:
+        logging.warning(
+            "%s was lost: the curves are not drawn", folder / metric_log.METRICS_FILE
+        )
+        return
     # The table's error is that of fresh BN statistics, the curve's of running ones.
     recalibrated = {}
     if experiment.masking.recalibration_batches:
@@ -359,6 +369,10 @@ def _print_table(outcome: dict[str, Any], folder: pathlib.Path) -> None:
         f"{100 * outcome['operations_alive']:.1f} % of the operations and "
         f"{100 * outcome['edges_alive']:.1f} % of the edges are left; "
         f"{outcome['seconds']:.0f} s; results and figures in {folder}"
+    )
+    progress.echo(
+        f"in your own code: nasjax.supernet.model.load({str(folder / MODEL_FILE)!r}); "
+        "--mode=evaluate also writes the slimmed network"
     )
 
 
@@ -412,25 +426,31 @@ def _slim_scores(small: slim.SlimNetwork, images: stage.Images) -> dict[str, flo
 
 def control(experiment: setup.Experiment) -> dict[str, Any]:
     """Fine-tunes the supernet under random masks of the learned masks' sparsity."""
-    began = time.time()
     if not (experiment.folder / RESULT_FILE).exists():
         raise errors.WorkdirError(
             f"{experiment.folder / RESULT_FILE} is missing: the control needs a "
             "finished run; train first, with the same --config and --workdir"
         )
     workdir.claim(experiment.folder, experiment.config, ignore=("data.dir",))
+    with stopwatch.Stopwatch(experiment.folder / CONTROL) as watch:
+        return _control(experiment, watch)
+
+
+def _control(
+    experiment: setup.Experiment, watch: stopwatch.Stopwatch
+) -> dict[str, Any]:
     searched = result.read(experiment.folder / RESULT_FILE)
     state = _finished_masking(experiment)
     learned = masking.binary(state.scores, experiment.masking.threshold)
     masks = masking.shuffled(experiment.key(setup.CONTROL), learned)
     masked = _apply_masks(experiment, state, masks)
-    with StageRunner(experiment.folder / "control") as runner:
+    with StageRunner(experiment.folder / CONTROL) as runner:
         tuned, net = _finetune(experiment, runner, masked)
     outcome: dict[str, Any] = {
         "masked": _masked_scores(experiment, masked),
         "finetuned": _finetuned_scores(experiment, tuned, net),
         **counting.table(net, masks._replace(weights=tuned.masks)),
-        "seconds": time.time() - began,
+        "seconds": watch.seconds,
     }
     result.write(experiment.folder / CONTROL_FILE, outcome)
     progress.echo(f"{'':<12}{'learned masks':>15}{'random masks':>15}")

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from nasjax.core import compilation, errors, malloc, result, workdir
+from nasjax.core import atomic_file, compilation, errors, malloc, result, workdir
+from nasjax.jobs import config_door
 from nasjax.jobs import nasbench_x11_surrogates as surrogates
 from nasjax.nasbench import digits201, digits201_build
 from nasjax.nasbench.reliability import reliability
@@ -36,9 +37,12 @@ def run(config: dict[str, Any], folder: str, mode: str) -> dict[str, Any]:
     if not folder:
         raise errors.ConfigError("no working directory: pass --workdir=FOLDER")
     path = pathlib.Path(folder)
-    if mode not in ("build", "install"):
-        compilation.enable_cache()
-        malloc.keep_memory()
+    command = "launch/nasbench_x11.py"
+    if mode in ("build", "install"):
+        return MODES[mode](config_door.enter(f"{command} --mode=build", config), path)
+    config = config_door.enter(command, config)
+    compilation.enable_cache()
+    malloc.keep_memory()
     return MODES[mode](config, path)
 
 
@@ -104,6 +108,7 @@ def import_official(input: str, output: str, runtime: str = "") -> None:
     for name, value in (("input", input), ("output", output)):
         if not value:
             raise errors.ConfigError(f"--{name} is missing")
+    atomic_file.require_writable(output)
     surrogate = storage.save(output, importing.read(input, runtime))
     metric, curve_model = next(iter(surrogate.models.items()))
     print(

@@ -6,14 +6,13 @@ goes on with the next one.
 
 import json
 import pathlib
-import time
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nasjax.core import arrays, errors, progress, result, workdir
+from nasjax.core import arrays, errors, progress, result, stopwatch, workdir
 from nasjax.jobs import (
     nasbench_x11_figures,
     nasbench_x11_folds,
@@ -35,16 +34,16 @@ def fit(config: Config, folder: pathlib.Path) -> dict[str, Any]:
     Returns:
       What `result.json` holds.
     """
-    began = time.time()
     experiment = Experiment(config)
     # What is wrong with the configuration was said above: the folder is not taken then.
     workdir.claim(folder, config)
-    if config["folds"]:
-        outcome = nasbench_x11_folds.cross_validate(experiment)
-    else:
-        outcome = _fit_all(experiment, folder)
+    with stopwatch.Stopwatch(folder) as watch:
+        if config["folds"]:
+            outcome = nasbench_x11_folds.cross_validate(experiment)
+        else:
+            outcome = _fit_all(experiment, folder)
     outcome |= {
-        "seconds": time.time() - began,
+        "seconds": watch.seconds,
         "config": config,
         "versions": result.versions(),
     }

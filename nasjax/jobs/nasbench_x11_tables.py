@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nasjax import nasbench, spaces
-from nasjax.core import arrays, errors
+from nasjax.core import arrays, atomic_file, errors
 from nasjax.nasbench import table_file
 from nasjax.spaces import nasbench101_notation, nasbench201
 
@@ -28,6 +28,7 @@ def convert(input: str, output: str) -> None:
     """
     _need("input", input)
     _need("output", output)
+    atomic_file.require_writable(_path(output))
     nasbench.convert(pathlib.Path(input).expanduser(), _path(output))
     print(summary(output))
 

@@ -5,7 +5,6 @@
 """
 
 import pathlib
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,10 +15,13 @@ from nasjax.core import (
     malloc,
     result,
     signals,
+    stopwatch,
     workdir,
 )
 from nasjax.core.types import LAST
 from nasjax.jobs import (
+    config_door,
+    search_cells,
     search_clusters,
     search_drive,
     search_figures,
@@ -57,6 +59,7 @@ def run(config: dict[str, Any], folder: str, mode: str = "trials") -> dict[str, 
         raise errors.unknown_name("mode", mode, MODES)
     if not folder:
         raise errors.ConfigError("no working directory: pass --workdir=FOLDER")
+    config = config_door.enter(COMMANDS[mode], config)
     compilation.enable_cache()
     malloc.keep_memory()
     return MODES[mode](config, pathlib.Path(folder))
@@ -71,7 +74,6 @@ def run_trials(config: Config, folder: pathlib.Path) -> dict[str, Any]:
         that the others are compared with.
       folder: working directory.
     """
-    began = time.time()
     made = problem.load(config)
     limits = setup.budget(config, made.reward)
     inputs = search_inputs.Inputs(made.space, made.reward, limits.queries)
@@ -84,7 +86,7 @@ def run_trials(config: Config, folder: pathlib.Path) -> dict[str, Any]:
     workdir.claim(folder, dict(config))
     problem.warn(doubts)
     finished = {}
-    with signals.StopSignal() as stop:
+    with stopwatch.Stopwatch(folder) as watch, signals.StopSignal() as stop:
         for entry in entries:
             place = folder / ALGORITHMS / entry.name
             finished[entry.name] = search_clusters.run(
@@ -92,9 +94,10 @@ def run_trials(config: Config, folder: pathlib.Path) -> dict[str, Any]:
             )
     _save_trials(folder, finished, made)
     outcome = _conclude(config, folder, made, entries, limits, finished, controls)
-    outcome |= {"warnings": doubts, "seconds": time.time() - began}  # of this process
+    outcome |= {"warnings": doubts, "seconds": watch.seconds}
     result.write(folder / RESULT_FILE, outcome)
     search_summary.show(outcome, folder)
+    search_cells.show(made.reward.space, outcome, folder / TRIALS_FILE)
     return outcome
 
 
@@ -143,11 +146,18 @@ def _conclude(
         seconds="simulated seconds",
     )
     listed = bool(config["benchmark"].get("listed"))
+    found = {
+        name: search_cells.found(made.space, scores) for name, scores in judged.items()
+    }
+    best = {name: cells[0]["arch"] for name, cells in found.items() if cells}
+    search_cells.draw(made.reward.space, found, folder / "figures")
     outcome = {
         "algorithms": {
             name: search_summary.algorithm(judged[name], optima, trials.cpu_seconds)
+            | {"best": best.get(name), "found": found[name]}
             for name, trials in finished.items()
         },
+        "commands": search_cells.commands(made.reward.space, best),
         "comparisons": search_summary.comparisons(judged, controls),
         "optimum": {**optima.values, "kind": optima.kind},
         "benchmark": describe(made.reward, made.epoch, listed=listed),
@@ -191,3 +201,4 @@ def _save_trials(
 
 
 MODES = {"trials": run_trials, "drive": search_drive.run}
+COMMANDS = {"trials": "launch/search.py", "drive": "launch/search.py --mode=drive"}

@@ -9,6 +9,7 @@ import math
 import pathlib
 import shutil
 import time
+from collections.abc import Mapping
 from concurrent import futures
 from typing import Any, NamedTuple
 
@@ -22,8 +23,8 @@ from nasjax.core import (
     checkpoint,
     errors,
     metric_log,
-    progress,
     result,
+    stopwatch,
     workdir,
 )
 from nasjax.core.types import Evaluation
@@ -50,6 +51,7 @@ RESULT_FILE = "result.json"
 TRIALS_FILE = "trials.safetensors"
 SEARCHES = "searches"
 TRAININGS = "trainings"
+_MAY_CHANGE = (*search_workers.PLACES, "protocol.data.dir", "budget.queries")
 
 
 def run(config: Config, folder: pathlib.Path) -> dict[str, Any]:
@@ -58,6 +60,7 @@ def run(config: Config, folder: pathlib.Path) -> dict[str, Any]:
     Args:
       config: `algorithms`, `settings`, `controls`, `num_trials`, `seed` and `budget` as
         for trials (`budget.seconds` are measured there, and then not reproducible);
+        `budget.queries` may be raised later, and the searches go on;
         `protocol`: how architectures are trained (`training.protocol.read`);
         `ask_ahead`: W, proposals in flight; the history depends on it;
         `executor`, `workers`, `address`: where trainings run, one of
@@ -70,15 +73,13 @@ def run(config: Config, folder: pathlib.Path) -> dict[str, Any]:
         lost its worker again and again.
       search.Stopped: the process was asked to stop; the state is saved.
     """
-    began = time.time()
     protocol, entries, limits = _read(config)
-    workdir.claim(
-        folder, dict(config), ignore=(*search_workers.PLACES, "protocol.data.dir")
-    )
+    workdir.claim(folder, dict(config), ignore=_MAY_CHANGE)
     searches = _plan(entries, limits, folder)
     histories: dict[str, list[History]] = {entry.name: [] for entry in entries}
     cpu = dict.fromkeys(histories, 0.0)
     with (
+        stopwatch.Stopwatch(folder) as watch,
         search_workers.executor(config) as executor,
         _open_log(searches, folder) as log,
     ):
@@ -92,16 +93,14 @@ def run(config: Config, folder: pathlib.Path) -> dict[str, Any]:
     joined = {name: _join(parts) for name, parts in histories.items()}
     _save(folder, joined, protocol)
     outcome = _summarise(config, folder, protocol, joined, cpu)
-    best = {name: row["best"] for name, row in outcome["algorithms"].items()}
+    found = {name: row["found"] for name, row in outcome["algorithms"].items()}
+    best = {name: cells[0]["arch"] for name, cells in found.items() if cells}
     outcome["commands"] = search_cells.commands(protocol.space, best)
-    search_cells.draw(protocol.space, best, folder / "figures")
-    outcome["seconds"] = time.time() - began  # of this process
+    search_cells.draw(protocol.space, found, folder / "figures")
+    outcome["seconds"] = watch.seconds
     result.write(folder / RESULT_FILE, outcome)
     search_summary.show(outcome, folder)
-    for name, arch in best.items():
-        progress.echo(f"{name}: {arch}")
-        for command in outcome["commands"].get(name, ()):
-            progress.echo(f"  {command}")
+    search_cells.show(protocol.space, outcome, folder / TRIALS_FILE)
     return outcome
 
 
@@ -145,7 +144,6 @@ class _Search(NamedTuple):
       entry: the algorithm.
       trial: number of the search, which picks its key.
       num_steps: proposals.
-      before: proposals of all earlier searches, whose rows its own follow in the log.
       saved: folder of its state.
       trainings: folder of the state of its trainings.
     """
@@ -153,14 +151,13 @@ class _Search(NamedTuple):
     entry: Entry
     trial: int
     num_steps: int
-    before: int
     saved: pathlib.Path
     trainings: pathlib.Path
 
 
 def _plan(entries: list[Entry], limits: Budget, folder: pathlib.Path) -> list[_Search]:
     """All searches in the order in which they run."""
-    planned, before = [], 0
+    planned = []
     for entry in entries:
         steps = math.ceil(limits.queries / entry.size)
         for trial in range(entry.num_trials):
@@ -168,20 +165,23 @@ def _plan(entries: list[Entry], limits: Budget, folder: pathlib.Path) -> list[_S
                 folder / part / entry.name / str(trial)
                 for part in (SEARCHES, TRAININGS)
             )
-            planned.append(_Search(entry, trial, steps, before, *places))
-            before += steps
+            planned.append(_Search(entry, trial, steps, *places))
     return planned
 
 
 def _open_log(searches: list[_Search], folder: pathlib.Path) -> metric_log.MetricLog:
-    """The log, with the rows of what earlier processes have saved."""
-    step = None
+    """The log, with one row for every step that a checkpoint holds."""
+    saved: dict[tuple[str, int], int] = {}
     for planned in searches:
         with checkpoint.Checkpoints(planned.saved) as checkpoints:
-            told = checkpoints.latest()
-        if told:
-            step = planned.before + told
-    return metric_log.MetricLog(folder, resume_step=step)
+            told = checkpoints.newest_whole() or 0
+        saved[planned.entry.name, planned.trial] = told
+
+    def keep(row: Mapping[str, Any]) -> bool:
+        search = row["stage"], row.get("trial", 0)
+        return row.get("told", row["step"]) <= saved.get(search, -1)
+
+    return metric_log.MetricLog(folder, keep=keep)
 
 
 def _drive(
@@ -193,10 +193,16 @@ def _drive(
     planned: _Search,
 ) -> History:
     """One search; a finished one is read back."""
-    entry = planned.entry
+    entry, trial = planned.entry, planned.trial
     keys = jax.random.split(jax.random.key(config["seed"]), config["num_trials"])
+
+    def write(told: int, row: dict[str, float]) -> None:
+        # Steps grow through all searches, also where an earlier one is continued.
+        values = {"trial": trial, "told": told, **row}
+        log.write(log.last_step + 1, values, stage=entry.name)
+
     return search.drive(
-        keys[planned.trial],
+        keys[trial],
         entry.algorithm,
         search_workers.CachedTrainer(architecture.Trainer(protocol)),
         planned.num_steps,
@@ -208,8 +214,8 @@ def _drive(
         budget_queries=limits.queries,
         last_epoch=protocol.epochs,
         curve_length=protocol.epochs,
-        log=lambda step, row: log.write(planned.before + step, row, stage=entry.name),
-        description=f"{entry.name}/{planned.trial}",
+        log=write,
+        description=f"{entry.name}/{trial}",
     )
 
 
@@ -252,8 +258,8 @@ def _summarise(
     rows = {}
     for name, scores in judged.items():
         row = search_summary.algorithm(scores, nothing, cpu[name])
-        finals = np.nan_to_num(scores.final("valid"), nan=-np.inf)
-        rows[name] = row | {"best": space.format_arch(scores.best[finals.argmax()])}
+        found = search_cells.found(space, scores)
+        rows[name] = row | {"best": found[0]["arch"] if found else None, "found": found}
     benchmark = {
         "space": protocol.space,
         "data_set": protocol.data["name"],

@@ -227,6 +227,10 @@ def read_table(path: str, space: SearchSpace) -> EmbeddingTable:
         if key not in tree:
             near = errors.suggest(key, tree)
             raise errors.DataError(f"{path}: no array {key!r}{near}")
+    if not np.issubdtype(tree["archs"].dtype, np.integer):
+        raise errors.DataError(
+            f"{path}: genes in `archs` are whole numbers, not {tree['archs'].dtype}"
+        )
     table = EmbeddingTable(
         jnp.asarray(tree["archs"], jnp.int32), jnp.asarray(tree["vectors"], jnp.float32)
     )

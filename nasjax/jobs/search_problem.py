@@ -21,6 +21,7 @@ from nasjax.search.algorithm import Evaluate
 Config = Mapping[str, Any]
 Benchmark = TabularBenchmark | Surrogate
 
+_SPACES_OF_NAMES = {"digits201": "nasbench201"}
 _DRAWS = 256
 """Architectures that are drawn to see whether the benchmark knows them."""
 
@@ -66,14 +67,12 @@ def load(config: Config) -> Problem:
         raise errors.ConfigError(
             f"{_name(section)}: a surrogate of features has no search space"
         )
-    epoch = int(config["epoch"]) or LAST
+    _check_space(section, reward.space)
+    epoch = config["epoch"] or LAST
     reward.require(f"valid_{reward.metric}")
     if epoch != LAST and epoch not in reward.epochs:
-        known = ", ".join(map(str, reward.epochs[:8]))
-        more = ", ..." if len(reward.epochs) > 8 else ""
         raise errors.ConfigError(
-            f"epoch = {epoch}: the benchmark has the epochs {known}{more}; 0 stands "
-            "for the last"
+            f"epoch = {epoch}: {_recorded(reward.epochs)}; 0 stands for the last"
         )
     space = spaces.make(reward.space)
     if section.get("listed"):
@@ -88,6 +87,28 @@ def load(config: Config) -> Problem:
         warnings=(),
     )
     return made._replace(warnings=_doubts(made))
+
+
+def _recorded(epochs: Sequence[int]) -> str:
+    if len(epochs) == 1:
+        return f"only epoch {epochs[0]} is recorded"
+    known = ", ".join(map(str, epochs[:8]))
+    return f"recorded are the epochs {known}{', ...' if len(epochs) > 8 else ''}"
+
+
+def _check_space(section: Config, found: str) -> None:
+    """A file beside a name is another table of the same space.
+
+    The rest of such a configuration (ranges of genes, budgets) is for that space.
+    """
+    name, path = str(section.get("name") or ""), section.get("path")
+    wanted = _SPACES_OF_NAMES.get(name, name)
+    if path and wanted in spaces.SPACES and wanted != found:
+        raise errors.ConfigError(
+            f"benchmark.path = {path}: a benchmark of {found}, under a configuration "
+            f"for {wanted} (benchmark.name = {name!r}); take that of {found}, or set "
+            'benchmark.name=""'
+        )
 
 
 def _load_one(section: Config, name: str) -> Benchmark:

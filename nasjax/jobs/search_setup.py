@@ -68,7 +68,7 @@ def budget(config: Config, reward: Benchmark | None = None) -> Budget:
       DataError: it is in seconds, which `reward` does not record.
     """
     section = config["budget"]
-    made = Budget(int(section["queries"]), float(section["seconds"]))
+    made = Budget(section["queries"], float(section["seconds"]))
     if min(made) < 0 or max(made) == 0 or not math.isfinite(made.seconds):
         raise errors.ConfigError(
             f"budget.queries = {made.queries} and budget.seconds = {made.seconds}: "
@@ -130,13 +130,8 @@ def _entry(
 ) -> Entry:
     kind = settings["algorithm"]
     num_trials, chunk_size = (
-        int(settings.get(key, 0)) for key in ("num_trials", "chunk_size")
+        settings.get(key) or 0 for key in ("num_trials", "chunk_size")
     )
-    if min(num_trials, chunk_size) < 0:
-        raise errors.ConfigError(
-            f"{name}: num_trials = {num_trials} and chunk_size = {chunk_size} must not "
-            "be negative; 0 leaves them open"
-        )
     own = {key: value for key, value in settings.items() if key not in _JOB_KEYS}
     try:
         chosen = search_inputs.embeddings(kind, own)
@@ -148,6 +143,13 @@ def _entry(
         size = proposal_size(algorithm, evaluate)
     except errors.ConfigError as error:
         raise errors.ConfigError(f"{name}: {error}") from error
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        # What factories do not check themselves dies when a step is traced.
+        reason = str(error).split("\n")[0][:200]
+        raise errors.ConfigError(
+            f"{name}: it cannot search {inputs.space.name} with its settings "
+            f"{own}: {type(error).__name__}: {reason}"
+        ) from error
     return Entry(
         name=name,
         kind=kind,

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from absl import logging
 
 from nasjax import search
 from nasjax.core import arrays, errors, progress, signals
@@ -61,20 +62,28 @@ def run(
     path = pathlib.Path(folder)
     size = _chunk_size(entry, made, limits, len(keys))
     starts = range(0, len(keys), size)
-    parts, files = [], [path / f"{start:06d}.safetensors" for start in starts]
-    bar = progress.progress(len(keys), description=entry.name, unit="trial")
+    files = {start: path / f"{start:06d}.safetensors" for start in starts}
+    counts = {start: min(size, len(keys) - start) for start in starts}
+    parts = {s: _load(file, made, counts[s]) for s, file in files.items()}
+    done = sum(counts[start] for start in starts if parts[start] is not None)
+    bar = progress.progress(len(keys), description=entry.name, unit="trial", done=done)
     with bar:
-        for start, file in zip(starts, files, strict=True):
-            count = min(size, len(keys) - start)
-            if not file.exists():
-                if stop.requested:
-                    raise search.Stopped(128 + int(stop.received or 0))
-                # Chunks of equal size are one program: the last repeats keys.
-                places = (start + np.arange(size)) % len(keys)
-                _save(file, _run_chunk(keys[places], count, entry, made, limits))
-            parts.append(_load(file, made, count))
-            bar.update(count)
-    return join(parts)
+        for start in [start for start in starts if parts[start] is None]:
+            if stop.requested:
+                bar.close()
+                progress.echo(
+                    f"stopped in {entry.name} after {done} of {len(keys)} trials; the "
+                    "same command continues"
+                )
+                raise search.Stopped(128 + int(stop.received or 0))
+            # Chunks of equal size are one program: the last repeats keys.
+            places = (start + np.arange(size)) % len(keys)
+            part = _run_chunk(keys[places], counts[start], entry, made, limits)
+            _save(files[start], part)
+            parts[start] = part
+            done += counts[start]
+            bar.update(counts[start])
+    return join([part for part in parts.values() if part is not None])
 
 
 def join(parts: list[Trials]) -> Trials:
@@ -170,8 +179,15 @@ def _save(file: pathlib.Path, finished: Trials) -> None:
     arrays.save(file, as_tree(finished), metadata=metadata)
 
 
-def _load(file: pathlib.Path, made: Problem, count: int) -> Trials:
-    tree = arrays.load(file)
+def _load(file: pathlib.Path, made: Problem, count: int) -> Trials | None:
+    """A finished chunk; a damaged file is one that is not there."""
+    if not file.exists():
+        return None
+    try:
+        tree = arrays.load(file)
+    except errors.DataError as error:
+        logging.warning("%s; its trials are run again", error)
+        return None
     tree["archs"] = tree["archs"].astype(np.int32)
     if tree["archs"].shape[::2] != (count, made.space.num_genes):
         raise errors.WorkdirError(

@@ -43,6 +43,9 @@ def executor(config: Config) -> Iterator[futures.Executor]:
         pool = executors.Processes(config["workers"])
         try:
             yield pool
+        except BaseException:
+            pool.stop()  # a training may take hours; it goes on where it was
+            raise
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
     else:

@@ -6,12 +6,12 @@ in the working directory, so a run that was killed goes on where it was.
 
 import pathlib
 import shutil
-import time
 from collections.abc import Mapping
 from typing import Any
 
 import jax
 import numpy as np
+from absl import logging
 
 from nasjax import spaces
 from nasjax.core import (
@@ -22,9 +22,10 @@ from nasjax.core import (
     metric_log,
     progress,
     result,
+    stopwatch,
     workdir,
 )
-from nasjax.jobs import architecture_lists, published
+from nasjax.jobs import architecture_lists, config_door, published
 from nasjax.training import architecture, recording, runner
 from nasjax.training import protocol as protocols
 from nasjax.training.protocol import Protocol
@@ -54,22 +55,23 @@ def run(config: dict[str, Any], folder: str) -> dict[str, Any]:
       NasjaxError: bad configuration, architecture, data or working directory.
       training.loop.Stopped: the process was asked to stop; its state is saved.
     """
-    compilation.enable_cache()
-    malloc.keep_memory()
-    began = time.time()
     if not folder:
         raise errors.ConfigError("no working directory: pass --workdir=FOLDER")
+    config = config_door.enter("launch/train_architecture.py", config)
+    compilation.enable_cache()
+    malloc.keep_memory()
     protocol = protocols.read(config)
     _check(config, protocol)
     path = pathlib.Path(folder)
     chosen = architecture_lists.choose(config)
     architecture.check(protocol, chosen.archs[0])
     workdir.claim(path, config, ignore=architecture.IGNORED)
-    rows = _train_all(config, protocol, path, chosen.archs)
-    tree = _tree(rows, chosen, config["seeds"])
-    _save(path, tree, config, protocol)
-    outcome = _summarise(config, protocol, tree)
-    outcome["seconds"] = time.time() - began  # of this process
+    with stopwatch.Stopwatch(path) as watch:
+        rows = _train_all(config, protocol, path, chosen.archs)
+        tree = _tree(rows, chosen, config["seeds"])
+        _save(path, tree, config, protocol)
+        outcome = _summarise(config, protocol, tree)
+        outcome["seconds"] = watch.seconds
     result.write(path / RESULT_FILE, outcome)
     _draw(path, tree, protocol)
     _print_table(outcome, path)
@@ -105,10 +107,12 @@ def _train_all(
     epochs = config["epochs"] or protocol.epochs
     tasks = [(arch, seed) for arch in archs for seed in config["seeds"]]
     files = [_row_file(folder, number) for number in range(len(tasks))]
-    done = next((k for k, file in enumerate(files) if not file.exists()), len(files))
-    log = metric_log.MetricLog(folder, resume_step=done or None)
-    try:
-        for number in range(done, len(tasks)):
+    rows = {number: _read_row(file) for number, file in enumerate(files)}
+    done = {number + 1 for number, row in rows.items() if row is not None}
+    if 0 < len(done) < len(tasks):
+        progress.echo(f"resumed: {len(done)} of {len(tasks)} trainings are done")
+    with metric_log.MetricLog(folder, keep=lambda row: row["step"] in done) as log:
+        for number in sorted(set(rows) - {step - 1 for step in done}):
             arch, seed = tasks[number]
             work = folder / TRAININGS / f"{number:05d}"
             if len(tasks) > 1:
@@ -120,9 +124,18 @@ def _train_all(
             arrays.save(files[number], _row(curves))
             # Its curves are all that is needed of it now.
             shutil.rmtree(work / runner.CHECKPOINTS, ignore_errors=True)
-    finally:
-        log.close()
     return [arrays.load(file) for file in files]
+
+
+def _read_row(file: pathlib.Path) -> dict[str, Any] | None:
+    """What an earlier process recorded; a damaged file is one that is not there."""
+    if not file.exists():
+        return None
+    try:
+        return arrays.load(file)
+    except errors.DataError as error:
+        logging.warning("%s; it is trained again", error)
+        return None
 
 
 def _row_file(folder: pathlib.Path, number: int) -> pathlib.Path:

@@ -25,7 +25,7 @@ import jax
 import numpy as np
 from absl import logging
 
-from nasjax.core import arrays, atomic_file, errors, malloc, progress
+from nasjax.core import arrays, atomic_file, errors, malloc, progress, worker_process
 from nasjax.data import noisy_digits
 from nasjax.nasbench import digits201
 from nasjax.networks import nasbench201
@@ -179,7 +179,8 @@ def build(
 
 
 def _start_worker() -> None:
-    """One thread a worker, which keeps the memory that it frees."""
+    """One thread, memory that is kept, and no life after the process that builds."""
+    worker_process.start()
     os.environ["XLA_FLAGS"] = (
         os.environ.get("XLA_FLAGS", "") + " --xla_cpu_multi_thread_eigen=false"
     )

@@ -65,7 +65,9 @@ def whole(value: Any, what: str, title: str) -> int:
 
 
 def ranges(epochs: tuple[int, ...]) -> str:
-    """`there are 4, 12` or `there are 1 to 200`."""
+    """`only 200 is`, `there are 4, 12` or `there are 1 to 200`."""
+    if len(epochs) == 1:
+        return f"only {epochs[0]} is"
     if epochs == tuple(range(epochs[0], epochs[-1] + 1)) and len(epochs) > 2:
         return f"there are {epochs[0]} to {epochs[-1]}"
     shown = ", ".join(map(str, epochs[:12]))

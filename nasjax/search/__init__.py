@@ -9,6 +9,9 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax
+import jax.numpy as jnp
+
 from nasjax.core import errors
 from nasjax.core.types import Evaluation, Proposal, SearchSpace
 from nasjax.search import (
@@ -85,4 +88,30 @@ def make(name: str, space: SearchSpace, **settings: Any) -> SearchAlgorithm:
     for setting in settings:
         if setting not in known:
             raise errors.unknown_name(f"setting of {name!r}", setting, known)
+    if settings.get("features") is not None:
+        _check_features(name, settings["features"], space)
     return ALGORITHMS[name](space, **settings)
+
+
+def _check_features(name: str, features: Any, space: SearchSpace) -> None:
+    """They are traced once here: a search would find out after its first trainings."""
+    if not callable(features):
+        raise errors.ConfigError(
+            f"features of {name!r}: pass a function of one architecture, such as "
+            f"nasjax.encoders.make('path_one_hot', {space.name!r}), not "
+            f"{type(features).__name__}"
+        )
+    arch = jax.ShapeDtypeStruct((space.num_genes,), jnp.int32)
+    try:
+        shape = jax.eval_shape(features, arch).shape
+    except Exception as error:
+        reason = str(error).split("\n")[0][:200]
+        raise errors.ConfigError(
+            f"features of {name!r} cannot encode an architecture of {space.name}: "
+            f"{type(error).__name__}: {reason}"
+        ) from error
+    if len(shape) != 1:
+        raise errors.ConfigError(
+            f"features of {name!r} must turn one architecture into a vector, not into "
+            f"an array of shape {shape}"
+        )

@@ -3,7 +3,7 @@
 import contextlib
 import os
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent import futures
 from typing import Any
 
@@ -72,8 +72,12 @@ def drive(
       ask_ahead: W, how many proposals are in flight; Q x W trainings run at once.
       order: "asked": results are told in the order of the asks. "completed": as they
         come in, so that no worker waits for another; the history then depends on time.
-      folder: where the state is saved after every evaluation; the same call
-        continues from there, proposals half evaluated included. None: nowhere.
+      folder: where the state is saved before the first and after every evaluation; the
+        same call continues from there, proposals half evaluated included. None:
+        nowhere. A call with more steps, or larger budgets, continues a search that has
+        ended; it is then the longer search for `ask_ahead=1`, and for more but for the
+        asks around the seam, which knew more. That needs an algorithm whose buffers
+        stay as they are (`capacity`).
       trainings_folder: where trainings may keep their own checkpoints: `train` is
         called with `trainings_folder/TRIAL` as fifth argument, the same when a training
         is continued. The folder must be seen by all workers.
@@ -90,7 +94,8 @@ def drive(
 
     Raises:
       ConfigError: an argument is out of range.
-      WorkdirError: the folder holds another search.
+      WorkdirError: the folder holds another search, or a longer one.
+      OSError: the folder cannot be written; nothing was trained then.
       DataError: `train` returned a curve of another length.
       LostEvaluation: an evaluation lost its worker more often than `retries` allows.
       Stopped: SIGTERM or SIGINT came; the state is saved.
@@ -111,6 +116,8 @@ def drive(
         stop = stack.enter_context(signals.StopSignal())
         save = stack.enter_context(_Saver(folder))
         book = save.restore(book)
+        if book.told < num_steps and not book.spent.is_over(limits):
+            _check_extension(book, folder)
         crew = Crew(executor or executors.InProcess(), train, retries)
         stack.enter_context(crew)
         bar = progress.progress(num_steps, description=description, done=book.told)
@@ -162,9 +169,18 @@ class _Saver:
             self._checkpoints.save(book.told, book)
 
     def restore(self, book: Journal) -> Journal:
-        """The newest journal of the folder, or `book` where there is none."""
-        found = None if self._checkpoints is None else self._checkpoints.restore(book)
+        """The newest journal of the folder, or `book`, saved, where there is none."""
+        if self._checkpoints is None:
+            return book
+        size, num_rows = book.done.shape[1], len(book.history.mask)
+
+        def template(shapes: Mapping[str, tuple[int, ...]]) -> Journal:
+            saved = shapes.get("history/mask", (num_rows,))[0]
+            return journal.resized(book, saved)
+
+        found = self._checkpoints.restore(template)
         if found is None:
+            self(book)
             return book
         restored = found[1]
         if (jax.random.key_data(restored.key) != jax.random.key_data(book.key)).any():
@@ -172,7 +188,22 @@ class _Saver:
                 f"{self._folder}: holds a search with another key; use another folder "
                 "or delete this one"
             )
-        return restored
+        if restored.told * size > num_rows:
+            raise errors.WorkdirError(
+                f"{self._folder}: holds a search of {restored.told} steps, more than "
+                f"num_steps = {num_rows // size}; give at least as many"
+            )
+        return journal.resized(restored, num_rows)
+
+
+def _check_extension(book: Journal, folder: str | os.PathLike[str] | None) -> None:
+    """A search whose budget ended within a batch has lost the scores of the others."""
+    lost = int(book.spent.queries) - int(np.asarray(book.history.mask).sum())
+    if lost:
+        raise errors.WorkdirError(
+            f"{folder}: its budget left {lost} finished evaluations out, so it cannot "
+            "go on with a larger one; use another folder"
+        )
 
 
 @jax.jit

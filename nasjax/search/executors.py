@@ -6,14 +6,13 @@ All are `concurrent.futures.Executor`s; `search.drive` takes any other as well.
 import asyncio
 import contextlib
 import multiprocessing
-import signal
 from collections.abc import Callable, Iterator, Mapping
 from concurrent import futures
 from typing import Any
 
 from absl import logging
 
-from nasjax.core import errors
+from nasjax.core import errors, worker_process
 
 _LOST_ON_CLUSTER = ("KilledWorker", "FutureCancelledError", "CommClosedError")
 
@@ -40,8 +39,9 @@ class Processes(futures.Executor):
     The standard pool is of no further use once a worker was killed. Here the futures
     of the broken pool fail with `BrokenExecutor` as there, and the next `submit` starts
     new workers. What is submitted must be picklable: functions of modules, and
-    `functools.partial`s of them. Workers leave SIGINT to their parent. A script
-    that starts processes needs `if __name__ == "__main__":`.
+    `functools.partial`s of them. Workers leave SIGINT to their parent and end with it,
+    however it ends. A script that starts processes needs
+    `if __name__ == "__main__":`.
     """
 
     def __init__(self, num_workers: int) -> None:
@@ -49,6 +49,9 @@ class Processes(futures.Executor):
         if num_workers < 1:
             raise errors.ConfigError(f"num_workers = {num_workers} must be at least 1")
         self._num_workers = num_workers
+        self._context = multiprocessing.get_context("spawn")
+        # Workers have the one end; that the other is closed asks them to stop.
+        self._stop, self._go_on = self._context.Pipe(duplex=False)
         self._pool = self._make_pool()
 
     def submit(
@@ -67,17 +70,23 @@ class Processes(futures.Executor):
         """Ends the workers after the calls they are at."""
         self._pool.shutdown(wait=wait, cancel_futures=cancel_futures)
 
+    def stop(self) -> None:
+        """Asks the workers to save what they are at and to end, without waiting.
+
+        They get SIGTERM: calls that note it (`core.signals.StopSignal`) end when they
+        have saved their state, others at once. No more calls can be submitted.
+        """
+        self._go_on.close()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
     def _make_pool(self) -> futures.ProcessPoolExecutor:
         # Forking a process that runs jax may deadlock.
         return futures.ProcessPoolExecutor(
             self._num_workers,
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=_ignore_interrupts,
+            mp_context=self._context,
+            initializer=worker_process.start,
+            initargs=(self._stop,),
         )
-
-
-def _ignore_interrupts() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 @contextlib.contextmanager
@@ -107,6 +116,7 @@ def cluster(
 
     Raises:
       ConfigError: the extra is not installed, or the scheduler does not answer.
+      LostScheduler: by `submit`, when the scheduler is gone.
     """
     try:
         import distributed
@@ -130,12 +140,50 @@ def cluster(
                 f"no Dask scheduler answers at {address!r}: {error}"
             ) from error
         wanted = {} if resources is None else {"resources": dict(resources)}
-        yield client.get_executor(**wanted)
+        yield _Cluster(client, client.get_executor(**wanted), address)
+
+
+class LostScheduler(errors.NasjaxError):
+    """The scheduler of a Dask cluster is gone, and every evaluation with it."""
+
+
+class _Cluster(futures.Executor):
+    """Dask's executor, which says that its scheduler is gone.
+
+    Dask itself takes calls after that, whose futures never end.
+    """
+
+    def __init__(self, client: Any, executor: futures.Executor, address: str) -> None:
+        self._client, self._executor, self._address = client, executor, address
+
+    def submit(
+        self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any
+    ) -> futures.Future[Any]:
+        """Schedules a call; raises `LostScheduler`."""
+        if self._client.status in ("closing", "closed"):
+            raise LostScheduler(
+                f"the Dask scheduler at {self._address!r} is gone; start one, and the "
+                "same command continues what was saved"
+            )
+        return self._executor.submit(fn, *args, **kwargs)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """As of Dask's executor, which has no `cancel_futures`."""
+        del cancel_futures
+        self._executor.shutdown(wait=wait)
 
 
 def is_lost(error: BaseException) -> bool:
-    """Whether an evaluation failed because its worker did, and can be tried again."""
-    gone = (futures.BrokenExecutor, futures.CancelledError, asyncio.CancelledError)
+    """Whether an evaluation failed because its worker did, and can be tried again.
+
+    A worker that was asked to stop alone (SIGTERM) has exited as well.
+    """
+    gone = (
+        futures.BrokenExecutor,
+        futures.CancelledError,
+        asyncio.CancelledError,
+        SystemExit,
+    )
     module, name = type(error).__module__.split(".")[0], type(error).__name__
     return isinstance(error, gone) or (
         module == "distributed" and name in _LOST_ON_CLUSTER

@@ -58,18 +58,8 @@ def start(
     state = jax.jit(algorithm.init)(keys.init)
     proposal = jax.eval_shape(algorithm.ask, keys.asks, state)[0]
     size, num_genes = proposal.archs.shape
-    rows = num_steps * size
     scores: Any = np.full((places, size), np.nan, np.float32)
     curves: Any = np.full((places, size, curve_length), np.nan, np.float32)
-    history: dict[str, Any] = {
-        "archs": np.zeros((rows, num_genes), np.int32),
-        "epochs": np.zeros(rows, np.int32),
-        "mask": np.zeros(rows, bool),
-        "valid": np.full(rows, -np.inf, np.float32),
-        "test": np.full(rows, np.nan, np.float32),
-        "seconds": np.zeros(rows, np.float32),
-        "trial": np.zeros(rows, np.int32),
-    }
     return Journal(
         key=key,
         state=state,
@@ -83,8 +73,34 @@ def start(
         done=np.zeros((places, size), bool),
         results=Evaluation(scores, scores, scores, curves),
         finished=np.full(places, FREE, np.int32),
-        history=History(**history),
+        history=_blank(num_steps * size, num_genes),
     )
+
+
+def resized(journal: Journal, num_rows: int) -> Journal:
+    """The same search with room for `num_rows` of history, at least those it has."""
+    told = journal.told * journal.done.shape[1]
+    blank = _blank(num_rows, journal.history.archs.shape[1])
+
+    def copy(new: np.ndarray, old: Any) -> np.ndarray:
+        new[:told] = np.asarray(old)[:told]
+        return new
+
+    return journal.replace(history=jax.tree.map(copy, blank, journal.history))
+
+
+def _blank(num_rows: int, num_genes: int) -> History:
+    """A history of nothing."""
+    fields: dict[str, Any] = {
+        "archs": np.zeros((num_rows, num_genes), np.int32),
+        "epochs": np.zeros(num_rows, np.int32),
+        "mask": np.zeros(num_rows, bool),
+        "valid": np.full(num_rows, -np.inf, np.float32),
+        "test": np.full(num_rows, np.nan, np.float32),
+        "seconds": np.zeros(num_rows, np.float32),
+        "trial": np.zeros(num_rows, np.int32),
+    }
+    return History(**fields)
 
 
 def add(journal: Journal, proposal: Proposal, state: Any) -> Journal:

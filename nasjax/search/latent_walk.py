@@ -71,10 +71,10 @@ def rules(
     """
     if variant not in VARIANTS:
         raise errors.unknown_name("variant of arch2vec-RL", variant, VARIANTS)
-    if min(length, pending) < 1:
-        raise errors.ConfigError(
-            f"episode_length = {length} and pending = {pending} must be at least 1"
-        )
+    if length < 1:
+        raise errors.ConfigError(f"episode_length = {length} must be at least 1")
+    if pending < 1:
+        raise errors.ConfigError(f"pending = {pending} must be at least 1")
     released = variant == "released"
     return Rules(length, relative, released and space.name in _RELEASED_SKIPS, released)
 

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
+from nasjax.core import errors
 from nasjax.core.types import Array, Evaluation, Key, Proposal
 from nasjax.search import budget
 from nasjax.search.algorithm import Evaluate, SearchAlgorithm, as_argument, as_partial
@@ -61,8 +62,10 @@ def run(
       last_epoch: how many epochs `LAST` stands for.
 
     Raises:
-      ConfigError: a budget is not positive, or `last_epoch` is missing.
+      ConfigError: `num_steps` or a budget is not positive, or `last_epoch` is missing.
     """
+    if num_steps < 1:
+        raise errors.ConfigError(f"num_steps = {num_steps} must be at least 1")
     limits = budget.limit(budget_seconds, budget_queries, budget_epochs, last_epoch)
     return scan(key, algorithm, evaluate, num_steps, limits)
 

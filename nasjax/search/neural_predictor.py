@@ -79,9 +79,9 @@ def neural_predictor(
     """
     sizes = {"num_train": num_train, "num_best": num_best}
     observations.check_sizes(
-        num_init=num_train,
         batch_size=batch_size,
-        capacity=num_train + num_best,
+        capacity=max(num_train + num_best, batch_size),
+        num_train=num_train,
         num_best=num_best,
     )
     for name, value in sizes.items():

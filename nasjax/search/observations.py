@@ -68,12 +68,13 @@ class Observations(struct.PyTreeNode):
         return self.replace(valid=self.valid.at[places].set(valid, mode="drop"))
 
 
-def check_sizes(
-    *, num_init: int, batch_size: int, capacity: int, **others: int
-) -> None:
-    """Raises a `ConfigError` unless sizes are positive and a batch fits."""
-    sizes = {"num_init": num_init, "batch_size": batch_size, "capacity": capacity}
-    for name, value in {**sizes, **others}.items():
+def check_sizes(*, batch_size: int, capacity: int, **others: int) -> None:
+    """Raises a `ConfigError` unless sizes are positive and a batch fits.
+
+    `others` by the names that they have in the factory.
+    """
+    sizes = {**others, "batch_size": batch_size, "capacity": capacity}
+    for name, value in sizes.items():
         if value < 1:
             raise errors.ConfigError(f"{name} = {value} must be at least 1")
     if capacity < batch_size:

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
+from nasjax.core import errors
 from nasjax.core.types import Array, Evaluation, Key, Proposal, SearchSpace
 from nasjax.search.algorithm import SearchAlgorithm
 
@@ -24,7 +25,12 @@ def random_search(space: SearchSpace, *, batch_size: int = 1) -> SearchAlgorithm
     Args:
       space: what is searched.
       batch_size: Q, architectures of one proposal.
+
+    Raises:
+      ConfigError: the batch has no architecture.
     """
+    if batch_size < 1:
+        raise errors.ConfigError(f"batch_size = {batch_size} must be at least 1")
 
     def init(key: Key) -> RandomState:
         del key

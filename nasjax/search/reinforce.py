@@ -76,6 +76,10 @@ def reinforce(
     """
     if variant not in VARIANTS:
         raise errors.unknown_name("variant of REINFORCE", variant, VARIANTS)
+    if num_candidates < 1:
+        raise errors.ConfigError(
+            f"num_candidates = {num_candidates} must be at least 1"
+        )
     if not 0 <= momentum < 1:
         raise errors.ConfigError(f"momentum = {momentum} must be in [0, 1)")
     ranges = np.asarray(space.gene_ranges if gene_ranges is None else gene_ranges)

@@ -59,7 +59,9 @@ def train_architecture(
       loop.Stopped: the process was asked to stop; the state is saved.
     """
     epochs = protocol.epochs if epochs is None else epochs
-    workdir.claim(folder, _identity(key, arch, protocol), ignore=IGNORED)
+    # A search may send a training again while the worker it gave up still lives.
+    identity = _identity(key, arch, protocol)
+    workdir.claim(folder, identity, ignore=IGNORED, wait=True)
     try:
         if isinstance(protocol.training, LanguageModelSettings):
             return _train_on_text(key, arch, protocol, folder, epochs)

@@ -114,6 +114,7 @@ def run_stage(
       DivergedError: the training loss of an epoch is not finite.
     """
     bar = progress.progress(stage.num_steps, description=stage.name, done=start)
+    bar.set(epoch=_epoch(start, stage))
     for index in range(start, stage.num_steps):
         if stop.requested:
             checkpoints.save(index, state)
@@ -136,8 +137,14 @@ def run_stage(
                 "workdir"
             )
         log.write(offset + index + 1, {"epoch": epoch, **row}, stage=stage.name)
-        bar.set(**row)
+        bar.set(epoch=_epoch(index + 1, stage), **row)
         bar.update(1)
         checkpoints.save(index + 1, state)
     bar.close()
     return state
+
+
+def _epoch(done: int, stage: Stage) -> str:
+    """The epoch that is running after `done` steps, or the last one."""
+    running = min(done // stage.steps_per_epoch + 1, stage.num_epochs)
+    return f"{running}/{stage.num_epochs}"

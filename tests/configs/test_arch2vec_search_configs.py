@@ -107,7 +107,6 @@ def test_commands_are_those_of_rows_of_the_tables():
     ]
     assert '--config.label="arch2vec-BO"' in first and "(0,1,2,3,4)" in first
     assert second.endswith("--workdir=runs/arch2vec_bo_imagenet")
-    assert search_cells.commands("nasbench201", {"a": "b"}) == {}
 
 
 def test_a_genotype_has_the_edges_of_the_genes():

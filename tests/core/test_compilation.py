@@ -2,6 +2,11 @@ import os
 import pathlib
 import subprocess
 import sys
+import zlib
+
+import pytest
+
+from nasjax.core import compilation
 
 PROGRAM = """
 import sys, warnings
@@ -56,3 +61,37 @@ def test_a_folder_that_cannot_be_written_is_one_warning(tmp_path):
     lines, noise, files = run(tmp_path / "file" / "xla", home=tmp_path)
     assert lines == ["''"] and files == set()
     assert len(noise) == 1 and str(tmp_path / "file" / "xla") in noise[0]
+
+
+WHOLE = zlib.compress(bytes(range(200)) * 9)
+DAMAGED = [WHOLE[:-1], WHOLE[: len(WHOLE) // 2], b"", b"\0" * 9, WHOLE[:9] + WHOLE]
+
+
+@pytest.mark.parametrize(
+    "damaged", DAMAGED, ids=["end", "half", "none", "zeros", "mix"]
+)
+def test_a_damaged_entry_is_removed_and_whole_ones_are_looked_at_once(
+    damaged, tmp_path, monkeypatch
+):
+    (tmp_path / "good-cache").write_bytes(WHOLE)
+    (tmp_path / "bad-cache").write_bytes(damaged)
+    (tmp_path / "bad-atime").write_bytes(b"not an entry")
+    compilation._remove_damaged(tmp_path)
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"good-cache", "bad-atime", ".checked"}
+    # What was looked at is not read again; what has come since is.
+    os.utime(tmp_path / "good-cache", (1, 1))
+    (tmp_path / "late-cache").write_bytes(damaged)
+    monkeypatch.setattr(compilation, "_is_whole", lambda entry: entry != damaged)
+    compilation._remove_damaged(tmp_path)
+    assert not (tmp_path / "late-cache").exists()
+    monkeypatch.setattr(compilation, "_is_whole", lambda _: pytest.fail("read again"))
+    os.utime(tmp_path / ".checked", None)
+    compilation._remove_damaged(tmp_path)
+
+
+def test_entries_of_jax_are_whole(tmp_path):
+    run(tmp_path / "xla", home=tmp_path, **EVERYTHING)
+    (entry,) = (tmp_path / "xla").glob("*-cache")
+    assert compilation._is_whole(entry.read_bytes())
+    assert not compilation._is_whole(entry.read_bytes()[:-1])

@@ -5,9 +5,9 @@ import json
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
+import patience
 import pytest
 
 from nasjax.core import arrays, errors, result
@@ -172,11 +172,9 @@ def test_a_killed_run_continues_to_the_same_numbers(folder, tmp_path):
     part = tmp_path / "part"
     process = subprocess.Popen([sys.executable, "-c", SCRIPT, json.dumps(made), part])
     rows = part / "metrics.jsonl"
-    limit = time.monotonic() + 240
-    while time.monotonic() < limit and process.poll() is None:
-        if rows.exists() and len(rows.read_bytes().splitlines()) >= 3:
-            break
-        time.sleep(0.05)
+    patience.until(
+        lambda: rows.exists() and len(rows.read_bytes().splitlines()) >= 3, process
+    )
     process.send_signal(signal.SIGKILL)
     process.wait()
     resumed = arch2vec.run(made, str(part))

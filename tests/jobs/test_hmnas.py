@@ -6,11 +6,11 @@ import pathlib
 import signal
 import subprocess
 import sys
-import time
 
 import hmnas_run
 import jax
 import numpy as np
+import patience
 import pytest
 import shared
 from PIL import Image
@@ -57,13 +57,23 @@ def start(folder, config):
 def wait_for_rows(process, folder, count):
     """Waits until the run has logged `count` rows."""
     file = folder / "metrics.jsonl"
-    for _ in range(6000):
-        if file.exists() and file.read_text().count("\n") >= count:
-            return
-        if process.poll() is not None:
-            raise AssertionError(f"ended early:\n{process.communicate()[0]}")
-        time.sleep(0.02)
-    raise AssertionError("no rows in two minutes")
+    patience.until(
+        lambda: file.exists() and file.read_text().count("\n") >= count, process
+    )
+
+
+@pytest.mark.parametrize("damage", ["torn", "lost"])
+def test_a_finished_run_whose_log_is_damaged_is_read_back(
+    damage, finished, tmp_path, caplog
+):
+    folder, outcome = finished
+    rows = (folder / "metrics.jsonl").read_bytes()
+    if damage == "torn":
+        (tmp_path / "metrics.jsonl").write_bytes(rows[:-9])
+    hmnas._draw(tmp_path, outcome["genotype"])
+    drawn = (tmp_path / "figures" / "curves.svg").exists()
+    assert drawn == (damage == "torn")
+    assert ("metrics.jsonl was lost" in caplog.text) == (damage == "lost")
 
 
 def test_result_has_the_tables_that_the_job_reproduces(finished):

@@ -218,7 +218,7 @@ def test_mistakes_are_named(tmp_path):
             nasbench_x11.run({**config, **change}, str(tmp_path / str(number)), "fit")
     with pytest.raises(DataError, match="run --mode=fit first"):
         nasbench_x11.run(config, str(tmp_path / "none"), "evaluate")
-    with pytest.raises(ConfigError, match="no section `build`"):
+    with pytest.raises(ConfigError, match="needs the keys 'build'"):
         nasbench_x11.run(config, str(tmp_path / "b"), "build")
 
 

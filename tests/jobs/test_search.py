@@ -2,6 +2,8 @@
 
 import copy
 import json
+import os
+import signal
 
 import jax
 import jax.numpy as jnp
@@ -196,6 +198,24 @@ def test_figures_log_and_facts_are_written(finished, capsys):
     assert outcome["report"]["epoch"] == 200
     assert outcome["optimum"]["kind"] == "table"
     assert outcome["warnings"] == [] and outcome["versions"]["jax"]
+
+
+def test_every_algorithm_names_its_best_cells(finished, capsys):
+    folder, outcome = finished
+    stored = result.read(folder / "result.json")
+    for name in NAMES:
+        row, tree = stored["algorithms"][name], trials(folder)[name]
+        best = row["found"][0]
+        assert row["best"] == best["arch"] and len(row["found"]) <= 5
+        genes = spaces.make("nasbench201").parse_arch(best["arch"])
+        assert genes.tolist() == best["genes"]
+        ends = tree["archs"][np.arange(TRIALS), tree["valid"].argmax(axis=1)]
+        # Other writings of the same cell count as well.
+        assert best["trials"] >= (ends == best["genes"]).all(axis=1).sum() >= 1
+        values = [cell["valid"] for cell in row["found"]]
+        assert values == sorted(values, reverse=True)
+        assert "configs/train/nasbench201.py" in stored["commands"][name][0]
+    assert (folder / "figures" / "best_cells.svg").exists()
 
 
 def test_rows_of_table_3_3_have_no_thesis_numbers_of_another_budget(finished):
@@ -504,6 +524,44 @@ def test_histories_of_different_length_are_joined_and_masked():
     assert times[0] == 11 and times[-1] == 13
 
 
+def test_a_damaged_chunk_is_run_again(file, tmp_path, undrawn):
+    settings = config(file, algorithms=["random_search"], num_trials=4)
+    settings["settings"]["random_search"] = {"chunk_size": 2}
+    search.run(settings, str(tmp_path / "run"))
+    whole = trials(tmp_path / "run")
+    saved = tmp_path / "run" / "algorithms" / "random_search"
+    for number, length in ((0, 0), (2, 99)):
+        chunk = saved / f"{number:06d}.safetensors"
+        chunk.write_bytes(chunk.read_bytes()[:length])
+    search.run(settings, str(tmp_path / "run"))
+    same(trials(tmp_path / "run"), whole)
+
+
+def test_a_stopped_run_says_so(file, tmp_path, undrawn, monkeypatch, capsys):
+    whole = search_trials._run_chunk
+
+    def signalled(*arguments):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return whole(*arguments)
+
+    monkeypatch.setattr(search_trials, "_run_chunk", signalled)
+    settings = config(file, algorithms=["random_search"], num_trials=4)
+    settings["settings"]["random_search"] = {"chunk_size": 2}
+    with pytest.raises(searches.Stopped):
+        search.run(settings, str(tmp_path / "run"))
+    line = "stopped in random_search after 2 of 4 trials; the same command continues"
+    assert line in capsys.readouterr().out
+
+
+def test_a_table_of_another_space_than_the_configurations_is_refused(file, tmp_path):
+    settings = config(file, benchmark={"name": "nasbench101"})
+    with pytest.raises(
+        errors.ConfigError, match="of nasbench201, under .* nasbench101"
+    ):
+        search.run(settings, str(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
@@ -517,7 +575,15 @@ def test_histories_of_different_length_are_joined_and_masked():
         ({"settings": {"random_search": {"table_size": 4}}}, "table_size"),
         ({"num_trials": 0}, "num_trials = 0"),
         ({"budget": {"queries": 0, "seconds": 0.0}}, "at least one of them"),
-        ({"epoch": 13}, "epoch = 13"),
+        ({"epoch": 13}, "epoch = 13: only epoch 12 is recorded; 0 stands"),
+        ({"settings": {"random_search": {"batch_size": 0}}}, "batch_size"),
+        (
+            {
+                "settings": {"reinforce": {"learning_rate": "x"}},
+                "algorithms": ["reinforce"],
+            },
+            "reinforce: it cannot search nasbench201 with its settings",
+        ),
         ({"report": {"schedule": 300}}, "300"),
         ({"benchmark": {"data_set": "cifar"}}, "cifar10"),
     ],

@@ -5,6 +5,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import shutil
 import signal
 from typing import Any
 
@@ -151,6 +152,45 @@ def test_a_stopped_search_goes_on_and_ends_with_the_same_history(
     # Where trainings run does not matter to the folder; all is done here.
     search.run(config(executor="processes"), str(tmp_path / "run"), "drive")
     same(found(tmp_path / "run"), found(folder))
+
+
+def rows(folder):
+    with open(folder / "metrics.jsonl", encoding="utf-8") as file:
+        return [json.loads(line) for line in file]
+
+
+def test_a_search_whose_newest_state_is_damaged_writes_no_row_twice(finished, tmp_path):
+    folder, _ = finished
+    shutil.copytree(folder, tmp_path / "run")
+    for name in NAMES:
+        newest = tmp_path / "run" / "searches" / name / "0" / str(QUERIES)
+        for file in filter(pathlib.Path.is_file, newest.rglob("*")):
+            file.write_bytes(file.read_bytes()[:-1])
+    with open(tmp_path / "run" / "metrics.jsonl", "a") as file:
+        file.write('{"stage": "random_search", "st')
+    search.run(config(), str(tmp_path / "run"), "drive")
+    same(found(tmp_path / "run"), found(folder))
+    wanted = {(name, told) for name in NAMES for told in range(1, QUERIES + 1)}
+    written = rows(tmp_path / "run")
+    assert len(written) == len(wanted)
+    assert {(row["stage"], row["told"]) for row in written} == wanted
+    assert len({row["step"] for row in written}) == len(wanted)
+
+
+def test_a_search_is_continued_with_more_queries(finished, tmp_path):
+    folder, outcome = finished
+    shutil.copytree(folder, tmp_path / "run")
+    more = config(budget={"queries": QUERIES + 1, "seconds": 0.0})
+    longer = search.run(more, str(tmp_path / "run"), "drive")
+    assert longer["seconds"] > outcome["seconds"]
+    for name, tree in found(tmp_path / "run").items():
+        assert tree["mask"].shape == (1, QUERIES + 1) and tree["mask"].all()
+        same({key: x[:, :QUERIES] for key, x in tree.items()}, found(folder)[name])
+    written = rows(tmp_path / "run")
+    assert [row["step"] for row in written] == list(range(1, 2 * QUERIES + 3))
+    assert [row["told"] for row in written[-2:]] == [QUERIES + 1] * 2
+    with pytest.raises(errors.WorkdirError, match="4 steps, more than num_steps = 3"):
+        search.run(config(budget={"queries": 3, "seconds": 0.0}), str(folder), "drive")
 
 
 @pytest.mark.slow

@@ -6,16 +6,16 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import patience
 import pytest
 import shared
 
 from nasjax import spaces
-from nasjax.core import arrays, errors, result
+from nasjax.core import arrays, errors, metric_log, result
 from nasjax.core.types import Evaluation
 from nasjax.jobs import architecture_lists, train_architecture
 from nasjax.spaces import nasbench101_cells, nasbench101_notation, nasbench111
@@ -150,6 +150,29 @@ def test_a_lost_row_is_trained_again_with_the_same_curves(finished, cells):
     assert all(np.array_equal(before[name], after[name]) for name in before)
 
 
+def test_a_damaged_row_alone_is_trained_again(finished, cells, monkeypatch):
+    folder, outcome = finished
+    before, rows = curves(folder), metric_log.read(folder)
+    row = folder / "rows" / "00000.safetensors"
+    row.write_bytes(row.read_bytes()[:-3])
+    trained = []
+    whole = train_architecture.architecture.train_architecture
+    monkeypatch.setattr(
+        train_architecture.architecture,
+        "train_architecture",
+        lambda *arguments, **settings: (
+            trained.append(0) or whole(*arguments, **settings)
+        ),
+    )
+    again = train_architecture.run(config(arch=cells), str(folder))
+    assert len(trained) == 1 and again["seconds"] > outcome["seconds"]
+    assert without_times(again) == without_times(outcome)
+    after = curves(folder)
+    assert all(np.array_equal(before[name], after[name]) for name in before)
+    steps = sorted(row["step"] for row in metric_log.read(folder))
+    assert steps == sorted(row["step"] for row in rows)
+
+
 def test_one_architecture_of_part_of_the_schedule(finished, tmp_path):
     folder, _ = finished
     outcome = train_architecture.run(
@@ -218,13 +241,7 @@ def start(folder, settings):
 
 def wait_for(process, file):
     """Waits until a training has logged its first epoch."""
-    for _ in range(6000):
-        if file.exists() and "\n" in file.read_text():
-            return
-        if process.poll() is not None:
-            raise AssertionError(f"ended early:\n{process.communicate()[0]}")
-        time.sleep(0.02)
-    raise AssertionError("no rows in two minutes")
+    patience.until(lambda: file.exists() and "\n" in file.read_text(), process)
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,9 @@
 
 import json
 import os
-import subprocess
 import sys
 
+import patience
 import pytest
 import shared
 
@@ -21,13 +21,10 @@ SMALL = (
 
 
 def run(*arguments):
-    return subprocess.run(
+    return patience.run(
         [sys.executable, "launch/arch2vec.py", *arguments],
         cwd=shared.ROOT,
         env=os.environ,
-        capture_output=True,
-        text=True,
-        timeout=600,
     )
 
 

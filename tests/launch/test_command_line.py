@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import pathlib
@@ -34,6 +35,8 @@ More about it.
 """
 
 import json
+import os
+import signal
 
 import command_line
 from absl import flags, logging
@@ -47,8 +50,15 @@ def main(config, workdir, mode):
     logging.info("a note that nobody asked for")
     if config and config["name"] == "mistake":
         raise errors.DataError("data/x.bin is truncated;\\\\nget it again")
+    if config and config["name"] == "warning":
+        logging.warning("%s is\\\\nodd", "x")
+    if config and config["name"] == "terminate":
+        os.kill(os.getpid(), signal.SIGTERM)
     if config and config["name"] == "interrupt":
         raise KeyboardInterrupt
+    if config and config["name"].startswith("disk"):
+        number = int(config["name"].split()[1])
+        raise OSError(number, os.strerror(number), "runs/d/x")
     if config and config["name"] == "bug":
         raise RuntimeError("a bug")
     print(json.dumps([config, workdir, mode, flags.FLAGS.input]))
@@ -64,6 +74,13 @@ FULL = {
     "name": "digits",
     "sizes": [8, 8],
     "supernet": {"num_cells": 3, "learning_rate": 0.1, "inner": {}},
+}
+OWN = {
+    "syntax": b"\n\nx = (1,\n",
+    "indent": b"def get_config():\nreturn 1",
+    "name": b"config = ml_collections.ConfigDict()",
+    "module": b"import ml_colections",
+    "bytes": b"\0",
 }
 USUAL = ("--config=configs/digits.py", "--workdir=runs/d")
 
@@ -92,6 +109,9 @@ def checkout(tmp_path_factory):
     (root / "configs" / "empty.py").write_text("x = 1")
     (root / "configs" / "odd.py").write_text("def get_config():\n    return {'a': 1}")
     (root / "script.py").write_text(SCRIPT)
+    (root / "own").mkdir()
+    for name, content in OWN.items():
+        (root / "own" / f"{name}.py").write_bytes(content)
     return root
 
 
@@ -165,6 +185,16 @@ def test_a_bare_mode_needs_neither_config_nor_workdir(launch):
     assert_calls(launch("--mode=convert", *USUAL), mode="convert")
 
 
+DISK = ["ENOSPC", "EACCES"]
+
+
+@pytest.mark.parametrize("name", DISK)
+def test_what_the_disk_refuses_is_one_line(name, launch):
+    number = getattr(errno, name)
+    line = assert_one_line(launch(*USUAL, f"--config.name=disk {number}"), "runs/d/x:")
+    assert os.strerror(number) in line and "; " in line
+
+
 MISTAKES = [
     ("--config.supernet.num_cell=3", "'supernet.num_cell' (did you mean 'supernet.nu"),
     ("--config.num_cells=3", "'num_cells' (did you mean 'supernet.num_cells'?)"),
@@ -204,6 +234,14 @@ FILES = [
     ("configs/plain.py:smoke", "configs/plain.py has no presets; leave out :smoke"),
     ("configs/empty.py", "configs/empty.py has no function get_config"),
     ("configs/odd.py", "configs/odd.py: get_config returns no ConfigDict"),
+    ("configs/broken.py", "error: configs/broken.py, line 2: ZeroDivisionError: divi"),
+    ("configs/listed.py:wrong", "error: configs/listed.py, line 4: TypeError: unsup"),
+    ("own/syntax.py", "error: own/syntax.py, line 3: SyntaxError: '(' was never clos"),
+    ("own/indent.py", "error: own/indent.py, line 2: IndentationError: expected an"),
+    ("own/name.py", "error: own/name.py, line 1: NameError: name 'ml_collections'"),
+    ("own/module.py", "error: own/module.py, line 1: ModuleNotFoundError: No module"),
+    ("own/bytes.py", "error: own/bytes.py"),
+    ("own/none.py", "there are: configs/broken.py"),
 ]
 
 
@@ -232,16 +270,20 @@ def test_an_interrupt_is_one_line(launch):
     assert assert_one_line(done, "", status=130) == "interrupted\n"
 
 
+def test_a_warning_is_one_plain_line(launch):
+    done = launch(*USUAL, "--config.name=warning")
+    assert (done.returncode, done.stderr) == (0, "warning: x is odd\n")
+
+
+def test_a_terminated_script_says_so(launch):
+    line = assert_one_line(launch(*USUAL, "--config.name=terminate"), "", status=143)
+    assert line == "stopped; the same command continues what was saved\n"
+
+
 def test_bugs_keep_their_traceback(launch):
     done = launch(*USUAL, "--config.name=bug")
     assert done.returncode == 1 and done.stderr.startswith("Traceback")
     assert done.stderr.endswith("RuntimeError: a bug\n")
-    done = launch("--config=configs/broken.py", "--workdir=d")
-    assert done.returncode == 1 and "configs/broken.py" in done.stderr
-    assert done.stderr.endswith("ZeroDivisionError: division by zero\n")
-    # A preset that the file lists is the file's bug, not the user's mistake.
-    done = launch("--config=configs/listed.py:wrong", "--workdir=d")
-    assert "Traceback" in done.stderr and "TypeError" in done.stderr
 
 
 @pytest.mark.parametrize("flag", ["--help", "-h", "--helpshort"])

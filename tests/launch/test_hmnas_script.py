@@ -2,9 +2,9 @@
 
 import json
 import os
-import subprocess
 import sys
 
+import patience
 import pytest
 import shared
 
@@ -19,13 +19,8 @@ TINY = (
 
 
 def run(*arguments):
-    return subprocess.run(
-        [sys.executable, "launch/hmnas.py", *arguments],
-        cwd=shared.ROOT,
-        env=os.environ,
-        capture_output=True,
-        text=True,
-        timeout=600,
+    return patience.run(
+        [sys.executable, "launch/hmnas.py", *arguments], cwd=shared.ROOT, env=os.environ
     )
 
 

@@ -2,22 +2,19 @@
 
 import json
 import os
-import subprocess
 import sys
 
+import patience
 import pytest
 import search_files
 import shared
 
 
 def run(*arguments):
-    return subprocess.run(
+    return patience.run(
         [sys.executable, "launch/search.py", *arguments],
         cwd=shared.ROOT,
         env=os.environ,
-        capture_output=True,
-        text=True,
-        timeout=600,
     )
 
 
@@ -29,7 +26,7 @@ def stored(folder):
 @pytest.mark.slow
 def test_all_algorithms_on_the_embedded_benchmark(tmp_path):
     process = run(
-        "--config=configs/search/digits201.py:smoke", f"--workdir={tmp_path}/run"
+        "--config=configs/search/digits201.py:small", f"--workdir={tmp_path}/run"
     )
     assert process.returncode == 0, process.stderr
     assert "against: difference to random_search" in process.stdout
@@ -76,7 +73,7 @@ def test_real_trainings_from_the_command_line(tmp_path):
         (("digits201.py", "--config.budget.querys=1"), "budget.queries"),
         (("digits201.py:smok",), "smoke"),
         (("digits201.py", "--config.algorithms=('randm_search',)"), "random_search"),
-        (("digits201.py", "--mode=drive"), "configs/search/digits.py"),
+        (("digits201.py", "--mode=drive"), "is a configuration of launch/search.py;"),
         (("digits.py", "--mode=drive", "--config.executor=ray"), "dask"),
         (("nasbench201.py", "--config.benchmark.path=no.safetensors"), "no such file"),
     ],

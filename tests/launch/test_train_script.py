@@ -2,21 +2,18 @@
 
 import json
 import os
-import subprocess
 import sys
 
+import patience
 import pytest
 import shared
 
 
 def run(*arguments):
-    return subprocess.run(
+    return patience.run(
         [sys.executable, "launch/train_architecture.py", *arguments],
         cwd=shared.ROOT,
         env=os.environ,
-        capture_output=True,
-        text=True,
-        timeout=600,
     )
 
 

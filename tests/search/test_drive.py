@@ -292,7 +292,41 @@ def test_bad_arguments_and_foreign_folders_are_named(evolution, tmp_path):
             jax.random.key(5), evolution, search_table.train, 2, folder=tmp_path
         )
     with pytest.raises(errors.WorkdirError, match="holds another state"):
-        drive(evolution, num_steps=3, folder=tmp_path)
+        drive(pairs(), num_steps=3, folder=tmp_path)
+    with pytest.raises(errors.WorkdirError, match="2 steps, more than num_steps = 1"):
+        drive(evolution, num_steps=1, folder=tmp_path)
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_anything_is_trained(
+    evolution, tmp_path
+):
+    (tmp_path / "file").touch()
+    for place in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(OSError, match="file"):
+            drive(evolution, lambda *_: pytest.fail("trained"), folder=place)
+
+
+@pytest.mark.parametrize("name", ["evolution", "pairs"])
+def test_more_steps_continue_a_search_that_has_ended(evolution, name, tmp_path):
+    algorithm = evolution if name == "evolution" else pairs()
+    whole = drive(algorithm, curve_length=CURVE)
+    trained = []
+
+    def train(*arguments):
+        trained.append(arguments)
+        return search_table.train(*arguments)
+
+    settings = {"curve_length": CURVE, "folder": tmp_path}
+    drive(algorithm, train, 3, **settings)
+    drive(algorithm, train, 7, budget_queries=5, **settings)
+    same(drive(algorithm, train, NUM_STEPS, **settings), whole)
+    assert len(trained) == whole.mask.sum()
+
+
+def test_a_budget_that_cut_a_batch_is_not_extended(tmp_path):
+    drive(pairs(), folder=tmp_path, budget_queries=4, curve_length=CURVE)
+    with pytest.raises(errors.WorkdirError, match="left 1 finished evaluations out"):
+        drive(pairs(), folder=tmp_path, budget_queries=9, curve_length=CURVE)
 
 
 def test_plain_numbers_are_an_evaluation(evolution):

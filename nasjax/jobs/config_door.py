@@ -1,0 +1,171 @@
+"""What every job asks of its configuration first, so that a mistake is one line.
+
+`enter` finds a configuration of another script or mode, numbers that cannot be meant,
+and makes a key that is missing an error with its name, wherever it is read later.
+"""
+
+import fnmatch
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from nasjax.core import errors
+
+MOST = 2**31 - 1
+"""Of every whole number: counts are int32."""
+
+KINDS: Mapping[str, tuple[str, ...]] = {
+    "launch/hmnas.py": ("supernet", "masking"),
+    "launch/arch2vec.py": ("variants", "held_out"),
+    "launch/nasbench_x11.py": ("surrogates", "surrogate"),
+    "launch/nasbench_x11.py --mode=build": ("build",),
+    "launch/search.py": ("algorithms", "benchmark"),
+    "launch/search.py --mode=drive": ("algorithms", "protocol"),
+    "launch/train_architecture.py": ("arch", "seeds", "training"),
+}
+"""By command the keys that only its configurations have together."""
+
+ZERO: Mapping[str, str] = {
+    "*schedule": "the longest that there is",
+    "*epoch": "the last",
+    "*queries": "no limit",
+    "*.chunk_size": "as many as fit",
+    "*.settings.*.num_trials": "as many as the others",
+    "arch2vec:num_archs": "all",
+    "hmnas:data.cutout": "none",
+    "*:data.num_classes": "all",
+    "*.data.num_classes": "all",
+    "*data.num_workers": "none beside this process",
+    "*data.num_threads": "none",
+    "hmnas:finetuning.num_classes": "those of the data",
+    "hmnas:masking.recalibration_batches": "the running statistics",
+    "hmnas:training.warmup_epochs": "none",
+    "nasbench_x11:data.first_epochs": "none",
+    "nasbench_x11:data.num_train": "four fifths",
+    "nasbench_x11:folds": "fit and save",
+    "nasbench_x11:surrogate.early_stopping": "none",
+    "nasbench_x11:surrogate.rank": "that of the variant",
+    "train_architecture:epochs": "all",
+    "*training.train_sample": "means over the batches",
+}
+"""Patterns of `SCRIPT:KEY` whose 0 means something, and what; 1 is the least else."""
+
+OTHERS: Mapping[str, str] = {
+    "hmnas:supernet.reductions": "-1 is the rule of DARTS",
+    "*ing.schedule": "a word: of the learning rate",
+    "nasbench_x11:data.columns.*": "how the columns of a file are named",
+}
+"""Patterns whose values are checked where they are read, and what they are."""
+
+COUNTS = frozenset(
+    """
+    ask_ahead batch_size capacity channels chunk_size data.cutout decay_epoch
+    early_stopping embedding_size episode_length epoch epochs eval_batch_size
+    first_epochs folds hidden_size image_size keep_every label_epochs layers
+    members num_archs num_best num_burn_in
+    num_cells num_classes num_epochs num_eval num_init num_layers num_members
+    num_modules num_points num_pool num_processes num_rounds num_samples num_seeds
+    num_stacks num_stages num_steps num_test num_threads num_train num_trials num_walks
+    num_words num_workers patch population_size queries random_walk rank
+    recalibration_batches report_schedule sample_size schedule stem_channels
+    stem_multiplier stem_stride steps table_size train_sample walk_length warmup_epochs
+    width window workers
+    """.split()
+)
+"""Ends of keys that hold whole numbers; so do `seed`, `seeds` and what ends so."""
+
+
+class Section(dict[str, Any]):
+    """A part of a configuration, in which a missing key is an error with its name."""
+
+    place = ""
+
+    def __missing__(self, key: str) -> Any:
+        near = errors.suggest(str(key), self)
+        raise errors.ConfigError(
+            f"the configuration has no key {self.place + str(key)!r}{near}"
+        )
+
+
+def enter(command: str, config: Mapping[str, Any]) -> Section:
+    """The configuration for a job, when nothing is wrong with it at first sight.
+
+    Args:
+      command: a key of `KINDS`.
+      config: nested mappings, as a launch script reads them.
+
+    Raises:
+      ConfigError: it is a configuration of another command, or a number is none that
+        its key can have.
+    """
+    _check_kind(command, config)
+    script = command.split()[0].removeprefix("launch/").removesuffix(".py")
+    check_numbers(script, config)
+    return _section(config, "")
+
+
+def check_numbers(script: str, config: Mapping[str, Any]) -> None:
+    """Raises a `ConfigError` for a number that its key cannot have."""
+    for key, value in _leaves(config, ""):
+        for item in value if isinstance(value, list | tuple) else (value,):
+            _check_number(script, key, item)
+
+
+def least(script: str, key: str) -> int | None:
+    """The least whole number of a dotted key; None: it holds none, or any."""
+    ends = key.rsplit(".", 1)[-1], ".".join(key.split(".")[-2:])
+    full = f"{script}:{key}"
+    if any(fnmatch.fnmatchcase(full, pattern) for pattern in OTHERS):
+        return None
+    if COUNTS.intersection(ends):
+        return 0 if _meaning_of_zero(full) else 1
+    return 0 if ends[0].endswith(("seed", "seeds")) else None
+
+
+def _meaning_of_zero(full: str) -> str:
+    found = (ZERO[pattern] for pattern in ZERO if fnmatch.fnmatchcase(full, pattern))
+    return next(found, "")
+
+
+def _check_number(script: str, key: str, value: Any) -> None:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise errors.ConfigError(f"{key} = {value} must be a finite number")
+    smallest = least(script, key)
+    if smallest is None or value is None or isinstance(value, Mapping):
+        return
+    if type(value) is not int:
+        raise errors.ConfigError(f"{key} = {value!r} must be a whole number")
+    if not smallest <= value <= MOST:
+        zero = _meaning_of_zero(f"{script}:{key}")
+        also = f"; 0: {zero}" if zero else ""
+        raise errors.ConfigError(f"{key} = {value} must be in {smallest}..{MOST}{also}")
+
+
+def _check_kind(command: str, config: Mapping[str, Any]) -> None:
+    fitting = [
+        kind for kind, keys in KINDS.items() if all(key in config for key in keys)
+    ]
+    if not fitting or command in fitting:
+        return
+    raise errors.ConfigError(
+        f"this is a configuration of {fitting[0]}; {command} needs the keys "
+        f"{', '.join(map(repr, KINDS[command]))}: pass another --config, or run "
+        f"python {fitting[0]}"
+    )
+
+
+def _section(config: Mapping[str, Any], place: str) -> Section:
+    made = Section()
+    made.place = place
+    for key, value in config.items():
+        nested = isinstance(value, Mapping)
+        made[key] = _section(value, f"{place}{key}.") if nested else value
+    return made
+
+
+def _leaves(config: Mapping[str, Any], place: str) -> Iterator[tuple[str, Any]]:
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{place}{key}.")
+        else:
+            yield f"{place}{key}", value
