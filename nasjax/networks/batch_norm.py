@@ -41,7 +41,7 @@ def moments(x: Array) -> Moments:
     """
     mean = x.mean((-3, -2, -1))
     square = (x * x).mean((-3, -2, -1))
-    return Moments(mean, jnp.maximum(square - mean * mean, 0.0))
+    return Moments(mean, jax.nn.relu(square - mean * mean))
 
 
 def update(

@@ -37,9 +37,19 @@ def depthwise(x: Array, kernel: Array, *, stride: int = 1, dilation: int = 1) ->
     """
     if formulation.current() == formulation.LAX:
         return _convolution(x, kernel, stride, dilation)
-    if x.shape[2] * x.shape[3] <= BANDED_PIXELS:
-        return _banded(x, kernel, stride, dilation)
-    return _shifted(x, kernel, stride, dilation)
+    height, width = x.shape[2:4]
+    if not is_banded(height, width):
+        return _shifted(x, kernel, stride, dilation)
+    taps = _taps(height, width, kernel.shape[-1], stride, dilation, kernel.dtype)
+    return _banded(x, kernel, taps)
+
+
+def is_banded(height: int, width: int) -> bool:
+    """Whether maps of this size are multiplied with the banded matrix of the kernel.
+
+    There zeros around a kernel cost next to nothing.
+    """
+    return formulation.current() == formulation.CPU and height * width <= BANDED_PIXELS
 
 
 def _convolution(x: Array, kernel: Array, stride: int, dilation: int) -> Array:
@@ -61,7 +71,7 @@ def _convolution(x: Array, kernel: Array, stride: int, dilation: int) -> Array:
 def _taps(
     height: int, width: int, k: int, stride: int, dilation: int, dtype: jnp.dtype
 ) -> Array:
-    """0/1 matrix `[k*k, H'*W' * H*W]`: the input pixel each tap of an output reads.
+    """0/1 array `[k*k, H', W', H*W]`: the input pixel each tap of an output reads.
 
     Comparisons of counters, not a constant: those of a three-cell network are 13 MB of
     program, which every start would hash and read.
@@ -78,19 +88,18 @@ def _taps(
     rows = reads(height)
     columns = rows if width == height else reads(width)
     taps = rows[:, None, :, None, :, None] & columns[None, :, None, :, None, :]
-    return taps.reshape(k * k, -1).astype(dtype)
+    return taps.reshape(k * k, *taps.shape[2:4], -1).astype(dtype)
 
 
-@functools.partial(jax.jit, static_argnums=(2, 3))
-def _banded(x: Array, kernel: Array, stride: int, dilation: int) -> Array:
+# The taps are an argument, so that equal shapes of any dilation are traced once.
+@jax.jit
+def _banded(x: Array, kernel: Array, taps: Array) -> Array:
     g, c, height, width, n = x.shape
     e, k = kernel.shape[1], kernel.shape[-1]
-    out_h, out_w = height // stride, width // stride
-    taps = _taps(height, width, k, stride, dilation, kernel.dtype)
-    matrix = kernel.swapaxes(1, 2).reshape(-1, k * k) @ taps
-    matrix = matrix.reshape(g * c, e * out_h * out_w, height * width)
+    matrix = kernel.swapaxes(1, 2).reshape(-1, k * k) @ taps.reshape(k * k, -1)
+    matrix = matrix.reshape(g * c, -1, height * width)
     y = lax.batch_matmul(matrix, x.reshape(g * c, height * width, n))
-    return y.reshape(g, c, e, out_h, out_w, n).swapaxes(1, 2)
+    return y.reshape(g, c, e, *taps.shape[1:3], n).swapaxes(1, 2)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))

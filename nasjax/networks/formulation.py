@@ -64,17 +64,26 @@ def compute_apart(
     """
     if current() != CPU:
         return function(*operands)
-    witness = operands[-1][(0,) * operands[-1].ndim]
+    last = lax.stop_gradient(operands[-1])
+    witness = lax.squeeze(
+        lax.slice(last, [0] * last.ndim, [1] * last.ndim), range(last.ndim)
+    )
     shape = jax.eval_shape(function, *operands)
 
     def diverged(*_: jax.Array) -> jax.Array:
         return jnp.full(shape.shape, jnp.nan, shape.dtype)
 
-    return lax.cond(jnp.abs(witness) < jnp.inf, function, diverged, *operands)
+    return lax.cond(lax.is_finite(witness), function, diverged, *operands)
 
 
 def materialize(x: jax.Array) -> jax.Array:
     """Returns `x` after storing it; stores its cotangent too (see `compute_apart`)."""
+    return _stored(x) if current() == CPU else x
+
+
+# Jitted, so that maps of one shape are traced and differentiated once.
+@jax.jit
+def _stored(x: jax.Array) -> jax.Array:
     return compute_apart(_same, x)
 
 

@@ -35,8 +35,8 @@ def avg_pool(x: Array, *, stride: int = 1) -> Array:
 # Jitted, so that maps of one shape are traced and lowered once a network.
 @functools.partial(jax.jit, static_argnums=1)
 def _max(x: Array, stride: int) -> Array:
-    winner = lax.stop_gradient(_first_maximum(x, stride))
-    return _select(x, winner, stride)
+    best, winner = lax.stop_gradient(_first_maximum(x, stride))
+    return _won(x, best, winner, stride)
 
 
 @functools.partial(jax.jit, static_argnums=1)
@@ -65,8 +65,8 @@ def _inverse_counts(height: int, width: int, stride: int) -> np.ndarray:
 
 
 def _pad(x: Array, value: float) -> Array:
-    widths = [(0, 0)] * (x.ndim - 3) + [(1, 1), (1, 1), (0, 0)]
-    return jnp.pad(x, widths, constant_values=value)
+    widths = [(0, 0, 0)] * (x.ndim - 3) + [(1, 1, 0), (1, 1, 0), (0, 0, 0)]
+    return lax.pad(x, np.asarray(value, x.dtype), widths)
 
 
 def _tap(padded: Array, i: int, j: int, stride: int) -> Array:
@@ -75,16 +75,23 @@ def _tap(padded: Array, i: int, j: int, stride: int) -> Array:
     return padded[..., rows, slice(j, j + width - stride + 1, stride), :]
 
 
-def _first_maximum(x: Array, stride: int) -> Array:
-    """Index 0..8 of the winning tap, int8, shaped like the output."""
+def _first_maximum(x: Array, stride: int) -> tuple[Array, Array]:
+    """The maximum, and the index 0..8 of its first tap as int8."""
     padded = _pad(x, -np.inf)
     best = _tap(padded, 0, 0, stride)
     winner = jnp.zeros(best.shape, jnp.int8)
     for t in range(1, 9):
         value = _tap(padded, t // 3, t % 3, stride)
-        winner = jnp.where(value > best, jnp.int8(t), winner)
-        best = jnp.maximum(best, value)
-    return winner
+        winner = lax.select(value > best, lax.full_like(winner, t), winner)
+        best = lax.max(best, value)
+    return best, winner
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
+def _won(x: Array, best: Array, winner: Array, stride: int) -> Array:
+    """`best`, as the function of `x` that reads the taps `winner`."""
+    del x, winner, stride
+    return best
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
@@ -93,24 +100,30 @@ def _select(x: Array, winner: Array, stride: int) -> Array:
     padded = _pad(x, 0.0)
     value = _tap(padded, 0, 0, stride)
     for t in range(1, 9):
-        value = jnp.where(winner == t, _tap(padded, t // 3, t % 3, stride), value)
+        tap = _tap(padded, t // 3, t % 3, stride)
+        value = lax.select(_equals(winner, t), tap, value)
     return value
+
+
+def _equals(winner: Array, t: int) -> Array:
+    return lax.eq(winner, lax.full_like(winner, t))
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _scatter(g: Array, winner: Array, stride: int) -> Array:
     """Transpose of `_select`: each input pixel sums the windows that it won."""
     g, winner = _spread(g, stride, 0), _spread(winner, stride, -1)
+    zero = jnp.zeros_like(g)
     g, winner = _pad(g, 0.0), _pad(winner, -1)
     terms = (
-        jnp.where(
-            _tap(winner, 2 - t // 3, 2 - t % 3, 1) == t,
+        lax.select(
+            _equals(_tap(winner, 2 - t // 3, 2 - t % 3, 1), t),
             _tap(g, 2 - t // 3, 2 - t % 3, 1),
-            0.0,
+            zero,
         )
         for t in range(9)
     )
-    return functools.reduce(jnp.add, terms)
+    return functools.reduce(lax.add, terms)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
@@ -119,9 +132,9 @@ def _sum_window(x: Array, stride: int) -> Array:
     height, width = x.shape[-3], x.shape[-2]
     padded = _pad(x, 0.0)
     columns = [slice(j, j + width - stride + 1, stride) for j in range(3)]
-    sums = functools.reduce(jnp.add, (padded[..., c, :] for c in columns))
+    sums = functools.reduce(lax.add, (padded[..., c, :] for c in columns))
     rows = [slice(i, i + height - stride + 1, stride) for i in range(3)]
-    return functools.reduce(jnp.add, (sums[..., rows[i], :, :] for i in range(3)))
+    return functools.reduce(lax.add, (sums[..., rows[i], :, :] for i in range(3)))
 
 
 def _sum_window_transpose(g: Array, stride: int) -> Array:
@@ -138,6 +151,10 @@ def _spread(x: Array, stride: int, fill: int) -> Array:
     return lax.pad(x, jnp.asarray(fill, x.dtype), config)
 
 
+def _won_bwd(stride, winner, g):  # type: ignore[no-untyped-def]
+    return _scatter(g, winner, stride), None, None
+
+
 def _select_bwd(stride, winner, g):  # type: ignore[no-untyped-def]
     return _scatter(g, winner, stride), None
 
@@ -146,6 +163,7 @@ def _scatter_bwd(stride, winner, u):  # type: ignore[no-untyped-def]
     return _select(u, winner, stride), None
 
 
+_won.defvjp(lambda x, best, w, stride: (best, w), _won_bwd)
 _select.defvjp(lambda x, w, stride: (_select(x, w, stride), w), _select_bwd)
 _scatter.defvjp(lambda g, w, stride: (_scatter(g, w, stride), w), _scatter_bwd)
 _sum_window.defvjp(

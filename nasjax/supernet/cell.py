@@ -6,7 +6,8 @@ The caller hands in the product `b_ij * a_ijo` as one array, so the cell knows n
 of softmaxes or masks. Edges that leave the same node are computed together: ReLU and
 pooling once a source, every convolution as one batched product over the edges. An
 operation's output enters the sum through the scale and shift of its last BN, so the
-mixture is one pass over the feature maps.
+mixture is one pass over the feature maps. Operations come in families of F that are
+computed as one (`families`); most are alone in theirs.
 """
 
 import functools
@@ -19,6 +20,7 @@ from jax import lax
 
 from nasjax.networks import batch_norm, convolution, depthwise, formulation, pooling
 from nasjax.networks import operations as ops
+from nasjax.supernet import families as family
 from nasjax.supernet import layout
 
 Array = jax.Array
@@ -26,12 +28,12 @@ Tree = dict[str, Any]
 
 
 class Term(NamedTuple):
-    """One operation on the edges of a group: `scale * feature + shift`.
+    """One family of F operations on the edges of a group: `scale * feature + shift`.
 
     Attributes:
-      feature: `[S, E, C, H, W, N]`, or with an edge axis of 1 where all edges of a
-        source share it.
-      scale: `[S, E, C]` or with an edge axis of 1.
+      feature: `[S, E * F, C, H, W, N]`, or with an edge axis of 1 where all edges of a
+        source share it (F = 1).
+      scale: `[S, E * F, C]` or with an edge axis of 1.
       shift: like `scale`.
     """
 
@@ -73,39 +75,44 @@ def apply(
         sources.append(formulation.materialize(y))
     nodes: list[Any] = [None] * net.num_steps
     group_moments = []
-    group_params = _split_edges(params["operations"], net)
+    families = family.of(net.operations, sources[0].shape[1:3])
     running = statistics["operations"]
+    columns = dict(zip(net.operations, jnp.unstack(mixing, axis=-1), strict=True))
     # Running moments are read in evaluation only; training updates them all at the end.
-    group_running = _split_edges({} if train else running, net)
-    group_mixing = _split_edges(mixing, net)
+    group_params, group_running, group_mixing = (
+        _split_edges(family.join(tree, families), net)
+        for tree in (params["operations"], {} if train else running, columns)
+    )
     for step, group in enumerate(net.groups):
         x = jnp.stack([sources[s] for s in group.sources])
         terms, used = _operations(
             group_params[step],
             group_running[step],
             x,
-            names=net.operations,
+            names=tuple(members[0] for members in families),
             stride=2 if cell.reduction and 0 in group.sources else 1,
             train=train,
         )
         group_moments.append(_on_every_edge(used, len(group.targets)))
-        partial = formulation.materialize(_mix(terms, group_mixing[step]))
+        mixed = _mix(terms, group_mixing[step], len(group.targets))
+        partial = formulation.materialize(mixed)
         for target, contribution in zip(
             group.targets, jnp.unstack(partial), strict=True
         ):
             old = nodes[target]
-            nodes[target] = contribution if old is None else old + contribution
+            nodes[target] = contribution if old is None else lax.add(old, contribution)
         sources.append(formulation.materialize(nodes[step]))
     if train:
         count = math.prod(sources[-1].shape[1:])  # H' W' N, of every operation
-        new["operations"] = _update(running, _join_edges(group_moments), count)
+        moments = family.part(_join_edges(group_moments), families)
+        new["operations"] = _update(running, moments, count)
     else:
         new["operations"] = running
     return jnp.concatenate(sources[layout.NUM_INPUTS :]), new
 
 
 def _split_edges(tree: Any, net: layout.Supernet) -> list[Any]:
-    """Arrays `[E_all, ...]` to one tree of `[S, E, ...]` for each group of edges.
+    """Arrays `[E_all * F, ...]` to one tree of `[S, E * F, ...]` a group of edges.
 
     Arrays of the factorized reduction have strided edges only, those of the first
     group; later groups get none.
@@ -114,7 +121,8 @@ def _split_edges(tree: Any, net: layout.Supernet) -> list[Any]:
 
     def split(x: Array) -> list[Array]:
         # lax.split, because its transpose is one concatenation, not a sum of pads
-        parts = lax.split(x, sizes) if x.shape[0] == sum(sizes) else [x]
+        members, rest = divmod(x.shape[0], sum(sizes))
+        parts = [x] if rest else lax.split(x, [members * size for size in sizes])
         return [
             part.reshape(len(group.sources), -1, *part.shape[1:])
             for group, part in zip(net.groups, parts, strict=False)
@@ -131,9 +139,11 @@ def _split_edges(tree: Any, net: layout.Supernet) -> list[Any]:
 
 
 def _on_every_edge(moments: Tree, num_edges: int) -> Tree:
-    """`[S, E or 1, C]` to `[S, E, C]`: a pool has one map for all edges of a source."""
+    """`[S, 1, C]` to `[S, E, C]`: a pool has one map for all edges of a source."""
 
     def widen(m: Array) -> Array:
+        if m.shape[1] > 1:
+            return m
         return jnp.broadcast_to(m, (m.shape[0], num_edges, m.shape[2]))
 
     return jax.tree.map(widen, moments)
@@ -173,28 +183,53 @@ def _normalize_batch(
     x: Array, gamma: Array | None, beta: Array | None
 ) -> tuple[Array, Array, Tree]:
     batch = batch_norm.moments(x)
-    return *batch_norm.affine(batch, gamma, beta), batch._asdict()
+    used = lax.stop_gradient(batch._asdict())  # running statistics have no gradient
+    return *batch_norm.affine(batch, gamma, beta), used
 
 
 @functools.partial(jax.jit, static_argnums=2)
 def _update(running: Tree, batch: Tree, count: int) -> Tree:
-    """New running moments of any tree of BNs from the moments of one batch."""
-    return jax.tree.map(
-        lambda old, new: batch_norm.update(old, batch_norm.Moments(**new), count),
-        running,
-        batch,
-        is_leaf=lambda tree: "mean" in tree,
+    """New running moments of any tree of BNs from the moments of one batch.
+
+    BNs of equal width are updated as one.
+    """
+
+    def is_bn(tree: Tree) -> bool:
+        return "mean" in tree
+
+    old, structure = jax.tree.flatten(running, is_leaf=is_bn)
+    rows = [bn["mean"].shape[:-1] for bn in old]
+    sizes = [math.prod(shape) for shape in rows]
+
+    def join(bns: list[Tree], name: str) -> Array:
+        flat = [bn[name].reshape(-1, bn[name].shape[-1]) for bn in bns]
+        return flat[0] if len(flat) == 1 else jnp.concatenate(flat)
+
+    before, now = (
+        {name: join(bns, name) for name in batch_norm.Moments._fields}
+        for bns in (old, structure.flatten_up_to(batch))
+    )
+    after = batch_norm.update(before, batch_norm.Moments(**now), count)
+    parts = {name: lax.split(values, sizes) for name, values in after.items()}
+    return structure.unflatten(
+        {name: part[i].reshape(*shape, -1) for name, part in parts.items()}
+        for i, shape in enumerate(rows)
     )
 
 
 @jax.jit
 def _scale_shift(x: Array, scale: Array, shift: Array) -> Array:
-    return batch_norm.per_channel(scale) * x + batch_norm.per_channel(shift)
+    return _spread(scale, x.shape) * x + _spread(shift, x.shape)
 
 
 @jax.jit
 def _activate(x: Array, scale: Array, shift: Array) -> Array:
-    return jax.nn.relu(_scale_shift(x, scale, shift))
+    return jax.nn.relu(_spread(scale, x.shape) * x + _spread(shift, x.shape))
+
+
+def _spread(values: Array, shape: tuple[int, ...]) -> Array:
+    """`[..., C]` to `shape` `[..., C, H, W, N]`, in one operation."""
+    return lax.broadcast_in_dim(values, shape, range(values.ndim))
 
 
 def normalized(
@@ -228,15 +263,18 @@ def _operations(
     names: tuple[str, ...],
     stride: int,
     train: bool,
-) -> tuple[list[Term | None], Tree]:
+) -> tuple[dict[str, Term], Tree]:
     """All operations on the edges of a group; `x` is `[S, C, H, W, N]`.
 
-    Returns their terms and the moments behind each BN.
+    Returns their terms and the moments behind each BN, by the names of families;
+    `none` has no term.
     """
     activated = jax.nn.relu(x)
-    terms: list[Term | None] = []
+    terms: dict[str, Term] = {}
     used: Tree = {}
     for name in names:
+        if name == ops.NONE:
+            continue
         p, s = params.get(name, {}), statistics.get(name, {})
         if name in ops.CONVOLUTIONS:
             conv = ops.CONVOLUTIONS[name]
@@ -249,12 +287,10 @@ def _operations(
             )
             scale, shift, bn = _normalize(y, s, p, "bn", train)
             term, new = Term(y, scale, shift), {"bn": bn}
-        elif name == ops.SKIP:
+        else:
             one = jnp.ones((x.shape[0], 1, x.shape[1]), x.dtype)
             term, new = Term(x[:, None], one, jnp.zeros_like(one)), {}
-        else:  # `none` contributes nothing
-            term, new = None, {}
-        terms.append(term)
+        terms[name] = term
         if new:
             used[name] = new
     return terms, used
@@ -303,49 +339,72 @@ def _pool(
     return Term(feature, scale, shift), {"bn": bn}
 
 
-def _mix(terms: list[Term | None], mixing: Array) -> Array:
-    """Weighted sum over sources and operations: `[E, C, H, W, N]`."""
-    total: Any = 0.0
-    shifts: Any = 0.0
-    weights = jnp.unstack(mixing, axis=-1)
-    for o, term in enumerate(terms):
-        if term is None:
-            continue
-        feature, shift = _weigh(term, weights[o])
-        total, shifts = total + feature, shifts + shift
-    return total + batch_norm.per_channel(shifts)
+def _mix(terms: dict[str, Term], mixing: Tree, num_edges: int) -> Array:
+    """Weighted sum over sources and operations: `[E, C, H, W, N]`.
+
+    `mixing` has the weights `[S, E * F]` of each family.
+    """
+    parts = [_weigh(term, mixing[name], num_edges) for name, term in terms.items()]
+    total, shifts = (functools.reduce(lax.add, c) for c in zip(*parts, strict=True))
+    return total + _spread(shifts, total.shape)
 
 
-@jax.jit
-def _weigh(term: Term, weight: Array) -> tuple[Array, Array]:
-    """One operation's part of the sum; `weight` is `[S, E]`."""
+@functools.partial(jax.jit, static_argnums=2)
+def _weigh(term: Term, weight: Array, num_edges: int) -> tuple[Array, Array]:
+    """One term's part of the sum: over its sources and its operations."""
+    members = weight.shape[1] // num_edges
     weight = weight[..., None]
-    feature = _combine(term.feature, weight * term.scale)
-    return feature, (weight * term.shift).sum(0)
+    shifts = _terms(weight * term.shift, members)
+    feature = _combine(term.feature, weight * term.scale, members)
+    return feature, functools.reduce(lax.add, shifts)
 
 
-@jax.custom_vjp
-def _combine(feature: Array, scale: Array) -> Array:
-    """Sum over sources of `scale` `[S, E, C]` times `feature` `[S, E or 1, ...]`."""
-    weight = batch_norm.per_channel(scale)
-    return functools.reduce(
-        jnp.add, (weight[s] * feature[s] for s in range(len(weight)))
-    )
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _combine(feature: Array, scale: Array, members: int) -> Array:
+    """Sum of `scale` `[S, E * F, C]` times `feature` `[S, E * F or 1, C, H, W, N]`.
+
+    The sum is over sources and over the F members of a family: `[E, C, H, W, N]`.
+    """
+    pairs = zip(_terms(scale, members), _terms(feature, members), strict=True)
+    products = (_spread(w, (len(w), *x.shape[1:])) * x for w, x in pairs)
+    return functools.reduce(lax.add, products)
 
 
-def _combine_fwd(feature: Array, scale: Array) -> tuple[Array, tuple[Array, Array]]:
-    return _combine(feature, scale), (feature, scale)
+def _terms(x: Array, members: int) -> list[Array]:
+    """Slices `[E, ...]` of `[S, E * F, ...]`."""
+    if members > 1:
+        x = x.reshape(len(x), -1, members, *x.shape[2:])
+    elif len(x) == 1:
+        return [lax.squeeze(x, (0,))]
+    if members == 1:
+        return [x[s] for s in range(len(x))]
+    return [x[s, :, f] for s in range(len(x)) for f in range(members)]
 
 
-def _combine_bwd(saved: tuple[Array, Array], g: Array) -> tuple[Array, Array]:
+def _combine_fwd(
+    feature: Array, scale: Array, members: int
+) -> tuple[Array, tuple[Array, Array]]:
+    return _combine(feature, scale, members), (feature, scale)
+
+
+def _combine_bwd(
+    members: int, saved: tuple[Array, Array], g: Array
+) -> tuple[Array, Array]:
     feature, scale = saved
-    weight = batch_norm.per_channel(scale)
+    if members > 1:  # one cotangent for all members of an edge
+        g = jnp.broadcast_to(g[:, None], (len(g), members, *g.shape[1:]))
+        g = g.reshape(-1, *g.shape[2:])
+    wide = (len(scale), *g.shape)
     if feature.shape[1] == scale.shape[1]:
-        d_feature = weight * g[None]
+        d_feature = _spread(scale, wide) * g[None]
     else:  # one map for all edges: adding edge by edge is several times faster than
         # the reduction that differentiation would write
         d_feature = functools.reduce(
-            jnp.add, (weight[:, e] * g[None, e] for e in range(len(g)))
+            lax.add,
+            (
+                _spread(scale[:, e], (len(scale), *g.shape[1:])) * g[e]
+                for e in range(len(g))
+            ),
         )[:, None]
     return d_feature, (feature * g[None]).sum((-3, -2, -1))
 

@@ -74,7 +74,7 @@ def run(weights, x, form):
 def operation(params, statistics, x, name, stride, train):
     """One source and one edge of what a cell computes group by group."""
     params, statistics = jax.tree.map(lambda v: v[None, None], (params, statistics))
-    (term,), new = cell._operations(
+    terms, new = cell._operations(
         {name: params},
         {name: statistics},
         x[None],
@@ -82,8 +82,9 @@ def operation(params, statistics, x, name, stride, train):
         stride=stride,
         train=train,
     )
-    if term is None:
+    if not terms:
         return jnp.zeros_like(x[:, ::stride, ::stride]), {}
+    term = terms[name]
     scale, shift = map(batch_norm.per_channel, (term.scale, term.shift))
     y = scale * term.feature + shift
     new = new.get(name, {})
