@@ -191,13 +191,15 @@ def _normalize_batch(
 def _update(running: Tree, batch: Tree, count: int) -> Tree:
     """New running moments of any tree of BNs from the moments of one batch.
 
-    BNs of equal width are updated as one.
+    All have the same number of channels and are updated as one.
     """
 
     def is_bn(tree: Tree) -> bool:
         return "mean" in tree
 
     old, structure = jax.tree.flatten(running, is_leaf=is_bn)
+    if not old:  # no operation has a BN
+        return running
     rows = [bn["mean"].shape[:-1] for bn in old]
     sizes = [math.prod(shape) for shape in rows]
 
@@ -402,7 +404,7 @@ def _combine_bwd(
         d_feature = functools.reduce(
             lax.add,
             (
-                _spread(scale[:, e], (len(scale), *g.shape[1:])) * g[e]
+                _spread(scale[:, e], (len(scale), *g.shape[1:])) * g[e : e + 1]
                 for e in range(len(g))
             ),
         )[:, None]

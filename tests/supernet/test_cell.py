@@ -76,18 +76,27 @@ def test_the_weights_fill_the_layout(golden, name):
     assert jax.tree.map(np.shape, params) == layout._cell_shapes(NET, CELLS[name])
 
 
+@pytest.mark.parametrize("members", [1, 2])
 @pytest.mark.parametrize("shared_map", [False, True])
-def test_derivatives_of_the_mixture(shared_map):
+def test_derivatives_of_the_mixture(shared_map, members):
     """`_combine` has its own gradient; so must the gradient of that."""
+    if shared_map and members > 1:
+        pytest.skip("a family has a map for each edge")
     sources, edges, size = 2, 3, (2, 4, 5, 3)
     rng = np.random.default_rng(0)
-    feature, u = rng.normal(size=(2, sources, 1 if shared_map else edges, *size))
-    scale, v = rng.normal(size=(2, sources, edges, size[0]))
+    rows = edges * members
+    feature, u = rng.normal(size=(2, sources, 1 if shared_map else rows, *size))
+    scale, v = rng.normal(size=(2, sources, rows, size[0]))
     g = rng.normal(size=(edges, *size))
 
+    def combine(feature, scale):
+        return cell._combine(feature, scale, members)
+
     def plain(feature, scale):
-        wide = jnp.broadcast_to(feature, (sources, edges, *size))
-        return jnp.einsum("sechwn,sec->echwn", wide, scale)
+        wide = jnp.broadcast_to(feature, (sources, rows, *size))
+        wide = wide.reshape(sources, edges, members, *size)
+        weight = scale.reshape(sources, edges, members, size[0])
+        return jnp.einsum("sefchwn,sefc->echwn", wide, weight)
 
     def derivatives(function, operands):
         feature, scale, g, u, v = operands
@@ -101,7 +110,7 @@ def test_derivatives_of_the_mixture(shared_map):
     with jax.enable_x64(True):
         actual, expected = (
             jax.jit(functools.partial(derivatives, function))((feature, scale, g, u, v))
-            for function in (cell._combine, plain)
+            for function in (combine, plain)
         )
     assert_trees_close(actual, expected, atol=1e-10)
 
