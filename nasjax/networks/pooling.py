@@ -163,7 +163,7 @@ def _scatter_bwd(stride, winner, u):  # type: ignore[no-untyped-def]
     return _select(u, winner, stride), None
 
 
-_won.defvjp(lambda x, best, w, stride: (best, w), _won_bwd)
+_won.defvjp(lambda x, best, w, stride: (_won(x, best, w, stride), w), _won_bwd)
 _select.defvjp(lambda x, w, stride: (_select(x, w, stride), w), _select_bwd)
 _scatter.defvjp(lambda g, w, stride: (_scatter(g, w, stride), w), _scatter_bwd)
 _sum_window.defvjp(

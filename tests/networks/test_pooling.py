@@ -97,3 +97,20 @@ def test_images_of_a_batch_do_not_mix():
     x[..., 1] = 1.0
     for pool in (max_pool, avg_pool):
         np.testing.assert_allclose(pool(x), x, rtol=1e-6)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_the_gradient_of_the_maximum_has_a_gradient(stride):
+    """The second derivative of what follows reaches the pixels that won."""
+
+    def loss(x):
+        return jnp.sin(pooling.max_pool(x, stride=stride)).sum()
+
+    x, v = np.random.default_rng(3).normal(size=(2, 2, 4, 6, 3))
+    h = 1e-6
+    with jax.enable_x64(True), formulation.use(formulation.CPU):
+        gradient = jax.jit(jax.grad(loss))
+        product = jax.grad(lambda x: (gradient(x) * v).sum())(jnp.asarray(x))
+        slope = (gradient(x + h * v) - gradient(x - h * v)) / (2 * h)
+    assert np.abs(slope).max() > 0.1
+    np.testing.assert_allclose(product, slope, atol=1e-6)
