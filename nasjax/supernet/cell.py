@@ -20,8 +20,7 @@ from jax import lax
 
 from nasjax.networks import batch_norm, convolution, depthwise, formulation, pooling
 from nasjax.networks import operations as ops
-from nasjax.supernet import families as family
-from nasjax.supernet import layout
+from nasjax.supernet import families, layout
 
 Array = jax.Array
 Tree = dict[str, Any]
@@ -75,12 +74,12 @@ def apply(
         sources.append(formulation.materialize(y))
     nodes: list[Any] = [None] * net.num_steps
     group_moments = []
-    families = family.of(net.operations, sources[0].shape[1:3])
+    joined = families.of(net.operations, sources[0].shape[1:3])
     running = statistics["operations"]
     columns = dict(zip(net.operations, jnp.unstack(mixing, axis=-1), strict=True))
     # Running moments are read in evaluation only; training updates them all at the end.
     group_params, group_running, group_mixing = (
-        _split_edges(family.join(tree, families), net)
+        _split_edges(families.join(tree, joined), net)
         for tree in (params["operations"], {} if train else running, columns)
     )
     for step, group in enumerate(net.groups):
@@ -89,7 +88,7 @@ def apply(
             group_params[step],
             group_running[step],
             x,
-            names=tuple(members[0] for members in families),
+            names=tuple(members[0] for members in joined),
             stride=2 if cell.reduction and 0 in group.sources else 1,
             train=train,
         )
@@ -104,7 +103,7 @@ def apply(
         sources.append(formulation.materialize(nodes[step]))
     if train:
         count = math.prod(sources[-1].shape[1:])  # H' W' N, of every operation
-        moments = family.part(_join_edges(group_moments), families)
+        moments = families.part(_join_edges(group_moments), joined)
         new["operations"] = _update(running, moments, count)
     else:
         new["operations"] = running
@@ -209,14 +208,15 @@ def _update(running: Tree, batch: Tree, count: int) -> Tree:
 
     before, now = (
         {name: join(bns, name) for name in batch_norm.Moments._fields}
-        for bns in (old, structure.flatten_up_to(batch))
+        for bns in (old, jax.tree.leaves(batch, is_leaf=is_bn))
     )
     after = batch_norm.update(before, batch_norm.Moments(**now), count)
     parts = {name: lax.split(values, sizes) for name, values in after.items()}
-    return structure.unflatten(
+    new = [
         {name: part[i].reshape(*shape, -1) for name, part in parts.items()}
         for i, shape in enumerate(rows)
-    )
+    ]
+    return jax.tree.unflatten(structure, new)
 
 
 @jax.jit

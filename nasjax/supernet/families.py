@@ -22,7 +22,7 @@ Families = tuple[tuple[str, ...], ...]
 """The names of each family's operations; its first name stands for it."""
 
 
-def of(names: tuple[str, ...], size: tuple[int, int]) -> Families:
+def of(names: tuple[str, ...], size: tuple[int, ...]) -> Families:
     """Which of these operations are one, on maps of height and width `size`."""
     families: dict[Any, tuple[str, ...]] = {}
     banded = depthwise.is_banded(*size)
