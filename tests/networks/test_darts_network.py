@@ -364,7 +364,7 @@ def test_the_stack_of_cells():
     [
         ({"arch": np.zeros(8, np.int32)}, errors.UnknownArchitecture, "16 or 32"),
         ({"arch": np.zeros(32, np.int32)}, errors.UnknownArchitecture, "different"),
-        ({"arch": "sep_conv"}, errors.UnknownArchitecture, "cannot read"),
+        ({"arch": "sep_conv"}, errors.UnknownArchitecture, "no genotype"),
         ({"stem": "imagnet"}, errors.ConfigError, "did you mean 'imagenet'"),
         ({"channels": 5}, errors.ConfigError, "channels=5 must be even"),
         ({"num_cells": 0}, errors.ConfigError, "num_cells=0"),
