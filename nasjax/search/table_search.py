@@ -39,6 +39,7 @@ def over_table(
     capacity: int,
     repeats: bool = False,
     one_by_one: bool = False,
+    elementwise: bool = False,
 ) -> SearchAlgorithm:
     """Fits a model to all scores, ranks the whole table by it, trains the first Q.
 
@@ -59,6 +60,7 @@ def over_table(
         cell together.
       one_by_one: trials that are vectorised fit one after another; see
         `branches.where_needed`.
+      elementwise: how the predictor spends its time; see `ModelState`.
 
     Raises:
       ConfigError: a size is below 1, or the table does not fit.
@@ -77,7 +79,10 @@ def over_table(
         first = latent.first_rows(key, table, num_init)
         visited = jnp.zeros(num_rows, bool)
         return TableState(
-            Observations.empty(capacity, ()), mark(table, visited, first), first
+            Observations.empty(capacity, ()),
+            mark(table, visited, first),
+            first,
+            elementwise=elementwise,
         )
 
     def mark(table: EmbeddingTable, visited: Array, rows: Array) -> Array:

@@ -26,10 +26,11 @@ SEGMENT = 64
 """Steps of one call of the compiled program, at most."""
 _QUICK = (
     ("xla_backend_optimization_level", 1),
-    ("xla_cpu_use_fusion_emitters", False),
     ("xla_cpu_parallel_codegen_split_count", 1),
 )
-"""Options of XLA that nearly halve the time to compile a program with a fit inside."""
+"""Options of XLA with which a program with a fit inside compiles faster."""
+_QUICKEST = (*_QUICK, ("xla_cpu_use_fusion_emitters", False))
+"""With these it takes half the time, and fused operations run slower."""
 _UNSURE = 16
 """Steps until the budgets are looked at again, where nobody knows how many are left."""
 
@@ -194,7 +195,9 @@ def _run_chunk(
     """Trials of one chunk, segment after segment: a history of numpy arrays."""
     runs, parts = _start(keys, algorithm), []
     quick = isinstance(runs.state, ModelState) and jax.default_backend() == "cpu"
-    advance = _advance_quickly() if quick else _advance
+    advance = _advance
+    if quick:
+        advance = _advance_with(_QUICK if runs.state.elementwise else _QUICKEST)
     left = 1 if num_steps is None else num_steps
     while left > 0:
         count = min(left, SEGMENT)
@@ -243,12 +246,9 @@ _advance = jax.jit(_advance_runs, static_argnames="vectorized")
 
 
 @functools.cache
-def _advance_quickly() -> Any:
-    """`_advance`, compiled in half the time and as fast to run where a model is fitted.
-
-    What such programs spend their time on is called, not compiled.
-    """
-    known = {name: value for name, value in _QUICK if _is_option(name, value)}
+def _advance_with(options: tuple[tuple[str, Any], ...]) -> Any:
+    """`_advance`, compiled with those of the options that this XLA has."""
+    known = {name: value for name, value in options if _is_option(name, value)}
     return jax.jit(_advance_runs, static_argnames="vectorized", compiler_options=known)
 
 
