@@ -13,6 +13,10 @@ from nasjax.search.latent import EmbeddingTable
 from nasjax.search.observations import Observations
 
 
+_ACQUIRE = 0x61637175
+"""Number of the key of the ranking, far from those that a fit splits off."""
+
+
 class TableState(ModelState):
     """What was trained, and how the search began.
 
@@ -98,11 +102,10 @@ def over_table(
         key: Key, table: EmbeddingTable, state: TableState
     ) -> tuple[Array, Array]:
         """Rows `[Q]`, the most wanted one first, and which of them are used."""
-        key_fit, key_acquire = jax.random.split(key)
+        # Unlike a part of a split it costs nothing where the ranking is not random.
+        key_acquire = jax.random.fold_in(key, _ACQUIRE)
         seen = state.observations
-        model = predictor.fit(
-            key_fit, table.vectors[seen.items], seen.valid, seen.observed
-        )
+        model = predictor.fit(key, table.vectors[seen.items], seen.valid, seen.observed)
         prediction = predictor.predict(model, table.vectors)
         goal = seen.best if incumbent is None else jnp.float32(incumbent)
         scores = acquire(key_acquire, prediction, goal)
