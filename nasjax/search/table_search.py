@@ -12,7 +12,6 @@ from nasjax.search.algorithm import ModelState, SearchAlgorithm
 from nasjax.search.latent import EmbeddingTable
 from nasjax.search.observations import Observations
 
-
 _ACQUIRE = 0x61637175
 """Number of the key of the ranking, far from those that a fit splits off."""
 
