@@ -160,7 +160,9 @@ def bohamiann(
             return -count * jnp.mean(fit) - log_prior(params)
 
         def gradient(key: Key, position: Array) -> Array:
-            draws = jax.random.randint(key, (batch_size,), 0, jnp.maximum(count, 1))
+            draws = jax.random.uniform(key, (batch_size,), jnp.float32) * count
+            # A product that is rounded up to `count` is none of the rows.
+            draws = jnp.minimum(draws.astype(jnp.int32), jnp.maximum(count, 1) - 1)
             return jax.grad(potential)(position, order[draws])
 
         def move(key: Key, chain: sghmc.SghmcState, adapt: bool) -> sghmc.SghmcState:

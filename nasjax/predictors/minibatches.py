@@ -35,8 +35,9 @@ def permutations(key: Key, mask: Array, epochs: int) -> Array:
     """
     num_rows = mask.shape[0]
     bits = max(num_rows - 1, 1).bit_length()
-    keys = jax.random.split(key, epochs)
-    draws = jax.vmap(lambda key: jax.random.bits(key, (num_rows,), jnp.uint32))(keys)
+    # One draw, row after row, so that more rows leave those before them as they are.
+    draws = jax.random.bits(key, (num_rows * epochs,), jnp.uint32)
+    draws = draws.reshape(num_rows, epochs).T
     # The row number sits in the low bits of what is sorted: a sort of single integers
     # is several times faster than one of keys and values.
     draws = jnp.where(mask[None], draws >> 1, jnp.uint32(1 << 31))

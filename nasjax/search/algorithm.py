@@ -32,12 +32,18 @@ class SearchAlgorithm(NamedTuple):
     tell: Callable[[Any, Proposal, Evaluation], Any]
 
 
-class ModelState(struct.PyTreeNode):
+class ModelState(struct.PyTreeNode, kw_only=True):
     """Base of the states of algorithms that fit a model on the way.
 
     Nearly all of their time is spent inside of matrix products and decompositions,
     which are compiled already, so `run_trials` has their programs optimised little.
+
+    Attributes:
+      elementwise: operations element by element take most of the time, such as the
+        noise of a Markov chain; their fusions are then optimised.
     """
+
+    elementwise: bool = struct.field(pytree_node=False, default=False)
 
 
 def as_argument(algorithm: SearchAlgorithm) -> SearchAlgorithm:

@@ -66,4 +66,5 @@ def bo_gcn(
         num_candidates=num_candidates,
         num_parents=num_parents,
         max_edits=max_edits,
+        elementwise=True,
     )

@@ -47,6 +47,7 @@ def over_mutants(
     patience: int = 1,
     only_mutants: bool = False,
     one_by_one: bool = False,
+    elementwise: bool = False,
 ) -> SearchAlgorithm:
     """Fits a model to all scores, ranks mutants of the best by it, trains the first Q.
 
@@ -74,6 +75,7 @@ def over_mutants(
         batch larger than the number of candidates stays partly unused.
       one_by_one: trials that are vectorised fit one after another; see
         `branches.where_needed`.
+      elementwise: how the predictor spends its time; see `ModelState`.
 
     Raises:
       ConfigError: a size is below 1, or a batch does not fit.
@@ -98,6 +100,7 @@ def over_mutants(
         return MutantState(
             Observations.empty(capacity, (space.num_genes,)),
             novelty.Memory.empty(space, at_least=max(batch_size, capacity)),
+            elementwise=elementwise,
         )
 
     def candidates(keys: Key, seen: Observations) -> Array:

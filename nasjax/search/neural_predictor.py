@@ -108,28 +108,29 @@ def neural_predictor(
             prints=_lengthen(prints, num_queue),
             position=jnp.int32(0),
             length=jnp.int32(num_train),
+            elementwise=True,
         )
 
     def rank(key: Key, state: NeuralPredictorState) -> tuple[Array, Array]:
         """The next queue and its identities, from a new pool."""
-        key_fit, key_pool = jax.random.split(key)
+        # One split for all of them; the last block may go beyond the pool's size.
+        num_blocks = -(-num_pool // block)
+        keys = jax.random.split(key, 1 + num_blocks * block)
         seen = state.observations
         encoded = jax.vmap(as_graph)(seen.items)
-        model = predictor.fit(key_fit, encoded, seen.valid, seen.observed)
+        model = predictor.fit(keys[0], encoded, seen.valid, seen.observed)
 
-        def score(key: Key) -> tuple[Array, Array, Array]:
-            archs = jax.vmap(space.sample)(jax.random.split(key, block))
+        def score(keys: Key) -> tuple[Array, Array, Array]:
+            archs = jax.vmap(space.sample)(keys)
             return (
                 archs,
                 novelty.identify(space, archs),
                 predictor.predict(model, jax.vmap(as_graph)(archs)).mean,
             )
 
-        # The last block may go beyond the size of the pool.
-        keys = jax.random.split(key_pool, -(-num_pool // block))
         archs, prints, scores = (
             leaf.reshape(-1, *leaf.shape[2:])[:num_pool]
-            for leaf in lax.map(score, keys)
+            for leaf in lax.map(score, keys[1:].reshape(num_blocks, block))
         )
         places = _best_new(scores, prints, state.memory)
         return _lengthen(archs[places], num_queue), _lengthen(prints[places], num_queue)

@@ -195,6 +195,7 @@ def supervised_bo(
         capacity=capacity,
         repeats=released,
         one_by_one=True,
+        elementwise=True,  # The encoder normalises batches on the way.
     )
 
 

@@ -12,6 +12,9 @@ from nasjax.search.algorithm import ModelState, SearchAlgorithm
 from nasjax.search.latent import EmbeddingTable
 from nasjax.search.observations import Observations
 
+_ACQUIRE = 0x61637175
+"""Number of the key of the ranking, far from those that a fit splits off."""
+
 
 class TableState(ModelState):
     """What was trained, and how the search began.
@@ -39,6 +42,7 @@ def over_table(
     capacity: int,
     repeats: bool = False,
     one_by_one: bool = False,
+    elementwise: bool = False,
 ) -> SearchAlgorithm:
     """Fits a model to all scores, ranks the whole table by it, trains the first Q.
 
@@ -59,6 +63,7 @@ def over_table(
         cell together.
       one_by_one: trials that are vectorised fit one after another; see
         `branches.where_needed`.
+      elementwise: how the predictor spends its time; see `ModelState`.
 
     Raises:
       ConfigError: a size is below 1, or the table does not fit.
@@ -77,7 +82,10 @@ def over_table(
         first = latent.first_rows(key, table, num_init)
         visited = jnp.zeros(num_rows, bool)
         return TableState(
-            Observations.empty(capacity, ()), mark(table, visited, first), first
+            Observations.empty(capacity, ()),
+            mark(table, visited, first),
+            first,
+            elementwise=elementwise,
         )
 
     def mark(table: EmbeddingTable, visited: Array, rows: Array) -> Array:
@@ -93,11 +101,10 @@ def over_table(
         key: Key, table: EmbeddingTable, state: TableState
     ) -> tuple[Array, Array]:
         """Rows `[Q]`, the most wanted one first, and which of them are used."""
-        key_fit, key_acquire = jax.random.split(key)
+        # Unlike a part of a split it costs nothing where the ranking is not random.
+        key_acquire = jax.random.fold_in(key, _ACQUIRE)
         seen = state.observations
-        model = predictor.fit(
-            key_fit, table.vectors[seen.items], seen.valid, seen.observed
-        )
+        model = predictor.fit(key, table.vectors[seen.items], seen.valid, seen.observed)
         prediction = predictor.predict(model, table.vectors)
         goal = seen.best if incumbent is None else jnp.float32(incumbent)
         scores = acquire(key_acquire, prediction, goal)

@@ -24,6 +24,13 @@ MEMORY_LIMIT = 1 << 30
 """Default of `run_trials`: bytes that the trials of one call take."""
 SEGMENT = 64
 """Steps of one call of the compiled program, at most."""
+_QUICK = (
+    ("xla_backend_optimization_level", 1),
+    ("xla_cpu_parallel_codegen_split_count", 1),
+)
+"""Options of XLA with which a program with a fit inside compiles faster."""
+_QUICKEST = (*_QUICK, ("xla_cpu_use_fusion_emitters", False))
+"""With these it takes half the time, and fused operations run slower."""
 _UNSURE = 16
 """Steps until the budgets are looked at again, where nobody knows how many are left."""
 
@@ -188,7 +195,9 @@ def _run_chunk(
     """Trials of one chunk, segment after segment: a history of numpy arrays."""
     runs, parts = _start(keys, algorithm), []
     quick = isinstance(runs.state, ModelState) and jax.default_backend() == "cpu"
-    advance = _advance_quickly if quick else _advance
+    advance = _advance
+    if quick:
+        advance = _advance_with(_QUICK if runs.state.elementwise else _QUICKEST)
     left = 1 if num_steps is None else num_steps
     while left > 0:
         count = min(left, SEGMENT)
@@ -234,13 +243,22 @@ def _advance_runs(
 
 
 _advance = jax.jit(_advance_runs, static_argnames="vectorized")
-# Programs with a fit inside compile twice as fast so and run as fast: what they spend
-# their time on is called, not compiled.
-_advance_quickly = jax.jit(
-    _advance_runs,
-    static_argnames="vectorized",
-    compiler_options={"xla_backend_optimization_level": 1},
-)
+
+
+@functools.cache
+def _advance_with(options: tuple[tuple[str, Any], ...]) -> Any:
+    """`_advance`, compiled with those of the options that this XLA has."""
+    known = {name: value for name, value in options if _is_option(name, value)}
+    return jax.jit(_advance_runs, static_argnames="vectorized", compiler_options=known)
+
+
+def _is_option(name: str, value: Any) -> bool:
+    """Whether this version of XLA has the option; they come and go."""
+    try:
+        jax.jit(lambda x: x).lower(0).compile(compiler_options={name: value})
+    except jax.errors.JaxRuntimeError:
+        return False
+    return True
 
 
 def _steps_left(spent: budget.Spent, limits: budget.Budget, size: int) -> int:

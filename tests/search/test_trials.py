@@ -10,7 +10,8 @@ from jax.tree_util import Partial
 from nasjax import search
 from nasjax.core import errors
 from nasjax.core.types import Proposal
-from nasjax.search import trials
+from nasjax.search import budget, trials
+from nasjax.search.algorithm import as_argument
 from nasjax.spaces import nasbench201
 
 SPACE = nasbench201.make()
@@ -165,3 +166,15 @@ def test_arrays_of_an_algorithm_are_arguments_of_the_program():
     # init and tell are the same functions, so only the array differs.
     assert trials._advance._cache_size() == size
     assert (first.archs == [1, 2, 3]).all() and (second.archs == [4, 5, 6]).all()
+
+
+def test_options_that_this_xla_lacks_are_left_out():
+    assert trials._is_option("xla_backend_optimization_level", 1)
+    options = (("xla_cpu_no_such_option", True), *trials._QUICK[:1])
+    assert not trials._is_option(*options[0])
+    algorithm, limits = as_argument(toy()), budget.limit()
+    arguments = (algorithm, Partial(evaluate, 1.0), limits, jnp.int32(2))
+    runs = trials._start(KEYS, algorithm)
+    expected = trials._advance(runs, *arguments, vectorized=True)[1]
+    found = trials._advance_with(options)(runs, *arguments, vectorized=True)[1]
+    np.testing.assert_array_equal(found.archs, expected.archs)
