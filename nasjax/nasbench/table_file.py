@@ -268,7 +268,9 @@ def _check_arrays(path: str | os.PathLike[str], part: Part) -> None:
         fits = values.ndim == 3 and values.dtype.kind == "f" and len(values) == rows
         if not fits or values.shape[2] not in (1, len(part.epochs)):
             raise _malformed(path, key)
-        if not len(part.seeds) <= values.shape[1] <= _MAX_SEEDS:
+        # One column may be the published mean of all seeds.
+        columns = values.shape[1]
+        if columns != 1 and not len(part.seeds) <= columns <= _MAX_SEEDS:
             raise _malformed(path, key)
     for key in part.facts.values():
         values = _view(path, views, key)

@@ -1,13 +1,14 @@
 """Configurations of the training of single architectures: keys and published values."""
 
 import dataclasses
+import functools
 import importlib.util
 
 import numpy as np
 import pytest
 import shared
 
-from nasjax.jobs import architecture_lists, train_architecture
+from nasjax.jobs import architecture_lists, published, train_architecture
 from nasjax.networks import nasbench101
 from nasjax.training import image_networks, protocol
 from nasjax.training.classifier_settings import ClassifierSettings
@@ -143,12 +144,24 @@ def test_settings_in_the_darts_space():
 def test_published_numbers_belong_to_the_full_configurations():
     for name in ("darts_cifar10", "darts_imagenet"):
         read = full(name)
-        published = train_architecture.PUBLISHED[read.data["name"]]
-        settings = {**read.network, "epochs": read.epochs}
-        assert {k: settings[k] for k in published} == published
+        known = {
+            "space": read.space,
+            "data_set": read.data["name"],
+            "image_size": read.data.get("image_size"),
+            "train_images": {"cifar10": 50_000, "imagenet": 1_281_167}[
+                read.data["name"]
+            ],
+            **{
+                key: getattr(read.training, key) for key in train_architecture._TRAINING
+            },
+            **read.network,
+            "epochs": read.epochs,
+        }
         config = load(name).get_config()
         for table in config.tables:
-            assert config.label in train_architecture.THESIS[table]
+            number = functools.partial(published.value, table, config.label, "error")
+            assert number(known) is not None
+            assert number(known | {"epochs": read.epochs - 1}) is None
 
 
 def test_settings_of_nasbench_nlp():

@@ -15,6 +15,7 @@ from nasjax.core import errors
 from nasjax.jobs import arch2vec_analysis as analysis
 from nasjax.jobs import arch2vec_figures as figures
 from nasjax.jobs import arch2vec_walks as walks
+from nasjax.report import latent_space
 from nasjax.spaces import nasbench101, nasbench201
 
 KEY = jax.random.key(0)
@@ -99,7 +100,7 @@ def test_the_supervised_encoder_sees_the_labels_of_its_seed_only(monkeypatch, tm
         return np.asarray(archs, np.float32) * np.float32(scale)
 
     monkeypatch.setattr(figures, "_supervised", lambda space: (fit, embed))
-    monkeypatch.setattr(figures.latent_space, "draw_predictions", lambda *_, **__: None)
+    monkeypatch.setattr(latent_space, "draw_predictions", lambda *_, **__: None)
     rows = np.arange(1, len(archs))
     labelled = figures.Labelled("nasbench201", archs, rows, score[1:], "test")
     section = {"num_train": 20, "num_seeds": 2}
@@ -140,7 +141,7 @@ def test_edit_distances_are_computed_once_for_all_representations(
         return np.sum(first != second, axis=1)
 
     monkeypatch.setattr(walks, "edits_between", edits)
-    monkeypatch.setattr(figures.latent_space, "draw_distances", lambda *_, **__: None)
+    monkeypatch.setattr(latent_space, "draw_distances", lambda *_, **__: None)
     same = figures.Representation(np.zeros(1), lambda archs: np.asarray(archs) * 1.0)
     config = {"space": "nasbench201", "analysis": {"random_walk": 12}}
     found = figures._distances(KEY, config, {"a": same, "b": same}, tmp_path)

@@ -6,6 +6,7 @@ import pathlib
 import signal
 import subprocess
 import sys
+import types
 
 import hmnas_run
 import jax
@@ -70,7 +71,8 @@ def test_a_finished_run_whose_log_is_damaged_is_read_back(
     rows = (folder / "metrics.jsonl").read_bytes()
     if damage == "torn":
         (tmp_path / "metrics.jsonl").write_bytes(rows[:-9])
-    hmnas._draw(tmp_path, outcome["genotype"])
+    masking = types.SimpleNamespace(recalibration_batches=0)
+    hmnas._draw(types.SimpleNamespace(folder=tmp_path, masking=masking), outcome)
     drawn = (tmp_path / "figures" / "curves.svg").exists()
     assert drawn == (damage == "torn")
     assert ("metrics.jsonl was lost" in caplog.text) == (damage == "lost")

@@ -29,7 +29,7 @@ def test_all_algorithms_on_the_embedded_benchmark(tmp_path):
         "--config=configs/search/digits201.py:small", f"--workdir={tmp_path}/run"
     )
     assert process.returncode == 0, process.stderr
-    assert "against: difference to random_search" in process.stdout
+    assert "against: difference to the control at the end of the line" in process.stdout
     outcome = stored(tmp_path / "run")
     assert len(outcome["algorithms"]) == 13
     for row in outcome["algorithms"].values():
