@@ -24,13 +24,7 @@ UNQUOTED = {
         "CPU s | distance | neighbours |",
         "| variant | exact | validity | unique | strict validity | CPU s | distance | "
         "neighbours |",
-        "| algorithm | trials | CIFAR-10, test | CIFAR-100, validation | "
-        "ImageNet16-120, validation | CPU s | thesis |",
-        "| algorithm | trials | validation | 95 % interval | against no policy |",
         "| what | ours | reference | ours / reference |",
-        "| variant | NAS-Bench-201 | NAS-Bench-101 | digits201 |",
-        "| algorithm | test | 95 % interval | regret |",
-        "| algorithm | test | 95 % interval | trials | queries | thesis |",
         "| what | ours | plain Python | ours / reference | compilation |",
     )
 }
