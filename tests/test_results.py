@@ -15,8 +15,6 @@ UNQUOTED = {
         "| test accuracy (%) | seed 0 | seed 1 | seed 2 | mean |",
         "| stage | test accuracy (%) | parameters | MACs |",
         "| table | thesis | here | why not comparable, or not matched |",
-        "| surrogate | avg. R2 | final R2 | avg. KT | final KT | avg. KL | final KL "
-        "| fit (s) |",
         "| features | avg. R2 | final R2 | avg. KT | final KT |",
         "| NAME (curves x epochs) | avg. R2 | final R2 | avg. KT | final KT | "
         "first three: avg. R2, final R2, avg. KT, final KT |",
