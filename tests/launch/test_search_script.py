@@ -34,7 +34,8 @@ def test_all_algorithms_on_the_embedded_benchmark(tmp_path):
     assert len(outcome["algorithms"]) == 13
     for row in outcome["algorithms"].values():
         assert 0.5 < row["final_test_mean"] < 1 and row["regret_mean"] >= 0
-        assert (row["num_trials"], row["queries"]) == (4, 32)
+        # Four trials, with each of five projections where there are several.
+        assert row["num_trials"] == 4 * (row["clusters"] or 1) and row["queries"] == 32
     for name in ("trials.safetensors", "figures/regret_queries.svg"):
         assert (tmp_path / "run" / name).exists()
 
