@@ -55,12 +55,13 @@ def build(config: dict[str, Any], folder: pathlib.Path) -> dict[str, Any]:
     output = digits201_build.build(
         folder, seeds=settings["seeds"], num_processes=settings["num_processes"]
     )
-    seeds = digits201_build.complete_seeds(folder)
+    table = digits201.load(output)
+    seeds = list(table.seeds)
     print(f"{output}: seeds {', '.join(map(str, seeds))}")
     outcome = {
         "output": output.name,
         "seeds": seeds,
-        **_facts(digits201.load(output), output.stat().st_size),
+        **_facts(table, output.stat().st_size),
         "config": dict(config),
         "versions": result.versions(),
     }

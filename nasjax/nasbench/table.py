@@ -111,12 +111,16 @@ class TabularBenchmark(struct.PyTreeNode):
         Raises:
           DataError: the metric is recorded nowhere.
         """
-        runs = self.require(f"valid_{self.metric}" if metric is None else metric)
-        row = self._row(arch)
-        known, row = row >= 0, jnp.maximum(row, 0)
+        runs, row, known = self._recorded(arch, metric)
         slot = runs.draw(row, jax.random.uniform(key))
         series = runs.series(row, slot, len(self.epochs))
         return jnp.where(known, series, jnp.nan)
+
+    def _recorded(self, arch: Array, metric: str | None) -> tuple[Runs, Array, Array]:
+        """Curves of a metric, the architecture's row (0 if unknown), and if known."""
+        runs = self.require(f"valid_{self.metric}" if metric is None else metric)
+        row = self._row(arch)
+        return runs, jnp.maximum(row, 0), row >= 0
 
     def mean_curve(self, arch: Array, metric: str | None = None) -> Array:
         """The same, averaged over the recorded trainings of the architecture.
@@ -131,9 +135,7 @@ class TabularBenchmark(struct.PyTreeNode):
         Raises:
           DataError: the metric is recorded nowhere.
         """
-        runs = self.require(f"valid_{self.metric}" if metric is None else metric)
-        row = self._row(arch)
-        known, row = row >= 0, jnp.maximum(row, 0)
+        runs, row, known = self._recorded(arch, metric)
         series = [
             runs.series(row, jnp.int32(s), len(self.epochs))
             for s in range(runs.num_seeds)
