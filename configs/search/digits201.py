@@ -5,7 +5,7 @@ python launch/search.py --config=configs/search/digits201.py --workdir=runs/two
     --config.algorithms="('random_search','local_search')" --config.budget.queries=300
 NAS-Bench-201's cells on noisy digits: the reward is the validation accuracy of one of
 five trainings, incumbents are judged by means over the trainings.
-Presets: full (500 trials each), cpu (500 trials of the fast algorithms, 30 of the slow
+Presets: full (500 trials each), cpu (500 trials of the fast algorithms, 100 of the slow
 ones), small (all algorithms, 4 trials, small predictors; some two minutes, most of them
 compilation), smoke (the quick algorithms of it, under a minute).
 """
@@ -98,8 +98,8 @@ def get_config(preset: str = "full") -> ml_collections.ConfigDict:
     config.algorithms = ALGORITHMS
     if preset == "cpu":
         for name in SLOW:
-            config.settings[name].num_trials = 30
-            config.settings[name].chunk_size = 5
+            config.settings[name].num_trials = 100
+            config.settings[name].chunk_size = 10
     if preset in ("small", "smoke"):
         shrink(config)
     if preset == "smoke":

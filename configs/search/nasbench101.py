@@ -7,7 +7,7 @@ FILE: a table that `launch/nasbench_x11.py --mode=convert` made of the official 
 trainings; the budget of figure 3.6 is 1,000,000 seconds, which takes about 1,000
 queries.
 Presets: full (500 trials), listed (FILE has only a part of the space: algorithms that
-pick from a list, 100 queries), cpu (30 trials of the slow algorithms), smoke.
+pick from a list, 100 queries), cpu (100 trials of the slow algorithms), smoke.
 """
 
 import ml_collections
@@ -106,8 +106,8 @@ def get_config(preset: str = "full") -> ml_collections.ConfigDict:
         config.budget.seconds = 0.0
     if preset == "cpu":
         for name in SLOW:
-            config.settings[name].num_trials = 30
-            config.settings[name].chunk_size = 5
+            config.settings[name].num_trials = 100
+            config.settings[name].chunk_size = 10
     if preset == "smoke":
         config.algorithms = ("random_search", "regularized_evolution")
         config.num_trials = 20

@@ -9,8 +9,9 @@ and incumbents are judged after 200 epochs. For cifar100 and ImageNet16-120 the 
 gives as many queries as CIFAR-10 took, some 105:
     --config.benchmark.data_set=cifar100 --config.budget.seconds=0
     --config.budget.queries=105
-Presets: full (500 trials), epochs200 (reward and report from the 200-epoch schedule,
-150 queries), cpu (30 trials of the slow algorithms), smoke (few short trials).
+Presets: full (500 trials), cpu (500 trials of the fast algorithms, 100 of the slow
+ones), epochs200 (as cpu, with reward and report from the 200-epoch schedule and 150
+queries), smoke (few short trials).
 """
 
 import ml_collections
@@ -98,10 +99,10 @@ def get_config(preset: str = "full") -> ml_collections.ConfigDict:
         config.benchmark.schedule = 200
         config.budget.queries = 150
         config.budget.seconds = 0.0
-    if preset == "cpu":
+    if preset in ("cpu", "epochs200"):
         for name in SLOW:
-            config.settings[name].num_trials = 30
-            config.settings[name].chunk_size = 5
+            config.settings[name].num_trials = 100
+            config.settings[name].chunk_size = 10
     if preset == "smoke":
         config.algorithms = ("random_search", "regularized_evolution")
         config.num_trials = 20
