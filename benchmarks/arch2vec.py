@@ -48,7 +48,8 @@ import numpy as np
 
 from nasjax import spaces
 from nasjax.core import malloc
-from nasjax.encoders.arch2vec import decoder, forms, generation, model, training
+from nasjax.encoders import graph_inputs
+from nasjax.encoders.arch2vec import decoder, generation, model, training
 from nasjax.spaces import nasbench201
 
 try:
@@ -414,7 +415,7 @@ def time_generation():
 
 
 def time_jraph(kind):
-    for space in forms.FORMS:
+    for space in graph_inputs.FORMS:
         dense, weights, graphs = released(space, 1_600)
         other = model.make(space, dense.settings._replace(messages="jraph"))
         if kind == "training":

@@ -45,7 +45,7 @@ from scipy import optimize, special
 from nasjax import encoders, search
 from nasjax.core import malloc
 from nasjax.core.types import Evaluation
-from nasjax.search import latent
+from nasjax.search import embedding_table
 from nasjax.spaces import nasbench201
 
 SPACE = nasbench201.make()
@@ -342,7 +342,7 @@ def setting(name, size):
     scores = np.float32(0.85 + 0.03 * (total - total.mean()) / total.std())
     by_code = np.empty_like(scores)
     by_code[CELLS @ 5 ** np.arange(5, -1, -1)] = scores
-    table = latent.random_projection(jax.random.key(0), SPACE, CELLS)
+    table = embedding_table.random_projection(jax.random.key(0), SPACE, CELLS)
     if name == "bananas":
         features = encoders.make("path_one_hot", SPACE.name)
         encoded = np.asarray(jax.vmap(features)(jnp.asarray(CELLS)))

@@ -38,7 +38,7 @@ from jax.tree_util import Partial
 
 from nasjax import nasbench, search
 from nasjax.core import malloc
-from nasjax.nasbench import TabularBenchmark, lookup
+from nasjax.nasbench import TabularBenchmark, index
 from nasjax.nasbench.runs import Runs
 from nasjax.spaces import nasbench201
 
@@ -67,7 +67,7 @@ def make_table(rng):
     score = 0.8 + 0.05 * (score - score.mean()) / score.std()
     valid = score[:, None, None] + 0.003 * rng.normal(size=(len(cells), 3, 1))
     return TabularBenchmark(
-        index=lookup.build("nasbench201", cells.astype(np.int8)),
+        index=index.build("nasbench201", cells.astype(np.int8)),
         archs=jnp.asarray(cells, jnp.int8),
         curves={
             "valid_accuracy": Runs.build(valid.astype(np.float32)),

@@ -44,10 +44,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nasjax.core import malloc
-from nasjax.networks import formulation
+from nasjax.core import formulation, malloc
 from nasjax.networks import operations as ops
-from nasjax.supernet import counting, layout, network
+from nasjax.supernet import counting, network, spec
 
 try:
     import torch
@@ -239,12 +238,12 @@ def copy_weights(params, net, model):
 
 @functools.cache
 def make_net(problem):
-    return layout.Supernet(
+    return spec.Supernet(
         num_cells=3,
         channels=problem.channels,
         num_classes=10,
         image_shape=(problem.size, problem.size, 1 if problem.size == 8 else 3),
-        reductions=layout.default_reductions(3),
+        reductions=spec.default_reductions(3),
     )
 
 
@@ -259,7 +258,7 @@ def make_operands(problem):
         return rng.uniform(-0.3, 0.3, shape).astype(np.float32)
 
     params = jax.tree_util.tree_map_with_path(
-        draw, layout.parameter_shapes(net), is_leaf=lambda x: isinstance(x, tuple)
+        draw, spec.parameter_shapes(net), is_leaf=lambda x: isinstance(x, tuple)
     )
     shape = (len(net.arch_names), len(net.edges), len(net.operations))
     return (
@@ -390,7 +389,7 @@ def median_ratio(ours: list[Sample], reference: list[Sample]) -> float:
 
 def step_flops(net, batch):
     """Forward once, backward twice; images need no gradient."""
-    stem = np.prod(layout.parameter_shapes(net)["stem"]["conv1"])
+    stem = np.prod(spec.parameter_shapes(net)["stem"]["conv1"])
     stem_macs = int(stem) * net.image_shape[0] * net.image_shape[1]
     return 2 * batch * (3 * counting.dense(net).macs - stem_macs)
 

@@ -47,11 +47,12 @@ import lightgbm
 import numpy as np
 
 from nasjax.core import malloc
-from nasjax.nasbench.surrogate import boosting, lightgbm_text, noise_gkde
-from nasjax.nasbench.surrogate.curves import Scaler
-from nasjax.nasbench.surrogate.forest import Chain
 from nasjax.nasbench.surrogate.model import CurveModel, Member, Surrogate
+from nasjax.nasbench.surrogate.noise import gkde
+from nasjax.nasbench.surrogate.scaling import Scaler
 from nasjax.nasbench.surrogate.svd import SVD
+from nasjax.nasbench.surrogate.trees import boosting, lightgbm_text
+from nasjax.nasbench.surrogate.trees.forest import Chain
 
 CELLS, COMPONENTS, EPOCHS = 8_000, 5, 98
 BATCH = 20_000
@@ -270,7 +271,7 @@ def with_noise(chain, fitted):
             ),
         ),
         weights=jnp.ones(1),
-        noise=noise_gkde.fit(np.tile(fitted.residuals, (repeats, 1))),
+        noise=gkde.fit(np.tile(fitted.residuals, (repeats, 1))),
         low=jnp.asarray(0.0),
         high=jnp.asarray(100.0),
     )

@@ -33,7 +33,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nasjax.core import malloc
-from nasjax.nasbench import TabularBenchmark, lookup
+from nasjax.nasbench import TabularBenchmark, index
 from nasjax.nasbench.runs import Runs
 from nasjax.spaces import nasbench101_cells, nasbench201
 from nasjax.spaces import nasbench101_notation as notation
@@ -50,7 +50,7 @@ def make_table(space, archs, epochs, rng, fingerprints=None):
     shape = (len(archs), 3, len(epochs))
     values = rng.random(shape, np.float32)
     return TabularBenchmark(
-        index=lookup.build(space, archs, fingerprints),
+        index=index.build(space, archs, fingerprints),
         archs=jnp.asarray(archs, jnp.int8),
         curves={
             "valid_accuracy": Runs.build(values),

@@ -22,9 +22,11 @@ import command_line
 
 
 def main(config: dict[str, Any], workdir: str, mode: str) -> None:
-    from nasjax.jobs import arch2vec  # imported late: --help does not wait for jax
+    from nasjax.jobs.arch2vec import (
+        pretrain,  # imported late: --help does not wait for jax
+    )
 
-    arch2vec.run(config, workdir, mode)
+    pretrain.run(config, workdir, mode)
 
 
 if __name__ == "__main__":

@@ -9,9 +9,9 @@ import command_line
 
 
 def main(config: dict[str, Any], workdir: str, mode: str) -> None:
-    from nasjax.jobs import hmnas  # imported late: --help does not wait for jax
+    from nasjax.jobs.hmnas import modes  # imported late: --help does not wait for jax
 
-    hmnas.run(config, workdir, mode)
+    modes.run(config, workdir, mode)
 
 
 if __name__ == "__main__":

@@ -34,16 +34,16 @@ ARCH = flags.DEFINE_string("arch", "", "query: an architecture as it is publishe
 
 def main(config: dict[str, Any], workdir: str, mode: str) -> None:
     """Calls the job of the mode."""
-    from nasjax.jobs import nasbench_x11, nasbench_x11_tables  # late: --help is quick
+    from nasjax.jobs.nasbench_x11 import files, modes  # late: --help is quick
 
     if mode == "convert":
-        nasbench_x11_tables.convert(INPUT.value, OUTPUT.value)
+        files.convert(INPUT.value, OUTPUT.value)
     elif mode == "query":
-        nasbench_x11_tables.query(TABLE.value, ARCH.value)
+        files.query(TABLE.value, ARCH.value)
     elif mode == "import":
-        nasbench_x11.import_official(INPUT.value, OUTPUT.value, RUNTIME.value)
+        modes.import_official(INPUT.value, OUTPUT.value, RUNTIME.value)
     else:
-        nasbench_x11.run(config, workdir, mode)
+        modes.run(config, workdir, mode)
 
 
 if __name__ == "__main__":

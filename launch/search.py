@@ -19,9 +19,9 @@ import command_line
 
 
 def main(config: dict[str, Any], workdir: str, mode: str) -> None:
-    from nasjax.jobs import search  # imported late: --help does not wait for jax
+    from nasjax.jobs.search import trials  # imported late: --help does not wait for jax
 
-    search.run(config, workdir, mode)
+    trials.run(config, workdir, mode)
 
 
 if __name__ == "__main__":

@@ -14,9 +14,9 @@ import command_line
 
 
 def main(config: dict[str, Any], workdir: str, mode: str) -> None:
-    from nasjax.jobs import train_architecture  # late: --help does not wait for jax
+    from nasjax.jobs.train_architecture import run  # late: --help does not wait for jax
 
-    train_architecture.run(config, workdir)
+    run.run(config, workdir)
 
 
 if __name__ == "__main__":

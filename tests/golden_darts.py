@@ -7,7 +7,7 @@ Nasjax stacks the edges of a cell and orders them by source.
 import numpy as np
 
 from nasjax.networks import operations as ops
-from nasjax.supernet import layout
+from nasjax.supernet import spec
 
 OPERATIONS = (
     "none",
@@ -40,7 +40,7 @@ def mixing(weights):
 
     DARTS has no edge level: it is one everywhere.
     """
-    return weights[..., [EDGES.index(edge) for edge in layout.cell_edges(4)], :]
+    return weights[..., [EDGES.index(edge) for edge in spec.cell_edges(4)], :]
 
 
 def unit(golden, prefix, *, section="weights", operation=None):

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
 
-from nasjax.nasbench import TabularBenchmark, lookup
+from nasjax.nasbench import TabularBenchmark, index
 from nasjax.nasbench.runs import Runs
 from nasjax.spaces import nasbench201
 
@@ -37,7 +37,7 @@ def make(seed=0):
     test = valid - 0.01 + NOISE * rng.normal(size=shape)
     seconds = (10.0 + cells.sum(axis=1))[:, None, None] * np.ones((1, 3, 1))
     return TabularBenchmark(
-        index=lookup.build("nasbench201", cells.astype(np.int8)),
+        index=index.build("nasbench201", cells.astype(np.int8)),
         archs=jnp.asarray(cells, jnp.int8),
         curves={
             "valid_accuracy": Runs.build(valid.astype(np.float32)),

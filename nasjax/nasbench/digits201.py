@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from nasjax.core import arrays, errors
-from nasjax.nasbench import lookup
+from nasjax.nasbench import index
 from nasjax.nasbench.runs import Runs, to_device
 from nasjax.nasbench.table import TabularBenchmark
 from nasjax.spaces import nasbench201
@@ -83,7 +83,7 @@ def load(path: str | os.PathLike[str] = FILE) -> TabularBenchmark:
         curves[f"{split}_accuracy"] = Runs.build(accuracy)
         curves[f"{split}_loss"] = Runs.build(stored[f"{split}_loss"].astype(np.float32))
     return TabularBenchmark(
-        index=lookup.GeneIndex(to_device(stored["function"].astype(np.int32))),
+        index=index.GeneIndex(to_device(stored["function"].astype(np.int32))),
         archs=to_device(stored["archs"]),
         curves=curves,
         seconds=Runs.build(stored["seconds"][..., None]),

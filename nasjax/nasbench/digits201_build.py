@@ -31,8 +31,8 @@ from nasjax.nasbench import digits201
 from nasjax.networks import nasbench201
 from nasjax.networks.nasbench201 import Skeleton
 from nasjax.spaces import nasbench201_functions
-from nasjax.training import short
-from nasjax.training.short import Recipe
+from nasjax.training import scanned
+from nasjax.training.scanned import Recipe
 
 Array = jax.Array
 
@@ -64,7 +64,7 @@ def _trainer() -> Any:
     def train(arch, function, seed, batches, valid, test):  # type: ignore[no-untyped-def]
         key = jax.random.fold_in(jax.random.key(_WEIGHTS_STREAM), function)
         params, statistics = net.init(jax.random.fold_in(key, seed), arch)
-        return short.train(
+        return scanned.train(
             params,
             statistics,
             lambda params, statistics, images, *, train: net.apply(
@@ -81,24 +81,24 @@ def _trainer() -> Any:
     )
 
 
-def _batches(images: Array, labels: Array) -> short.Split:
+def _batches(images: Array, labels: Array) -> scanned.Split:
     """Cuts `[H, W, C, N]` into batches `[S, H, W, C, B]`."""
     steps = labels.shape[0] // BATCH
     images = images.reshape(*images.shape[:-1], steps, -1)
-    return short.Split(jax.numpy.moveaxis(images, -2, 0), labels.reshape(steps, -1))
+    return scanned.Split(jax.numpy.moveaxis(images, -2, 0), labels.reshape(steps, -1))
 
 
 @functools.lru_cache(maxsize=1)
-def _training_batches(seed: int) -> short.Split:
+def _training_batches(seed: int) -> scanned.Split:
     """What all trainings of a seed see, in this order (6 MB)."""
     key = jax.random.fold_in(jax.random.key(_DATA_STREAM), seed)
     epochs = functools.partial(
         noisy_digits.epochs, num_epochs=digits201.EPOCHS, batch=BATCH
     )
-    return short.Split(*jax.jit(epochs)(key, noisy_digits.load()))
+    return scanned.Split(*jax.jit(epochs)(key, noisy_digits.load()))
 
 
-def train_function(function: int, seed: int) -> tuple[short.Curves, float]:
+def train_function(function: int, seed: int) -> tuple[scanned.Curves, float]:
     """Trains one function with one seed; also the CPU seconds that took.
 
     The seed decides on the order and the noise of the images, which are the same for
@@ -120,7 +120,7 @@ def train_piece(folder: str, seed: int, start: int) -> None:
     results = [train_function(function, seed) for function in functions]
     tree = {
         name: np.stack([getattr(curves, name) for curves, _ in results])
-        for name in short.Curves._fields
+        for name in scanned.Curves._fields
     }
     tree = {name: digits201.compact(name, values) for name, values in tree.items()}
     tree["seconds"] = np.array([seconds for _, seconds in results], np.float32)
@@ -194,7 +194,7 @@ def _piece(folder: pathlib.Path, seed: int, start: int) -> dict[str, np.ndarray]
         return None
     count = min(PIECE, nasbench201_functions.NUM_FUNCTIONS - start)
     shapes: dict[str, tuple[int, ...]]
-    shapes = {name: (count, digits201.EPOCHS) for name in short.Curves._fields}
+    shapes = {name: (count, digits201.EPOCHS) for name in scanned.Curves._fields}
     shapes["seconds"] = (count,)
     try:
         piece = arrays.load(path)
@@ -240,7 +240,7 @@ def assemble(folder: str | os.PathLike[str]) -> list[int]:
             [np.concatenate([piece[name] for piece in own]) for own in pieces.values()],
             axis=1,
         )
-        for name in (*short.Curves._fields, "seconds")
+        for name in (*scanned.Curves._fields, "seconds")
     }
     functions = nasbench201_functions.functions()
     count = functools.partial(nasbench201.count_parameters, skeleton=SKELETON)

@@ -11,7 +11,7 @@ from nasjax import spaces
 from nasjax.core import errors
 from nasjax.core.types import LAST, Array, Evaluation, Key
 from nasjax.nasbench import genes
-from nasjax.nasbench.lookup import Index
+from nasjax.nasbench.index import Index
 from nasjax.nasbench.runs import Runs
 
 SIGNS = {"accuracy": 1.0, "loss": -1.0}

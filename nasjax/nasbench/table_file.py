@@ -21,7 +21,7 @@ import numpy as np
 
 from nasjax import spaces
 from nasjax.core import arrays, atomic_file, errors, read_guard, result
-from nasjax.nasbench import lookup
+from nasjax.nasbench import index as lookup
 from nasjax.nasbench.runs import Runs, to_device
 from nasjax.nasbench.table import TabularBenchmark
 from nasjax.spaces import fingerprints, nasbench101_notation, nasbench201

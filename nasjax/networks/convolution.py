@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from nasjax.networks import formulation
+from nasjax.core import formulation
 
 Array = jax.Array
 

@@ -13,13 +13,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nasjax.core import errors
+from nasjax.core import errors, formulation
 from nasjax.networks import (
     batch_norm,
     convolution,
     darts_auxiliary,
     darts_cell,
-    formulation,
     initialization,
 )
 from nasjax.networks.classifier import Classifier, Outputs

@@ -14,7 +14,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from nasjax.networks import batch_norm, convolution, depthwise, formulation, pooling
+from nasjax.core import formulation
+from nasjax.networks import batch_norm, convolution, depthwise, pooling
 from nasjax.networks import operations as ops
 
 Array = jax.Array

@@ -21,14 +21,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nasjax.core import errors
-from nasjax.networks import (
-    batch_norm,
-    convolution,
-    formulation,
-    initialization,
-    pooling,
-)
+from nasjax.core import errors, formulation
+from nasjax.networks import batch_norm, convolution, initialization, pooling
 from nasjax.networks.classifier import Classifier, Outputs
 from nasjax.spaces import nasbench101_notation as notation
 

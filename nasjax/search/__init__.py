@@ -14,26 +14,22 @@ import jax.numpy as jnp
 
 from nasjax.core import errors
 from nasjax.core.types import Evaluation, Proposal, SearchSpace
-from nasjax.search import (
-    bananas,
-    bo,
-    bo_gcn,
-    evolution,
-    latent_reinforce,
-    local_search,
-    neural_predictor,
-    random_search,
-    reinforce,
-    supervised_bo,
-    supervised_reinforce,
-)
+from nasjax.search import evolution, local_search, random_search, reinforce
 from nasjax.search.algorithm import SearchAlgorithm
-from nasjax.search.crew import LostEvaluation
-from nasjax.search.drive import Stopped, drive
+from nasjax.search.embedding_table import EmbeddingTable
 from nasjax.search.history import History, rescore
-from nasjax.search.latent import EmbeddingTable
-from nasjax.search.loop import run
-from nasjax.search.trials import run_trials
+from nasjax.search.latent import reinforce as latent_reinforce
+from nasjax.search.latent import supervised_bo, supervised_reinforce
+from nasjax.search.loops.dispatch import LostEvaluation
+from nasjax.search.loops.drive import Stopped, drive
+from nasjax.search.loops.scan import run
+from nasjax.search.loops.trials import run_trials
+from nasjax.search.model_based import (
+    bananas,
+    bayesian_optimization,
+    bo_gcn,
+    neural_predictor,
+)
 
 __all__ = [
     "ALGORITHMS",
@@ -57,12 +53,18 @@ ALGORITHMS: Mapping[str, Callable[..., SearchAlgorithm]] = {
     "local_search": local_search.local_search,
     "reinforce": reinforce.reinforce,
     "bananas": bananas.bananas,
-    "bo_bohamiann": functools.partial(bo.bayesian_optimization, predictor="bohamiann"),
-    "bo_dngo": functools.partial(bo.bayesian_optimization, predictor="dngo"),
+    "bo_bohamiann": functools.partial(
+        bayesian_optimization.bayesian_optimization, predictor="bohamiann"
+    ),
+    "bo_dngo": functools.partial(
+        bayesian_optimization.bayesian_optimization, predictor="dngo"
+    ),
     "bo_gcn": bo_gcn.bo_gcn,
-    "bo_gp": functools.partial(bo.bayesian_optimization, predictor="gp"),
+    "bo_gp": functools.partial(
+        bayesian_optimization.bayesian_optimization, predictor="gp"
+    ),
     "latent_control": latent_reinforce.latent_control,
-    "latent_dngo": bo.latent_dngo,
+    "latent_dngo": bayesian_optimization.latent_dngo,
     "latent_reinforce": latent_reinforce.latent_reinforce,
     "neural_predictor": neural_predictor.neural_predictor,
     "supervised_bo": supervised_bo.supervised_bo,

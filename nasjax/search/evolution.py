@@ -4,9 +4,8 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from nasjax.core import errors
+from nasjax.core import errors, sampling
 from nasjax.core.types import Array, Evaluation, Key, Proposal, SearchSpace
-from nasjax.search import draws
 from nasjax.search.algorithm import SearchAlgorithm
 
 
@@ -68,9 +67,9 @@ def regularized_evolution(
     def draw(key: Key) -> Array:
         """Places of the sample, `[sample_size]`."""
         if not with_replacement:
-            scores = draws.uniform(key, population_size)
+            scores = sampling.uniform(key, population_size)
             return jax.lax.top_k(scores, sample_size)[1]
-        return draws.below(key, sample_size, population_size)
+        return sampling.randint(key, sample_size, population_size)
 
     def ask(key: Key, state: EvolutionState) -> tuple[Proposal, EvolutionState]:
         key_draw, key_mutate = jax.random.split(key)

@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from nasjax.core import errors
+from nasjax.core import errors, sampling
 from nasjax.core.types import Array, Evaluation, Key, Proposal, SearchSpace
-from nasjax.search import draws, novelty
+from nasjax.search import novelty
 from nasjax.search.algorithm import SearchAlgorithm
 
 VARIANTS = ("thesis", "released")
@@ -161,7 +161,7 @@ def local_search(
 
     def draw(key: Key, left: Array) -> Array:
         """int32 `[]`, one of those that are left."""
-        order = draws.uniform(key, left.shape[0])
+        order = sampling.uniform(key, left.shape[0])
         return jnp.argmax(jnp.where(left, order, -1.0))
 
     def propose(

@@ -21,7 +21,7 @@ import numpy as np
 from flax import struct
 from jax import lax
 
-from nasjax.core import chunks
+from nasjax.core import batching
 from nasjax.core.types import Array, SearchSpace
 
 MEMORY = 2048
@@ -121,7 +121,7 @@ def groups(space: SearchSpace, archs: Array) -> Array | None:
     if identity(space) is _genes:
         prints = rows
     else:
-        prints = chunks.apply(
+        prints = batching.apply(
             functools.partial(_identify, identity(space)),
             rows,
             min(_CHUNK, 1 << max(len(rows) - 1, 0).bit_length()),

@@ -10,9 +10,8 @@ import numpy as np
 import optax
 from flax import struct
 
-from nasjax.core import errors
+from nasjax.core import errors, sampling
 from nasjax.core.types import Array, Evaluation, Key, Proposal, SearchSpace
-from nasjax.search import draws
 from nasjax.search.algorithm import SearchAlgorithm
 
 VARIANTS: dict[str, Callable[[float], optax.GradientTransformation]] = {
@@ -107,7 +106,7 @@ def reinforce(
     def draw(key: Key, logits: Array) -> Array:
         """An architecture of the policy, `[G]`."""
         key_uniform, key_fallback = jax.random.split(key)
-        uniform = draws.uniform(key_uniform, num_candidates * space.num_genes)
+        uniform = sampling.uniform(key_uniform, num_candidates * space.num_genes)
         uniform = uniform.reshape(num_candidates, space.num_genes, 1)
         below = jnp.cumsum(jax.nn.softmax(logits, axis=1), axis=1)[None]
         values = jnp.sum(uniform >= below, axis=2).astype(jnp.int32)

@@ -23,7 +23,7 @@ from nasjax.core.types import Array, Graph, Key, SearchSpace
 from nasjax.spaces import darts_notation, fingerprints, literals
 from nasjax.spaces.darts_costs import Costs as Costs
 from nasjax.spaces.darts_costs import costs as costs
-from nasjax.spaces.draws import below
+from nasjax.core.sampling import to_integers
 
 OP_NAMES = (
     "max_pool_3x3",
@@ -63,9 +63,9 @@ def sample(key: Key, *, num_cells: int = 2, num_ops: int = NONE) -> Array:
     """Uniform operations; two different inputs of each step, uniform."""
     uniform = jax.random.uniform(key, (4, num_cells, NUM_STEPS))
     states = np.arange(NUM_STEPS)[None] + 2
-    ops = jnp.moveaxis(below(uniform[:2], num_ops), 0, -1)
-    first = below(uniform[2], states)
-    second = (first + 1 + below(uniform[3], states - 1)) % states
+    ops = jnp.moveaxis(to_integers(uniform[:2], num_ops), 0, -1)
+    first = to_integers(uniform[2], states)
+    second = (first + 1 + to_integers(uniform[3], states - 1)) % states
     inputs = jnp.stack([first, second], axis=-1)
     return jnp.stack([ops, inputs], axis=-1).reshape(-1)
 
@@ -115,8 +115,8 @@ def mutate(key: Key, arch: Array, *, num_ops: int = NONE) -> Array:
     """
     changes, num_op_changes = _changes(len(arch) // CELL_GENES, num_ops)
     kind, which = jax.random.uniform(key, (2,))
-    of_input = num_op_changes + below(which, len(changes) - num_op_changes)
-    row = jnp.where(kind < 0.5, below(which, num_op_changes), of_input)
+    of_input = num_op_changes + to_integers(which, len(changes) - num_op_changes)
+    row = jnp.where(kind < 0.5, to_integers(which, num_op_changes), of_input)
     return _change(arch, jnp.asarray(changes)[row], num_ops)
 
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from nasjax.core.types import Array, Graph, Key, SearchSpace
 from nasjax.spaces import nasbench101_notation as notation
-from nasjax.spaces.draws import below, first_valid
+from nasjax.core.sampling import first_valid, to_integers
 from nasjax.spaces.fingerprints import LANES, finish, mix, start
 from nasjax.spaces.nasbench101_notation import (
     EDGES,
@@ -256,8 +256,8 @@ def sample(key: Key) -> Array:
     fixed cell (input, conv3x3, output) stands in where none is.
     """
     uniform = jax.random.uniform(key, (_CANDIDATES, NUM_BITS + OP_SPOTS))
-    bits = below(uniform[:, :NUM_BITS], 2)
-    ops = below(uniform[:, NUM_BITS:], NUM_OPS)
+    bits = to_integers(uniform[:, :NUM_BITS], 2)
+    ops = to_integers(uniform[:, NUM_BITS:], NUM_OPS)
     n = jnp.full((_CANDIDATES, 1), MAX_VERTICES, jnp.int32)
     candidates = jnp.concatenate([bits, ops, n], axis=1)
     fallback = jnp.asarray(notation.SMALL_CELL)
@@ -288,11 +288,11 @@ def mutate(key: Key, arch: Array) -> Array:
     back where none of 16 draws is valid.
     """
     uniform = jax.random.uniform(key, (_CHILDREN + 1, NUM_BITS + 2 * OP_SPOTS))
-    wide = _widen(arch, below(uniform[-1, :OP_SPOTS], NUM_OPS))
+    wide = _widen(arch, to_integers(uniform[-1, :OP_SPOTS], NUM_OPS))
     flip, where, step = jnp.split(uniform[:-1], [NUM_BITS, NUM_BITS + OP_SPOTS], axis=1)
     flips, moved = flip < 1 / NUM_BITS, where < 1 / OP_SPOTS
     bits, ops = wide[None, :NUM_BITS], wide[None, NUM_BITS:-1]
-    other = (ops + 1 + below(step, NUM_OPS - 1)) % NUM_OPS
+    other = (ops + 1 + to_integers(step, NUM_OPS - 1)) % NUM_OPS
     children = jnp.concatenate(
         [
             jnp.where(flips, 1 - bits, bits),

@@ -21,7 +21,7 @@ import numpy as np
 from nasjax.core import errors
 from nasjax.core.types import Array, Graph, Key, SearchSpace
 from nasjax.spaces import fingerprints, literals
-from nasjax.spaces.draws import below
+from nasjax.core.sampling import to_integers
 
 OP_NAMES = (
     "none",
@@ -80,7 +80,7 @@ class Costs(NamedTuple):
 def sample(key: Key) -> Array:
     """Six independent uniform operations."""
     # Eight numbers: the generator of a power of two compiles twice as fast.
-    return below(jax.random.uniform(key, (8,)), NUM_OPS)[:NUM_GENES]
+    return to_integers(jax.random.uniform(key, (8,)), NUM_OPS)[:NUM_GENES]
 
 
 def _neighbor(arch: Array, index: Array) -> Array:
@@ -92,7 +92,7 @@ def _neighbor(arch: Array, index: Array) -> Array:
 
 def mutate(key: Key, arch: Array) -> Array:
     """Another operation on one edge, both uniform."""
-    return _neighbor(arch, below(jax.random.uniform(key), NUM_GENES * (NUM_OPS - 1)))
+    return _neighbor(arch, to_integers(jax.random.uniform(key), NUM_GENES * (NUM_OPS - 1)))
 
 
 def neighbors(arch: Array) -> tuple[Array, Array]:

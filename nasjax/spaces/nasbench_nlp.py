@@ -23,7 +23,7 @@ from nasjax.core.types import Array, Graph, Key, SearchSpace
 from nasjax.spaces import fingerprints
 from nasjax.spaces import nasbench_nlp_changes as changes
 from nasjax.spaces import nasbench_nlp_recipes as recipes
-from nasjax.spaces.draws import below, first_valid
+from nasjax.core.sampling import first_valid, to_integers
 from nasjax.spaces.nasbench_nlp_changes import Change, Recipe
 from nasjax.spaces.nasbench_nlp_recipes import (
     BLEND,
@@ -209,8 +209,8 @@ def _draw_node(
 def _draw(key: Key, num_nodes: int) -> tuple[Array, Array]:
     """One draw of the published generator and whether its rules keep it."""
     noise = _noise(key, num_nodes)
-    num_hidden = 1 + below(noise.num_hidden, MAX_HIDDEN)
-    activations = below(noise.activation, SUM)
+    num_hidden = 1 + to_integers(noise.num_hidden, MAX_HIDDEN)
+    activations = to_integers(noise.activation, SUM)
 
     def add(i: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
         ops, inputs = carry
@@ -258,18 +258,18 @@ def mutate(key: Key, arch: Array, *, max_nodes: int = MAX_NODES) -> Array:
     """
     recipe = unpack(arch)
     uniform = jax.random.uniform(key, (5, _CHANGES))
-    kind = below(uniform[0], changes.NUM_KINDS)
-    node = below(uniform[1], num_steps(arch))
+    kind = to_integers(uniform[0], changes.NUM_KINDS)
+    node = to_integers(uniform[1], num_steps(arch))
     count = jnp.maximum(jnp.sum(recipe.inputs >= 0, axis=1)[node], 1)
     num_hidden = jnp.sum(recipe.hidden >= 0)
-    slot = below(uniform[2], jnp.where(kind == changes.HIDDEN, num_hidden, count))
+    slot = to_integers(uniform[2], jnp.where(kind == changes.HIDDEN, num_hidden, count))
     # A linear node of two inputs gains the third.
     gains = (kind == changes.WIDTH) & (count < MAX_INPUT)
     slot = jnp.where(gains, MAX_INPUT - 1, slot)
-    of_insert = below(uniform[3], changes.NUM_INSERTED)
-    of_operation = 1 + below(uniform[3], 2)
+    of_insert = to_integers(uniform[3], changes.NUM_INSERTED)
+    of_operation = 1 + to_integers(uniform[3], 2)
     choice = jnp.where(kind == changes.INSERT, of_insert, of_operation)
-    vertex = below(uniform[4], NUM_BASE + node)
+    vertex = to_integers(uniform[4], NUM_BASE + node)
     children = jax.vmap(_changed, in_axes=(None, 0))(
         arch, Change(kind, node, slot, choice, vertex)
     )

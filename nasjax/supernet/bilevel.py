@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 
 from nasjax.core import errors
-from nasjax.supernet import layout, objective
+from nasjax.supernet import objective, spec
 
 Array = jax.Array
 Tree = dict[str, Any]
@@ -85,7 +85,7 @@ def first_order(
     statistics: Tree,
     valid: Images,
     *,
-    net: layout.Supernet,
+    net: spec.Supernet,
 ) -> Array:
     """dL_val/d mixing at the current weights."""
     return objective.gradients(params, mixing, statistics, *valid, net=net).mixing
@@ -116,7 +116,7 @@ def exact(
     train: Images,
     valid: Images,
     *,
-    net: layout.Supernet,
+    net: spec.Supernet,
     mu: float,
     decay: float,
 ) -> Array:
@@ -155,7 +155,7 @@ def finite_differences(
     train: Images,
     valid: Images,
     *,
-    net: layout.Supernet,
+    net: spec.Supernet,
     mu: float,
     decay: float,
 ) -> Array:

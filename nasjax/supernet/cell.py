@@ -18,9 +18,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from nasjax.networks import batch_norm, convolution, depthwise, formulation, pooling
+from nasjax.core import formulation
+from nasjax.networks import batch_norm, convolution, depthwise, pooling
 from nasjax.networks import operations as ops
-from nasjax.supernet import families, layout
+from nasjax.supernet import families, spec
 
 Array = jax.Array
 Tree = dict[str, Any]
@@ -47,8 +48,8 @@ def apply(
     mixing: Array,
     inputs: tuple[Array, Array],
     *,
-    net: layout.Supernet,
-    cell: layout.Cell,
+    net: spec.Supernet,
+    cell: spec.Cell,
     train: bool,
 ) -> tuple[Array, Tree]:
     """Runs one cell.
@@ -107,10 +108,10 @@ def apply(
         new["operations"] = _update(running, moments, count)
     else:
         new["operations"] = running
-    return jnp.concatenate(sources[layout.NUM_INPUTS :]), new
+    return jnp.concatenate(sources[spec.NUM_INPUTS :]), new
 
 
-def _split_edges(tree: Any, net: layout.Supernet) -> list[Any]:
+def _split_edges(tree: Any, net: spec.Supernet) -> list[Any]:
     """Arrays `[E_all * F, ...]` to one tree of `[S, E * F, ...]` a group of edges.
 
     Arrays of the factorized reduction have strided edges only, those of the first

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from nasjax.supernet import derive, layout, masking
+from nasjax.supernet import derive, masking, spec
 
 
 class Count(NamedTuple):
@@ -28,28 +28,28 @@ class _Layer:
     """One parameter array: its shape, where it lives and how often it is applied."""
 
     path: str
-    shape: layout.Shape
+    shape: spec.Shape
     positions: int  # output pixels each weight is multiplied at; 0 for biases and BN
     live: np.ndarray  # [E] for operations, else []
 
 
-def dense(net: layout.Supernet) -> Count:
+def dense(net: spec.Supernet) -> Count:
     """The whole supernet, alpha and beta not counted."""
     return _count(net, derive.liveness(net), None)
 
 
-def structural(net: layout.Supernet, masks: masking.Masks) -> Count:
+def structural(net: spec.Supernet, masks: masking.Masks) -> Count:
     """Live operations, edges and cells with all their weights."""
     return _count(net, derive.liveness(net, masks), None)
 
 
-def effective(net: layout.Supernet, masks: masking.Masks) -> Count:
+def effective(net: spec.Supernet, masks: masking.Masks) -> Count:
     """Live operations, edges and cells, unmasked weights only."""
     return _count(net, derive.liveness(net, masks), masks.weights)
 
 
 def _count(
-    net: layout.Supernet,
+    net: spec.Supernet,
     live: tuple[derive.CellLiveness, ...],
     weights: masking.Weights | None,
 ) -> Count:
@@ -66,20 +66,18 @@ def _count(
     return Count(params, macs)
 
 
-def _layers(
-    net: layout.Supernet, live: tuple[derive.CellLiveness, ...]
-) -> list[_Layer]:
+def _layers(net: spec.Supernet, live: tuple[derive.CellLiveness, ...]) -> list[_Layer]:
     flat = jax.tree_util.tree_flatten_with_path(
-        layout.parameter_shapes(net), is_leaf=lambda x: isinstance(x, tuple)
+        spec.parameter_shapes(net), is_leaf=lambda x: isinstance(x, tuple)
     )[0]
     return [_layer(net, live, [entry.key for entry in p], shape) for p, shape in flat]
 
 
 def _layer(
-    net: layout.Supernet,
+    net: spec.Supernet,
     live: tuple[derive.CellLiveness, ...],
     names: list[str],
-    shape: layout.Shape,
+    shape: spec.Shape,
 ) -> _Layer:
     path = "/".join(names)
     everything = np.ones((), bool)
@@ -99,13 +97,13 @@ def _layer(
     return _Layer(path, shape, 0 if vector else positions, per_edge)
 
 
-def _stem_positions(net: layout.Supernet, name: str) -> int:
+def _stem_positions(net: spec.Supernet, name: str) -> int:
     height, width, _ = net.image_shape
     stride = net.stem_stride if net.stem == "cifar" else 2 ** int(name[-1])
     return (height // stride) * (width // stride)
 
 
-def table(net: layout.Supernet, masks: masking.Masks) -> dict[str, dict[str, int]]:
+def table(net: spec.Supernet, masks: masking.Masks) -> dict[str, dict[str, int]]:
     """`{"params": {"dense", "structural", "effective"}, "macs": {...}}`."""
     counts = {
         "dense": dense(net),

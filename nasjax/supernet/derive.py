@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from nasjax.networks import operations as ops
-from nasjax.supernet import layout, masking, mixing
+from nasjax.supernet import masking, mixing, spec
 
 FORMAT = "nasjax.genotype/1"
 
@@ -36,7 +36,7 @@ class CellLiveness:
 
 
 def liveness(
-    net: layout.Supernet, masks: masking.Masks | None = None
+    net: spec.Supernet, masks: masking.Masks | None = None
 ) -> tuple[CellLiveness, ...]:
     """Live operations, nodes and inputs of every cell; all live without masks.
 
@@ -67,7 +67,7 @@ def liveness(
 
 
 def _forward(
-    net: layout.Supernet,
+    net: spec.Supernet,
     k: int,
     masks: masking.Masks | None,
     fed: tuple[bool, bool],
@@ -78,20 +78,20 @@ def _forward(
         live &= np.asarray(masks.alpha[a]) > 0
         live &= (np.asarray(masks.beta[a]) > 0)[:, None]
     live[:, [name == ops.NONE for name in net.operations]] = False
-    reached = np.zeros(layout.NUM_INPUTS + net.num_steps, bool)
-    reached[: layout.NUM_INPUTS] = fed
+    reached = np.zeros(spec.NUM_INPUTS + net.num_steps, bool)
+    reached[: spec.NUM_INPUTS] = fed
     for e in sorted(range(len(net.edges)), key=lambda e: net.edges[e][1]):
         source, target = net.edges[e]
         live[e] &= reached[source]
         reached[target] |= live[e].any()
     inputs = tuple(
         bool(any(live[e].any() for e, (s, _) in enumerate(net.edges) if s == i))
-        for i in range(layout.NUM_INPUTS)
+        for i in range(spec.NUM_INPUTS)
     )
-    return CellLiveness(live, reached[layout.NUM_INPUTS :], inputs, True)  # type: ignore[arg-type]
+    return CellLiveness(live, reached[spec.NUM_INPUTS :], inputs, True)  # type: ignore[arg-type]
 
 
-def dead_nodes(net: layout.Supernet, masks: masking.Masks) -> list[str]:
+def dead_nodes(net: spec.Supernet, masks: masking.Masks) -> list[str]:
     """Names of the intermediate nodes that masking left without any input."""
     return [
         f"cell {k} node {i}"
@@ -102,7 +102,7 @@ def dead_nodes(net: layout.Supernet, masks: masking.Masks) -> list[str]:
 
 
 def genotype(
-    net: layout.Supernet,
+    net: spec.Supernet,
     arch: mixing.Arch,
     masks: masking.Masks,
     mode: str = mixing.MULTIPLY,
@@ -122,7 +122,7 @@ def genotype(
             continue
         alive = np.any([live[k].operations for k in members], axis=0)
         cells[name] = {
-            "num_nodes": layout.NUM_INPUTS + net.num_steps + 1,
+            "num_nodes": spec.NUM_INPUTS + net.num_steps + 1,
             "inputs": ["c_{k-2}", "c_{k-1}"],
             "edges": [
                 {
@@ -137,12 +137,12 @@ def genotype(
                 for e, (source, target) in enumerate(net.edges)
                 if alive[e].any()
             ],
-            "concat": [layout.NUM_INPUTS + i for i in range(net.num_steps)],
+            "concat": [spec.NUM_INPUTS + i for i in range(net.num_steps)],
         }
     return {"format": FORMAT, "operations": list(net.operations), "cells": cells}
 
 
-def edge_importance(net: layout.Supernet, arch: mixing.Arch) -> dict[str, dict]:
+def edge_importance(net: spec.Supernet, arch: mixing.Arch) -> dict[str, dict]:
     """Softmax of beta on every edge before masking, by set and "source>target"."""
     weights = np.asarray(mixing.edge_weights(arch["beta"], net))
     return {
@@ -152,7 +152,7 @@ def edge_importance(net: layout.Supernet, arch: mixing.Arch) -> dict[str, dict]:
     }
 
 
-def alive_summary(net: layout.Supernet, masks: masking.Masks) -> dict[str, float]:
+def alive_summary(net: spec.Supernet, masks: masking.Masks) -> dict[str, float]:
     """Fractions of live operations and edges, and of weights whose masks are one.
 
     Averages over the cells; an operation on a dead edge is not alive.

@@ -8,8 +8,8 @@ import numpy as np
 import optax
 from flax import struct
 
-from nasjax.supernet import layout, masking, network, objective, settings, stage
-from nasjax.training import optimisers
+from nasjax.supernet import masking, network, objective, settings, spec, stage
+from nasjax.training import optimizers
 from nasjax.training.loop import Stage, Totals
 
 Array = jax.Array
@@ -39,7 +39,7 @@ class State(struct.PyTreeNode):
 
 def init(
     key: Array,
-    net: layout.Supernet,
+    net: spec.Supernet,
     params: Tree,
     statistics: Tree,
     coefficients: Array,
@@ -73,7 +73,7 @@ def init(
     )
 
 
-def description(net: layout.Supernet, s: settings.Finetuning) -> layout.Supernet:
+def description(net: spec.Supernet, s: settings.Finetuning) -> spec.Supernet:
     """The supernet's description with fine-tuning's classes and BN parameters."""
     classes = s.num_classes or net.num_classes
     return dataclasses.replace(net, num_classes=classes, affine=net.affine or s.affine)
@@ -83,17 +83,17 @@ def _optimiser(
     s: settings.Finetuning, steps_per_epoch: int
 ) -> optax.GradientTransformation:
     if s.schedule == "cosine":
-        schedule = optimisers.cosine(s.learning_rate, s.epochs * steps_per_epoch)
+        schedule = optimizers.cosine(s.learning_rate, s.epochs * steps_per_epoch)
     else:
         boundary = s.decay_epoch * steps_per_epoch
-        schedule = optimisers.piecewise(s.learning_rate, boundary)
-    return optimisers.sgd(
+        schedule = optimizers.piecewise(s.learning_rate, boundary)
+    return optimizers.sgd(
         schedule, momentum=s.momentum, weight_decay=s.weight_decay, clip=s.clip
     )
 
 
 def make_stage(
-    net: layout.Supernet, s: settings.Finetuning, images: stage.Images, *, start: int
+    net: spec.Supernet, s: settings.Finetuning, images: stage.Images, *, start: int
 ) -> Stage:
     """Training of the unmasked weights; masked entries receive no update at all."""
     optimiser = _optimiser(s, images.steps_per_epoch)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from nasjax.supernet import layout, mixing
+from nasjax.supernet import mixing, spec
 
 Array = jax.Array
 Tree = dict[str, Any]
@@ -98,7 +98,7 @@ def _map_masked(
 
 
 def coefficients(
-    masks: Masks, arch: mixing.Arch, net: layout.Supernet, mode: str = mixing.MULTIPLY
+    masks: Masks, arch: mixing.Arch, net: spec.Supernet, mode: str = mixing.MULTIPLY
 ) -> Array:
     """Masked mixing coefficients `[A, E, O]`, see `mixing.coefficients`."""
     levels = {"alpha": masks.alpha, "beta": masks.beta}
@@ -110,7 +110,7 @@ def effective(
     params: Tree,
     arch: mixing.Arch,
     *,
-    net: layout.Supernet,
+    net: spec.Supernet,
     threshold: float = THRESHOLD,
     mode: str = mixing.MULTIPLY,
 ) -> tuple[Tree, Array]:

@@ -9,15 +9,15 @@ from flax import struct
 
 from nasjax.supernet import (
     derive,
-    layout,
     masking,
     mixing,
     objective,
     settings,
+    spec,
     stage,
     training_stage,
 )
-from nasjax.training import optimisers
+from nasjax.training import optimizers
 from nasjax.training.loop import Stage, Totals
 
 Array = jax.Array
@@ -59,7 +59,7 @@ def _mask_optimiser(
     )
 
     def schedule(rate: float) -> optax.GradientTransformation:
-        return optimisers.adam(optimisers.piecewise(rate, steps_before_decay))
+        return optimizers.adam(optimizers.piecewise(rate, steps_before_decay))
 
     return optax.multi_transform(
         {"arch": schedule(rates.arch), "weights": schedule(rates.weights)},
@@ -68,7 +68,7 @@ def _mask_optimiser(
 
 
 def make_stage(
-    net: layout.Supernet, s: settings.Masking, images: stage.Images, *, start: int
+    net: spec.Supernet, s: settings.Masking, images: stage.Images, *, start: int
 ) -> Stage:
     """Training of the scores on the training loss; everything else is frozen."""
     steps_before_decay = s.decay_epoch * images.steps_per_epoch

@@ -13,20 +13,20 @@ import jax.numpy as jnp
 import numpy as np
 
 from nasjax.networks import batch_norm, convolution
-from nasjax.supernet import cell, layout
+from nasjax.supernet import cell, spec
 
 Array = jax.Array
 Tree = dict[str, Any]
 
 
-def init_params(key: Array, net: layout.Supernet, dtype: Any = jnp.float32) -> Tree:
+def init_params(key: Array, net: spec.Supernet, dtype: Any = jnp.float32) -> Tree:
     """Draws every kernel from U(-1, 1) / sqrt(fan_in), PyTorch's default.
 
     BN scales start at one, BN biases at zero, the classifier's bias like its kernel.
     Each leaf's key depends on its path only, so adding an operation leaves the others'
     initial values alone.
     """
-    shapes = layout.parameter_shapes(net)
+    shapes = spec.parameter_shapes(net)
     fan_in_classifier = shapes["classifier"]["kernel"][0]
 
     def draw(path: tuple[Any, ...], shape: tuple[int, ...]) -> Array:
@@ -50,16 +50,16 @@ def init_params(key: Array, net: layout.Supernet, dtype: Any = jnp.float32) -> T
     return jax.tree_util.tree_map_with_path(draw, shapes, is_leaf=_is_shape)
 
 
-def init_statistics(net: layout.Supernet, dtype: Any = jnp.float32) -> Tree:
+def init_statistics(net: spec.Supernet, dtype: Any = jnp.float32) -> Tree:
     """Running mean 0 and variance 1 of every BN."""
     return jax.tree.map(
         lambda shape: batch_norm.initial_statistics(shape, dtype),
-        layout.statistics_shapes(net),
+        spec.statistics_shapes(net),
         is_leaf=_is_shape,
     )
 
 
-def with_affine(params: Tree, net: layout.Supernet) -> Tree:
+def with_affine(params: Tree, net: spec.Supernet) -> Tree:
     """Adds the BN scales (one) and biases (zero) that an affine `net` has in addition.
 
     The network's output does not change.
@@ -74,7 +74,7 @@ def with_affine(params: Tree, net: layout.Supernet) -> Tree:
         make = jnp.ones if path[-1].key == "scale" else jnp.zeros
         return make(shape, params["classifier"]["kernel"].dtype)
 
-    shapes = layout.parameter_shapes(net)
+    shapes = spec.parameter_shapes(net)
     return jax.tree_util.tree_map_with_path(fill, shapes, is_leaf=_is_shape)
 
 
@@ -102,7 +102,7 @@ def apply(
     mixing: Array,
     images: Array,
     *,
-    net: layout.Supernet,
+    net: spec.Supernet,
     train: bool,
 ) -> tuple[Array, Tree]:
     """Logits of a batch.
@@ -140,7 +140,7 @@ def apply(
 
 
 def _stem(
-    params: Tree, statistics: Tree, x: Array, net: layout.Supernet, train: bool
+    params: Tree, statistics: Tree, x: Array, net: spec.Supernet, train: bool
 ) -> tuple[Array, Array, Tree]:
     """Conv-BN ("cifar") or the ImageNet stems of DARTS; returns inputs of cell 0."""
     new: Tree = {}

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from nasjax.supernet import layout, network
+from nasjax.supernet import network, spec
 
 Array = jax.Array
 Tree = dict[str, Any]
@@ -48,7 +48,7 @@ def loss(
     images: Array,
     labels: Array,
     *,
-    net: layout.Supernet,
+    net: spec.Supernet,
 ) -> tuple[Array, tuple[Array, Tree]]:
     """Mean training loss with batch statistics, and (correct, new statistics)."""
     logits, new = network.apply(params, statistics, mixing, images, net=net, train=True)
@@ -64,7 +64,7 @@ def gradients(
     images: Array,
     labels: Array,
     *,
-    net: layout.Supernet,
+    net: spec.Supernet,
 ) -> Gradients:
     """Loss of one batch and its gradients in weights and mixing coefficients.
 
@@ -92,7 +92,7 @@ def evaluate(
     labels: Array,
     weights: Array,
     *,
-    net: layout.Supernet,
+    net: spec.Supernet,
 ) -> tuple[Array, Array]:
     """Summed loss and number of correct images, with running BN statistics.
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from nasjax.networks import batch_norm
 from nasjax.networks import operations as ops
-from nasjax.supernet import layout, masking, slim_network
+from nasjax.supernet import masking, slim_network, spec
 from nasjax.supernet.slim_network import (
     SlimNetwork,
     apply,
@@ -80,7 +80,7 @@ def slim(
     mixing: jax.Array,
     masks: masking.Masks,
     *,
-    net: layout.Supernet,
+    net: spec.Supernet,
 ) -> SlimNetwork:
     """Physically removes dead operations, edges, nodes, cells and channels.
 
@@ -149,18 +149,18 @@ def _plan(
     statistics: Tree,
     coefficients: np.ndarray,
     wanted: Flags,
-    net: layout.Supernet,
+    net: spec.Supernet,
     k: int,
 ) -> _Plan:
     cell, weights = net.cells[k], coefficients[net.arch_index(k)]
     own, moments = params["cells"][str(k)], statistics["cells"][str(k)]
-    needed = [np.zeros(cell.channels, bool) for _ in range(layout.NUM_INPUTS)]
+    needed = [np.zeros(cell.channels, bool) for _ in range(spec.NUM_INPUTS)]
     needed += list(wanted.reshape(net.num_steps, -1).copy())
     operations = {}
     for e, (source, target) in sorted(
         enumerate(net.edges), key=lambda edge: edge[1][1], reverse=True
     ):
-        strided = cell.reduction and source < layout.NUM_INPUTS
+        strided = cell.reduction and source < spec.NUM_INPUTS
         for o, name in enumerate(net.operations):
             if name == ops.NONE or weights[e, o] == 0 or not needed[target].any():
                 continue
@@ -175,7 +175,7 @@ def _plan(
             needed[source] |= folded.reads
             operations[source, target, name] = folded
     inputs = []
-    for i in range(layout.NUM_INPUTS):
+    for i in range(spec.NUM_INPUTS):
         name = f"preprocess{i}"
         scale, shift = _affine(own[name], moments[name], "bn")
         inputs.append(_fold_kernels(own[name], scale, shift, needed[i]))
@@ -254,7 +254,7 @@ def _fold_kernels(
 
 
 def _stem(
-    params: Tree, statistics: Tree, before: Flags, last: Flags, net: layout.Supernet
+    params: Tree, statistics: Tree, before: Flags, last: Flags, net: spec.Supernet
 ) -> tuple[Tree, _Value, _Value]:
     """Cuts the stem; it stays even if its kernels are zero, but for unread outputs."""
     arrays: Tree = {}
@@ -284,7 +284,7 @@ def _stem(
 
 
 def _build(
-    plan: _Plan, incoming: Sequence[list[_Value]], cell: layout.Cell, dtype: Any
+    plan: _Plan, incoming: Sequence[list[_Value]], cell: spec.Cell, dtype: Any
 ) -> tuple[slim_network.Cell | None, Tree, list[_Value]]:
     """Description, arrays and output nodes of one cell."""
     arrays: Tree = {"nodes": {}, "operations": {}}
@@ -298,12 +298,12 @@ def _build(
             arrays[f"preprocess{i}"] = layer
     live = []
     height, width = cell.size[0] // stride, cell.size[1] // stride
-    for target in range(layout.NUM_INPUTS, len(plan.wanted)):
+    for target in range(spec.NUM_INPUTS, len(plan.wanted)):
         wanted = plan.wanted[target]
         bias, fed = np.zeros((wanted.sum(), height, width)), False
         for (source, _, name), folded in _into(plan, target):
             bias += folded.shift[:, None, None]
-            step = stride if source < layout.NUM_INPUTS else 1
+            step = stride if source < spec.NUM_INPUTS else 1
             if nodes[source].constant is not None or not folded.reads.any():
                 bias += _constant(folded, nodes[source], name, step, bias.shape, dtype)
                 continue
@@ -316,7 +316,7 @@ def _build(
         nodes.append(_Value(wanted, None if fed else bias))
         if fed:
             arrays["nodes"][str(target)] = _compressed(bias)
-    outputs = nodes[layout.NUM_INPUTS :]
+    outputs = nodes[spec.NUM_INPUTS :]
     if not live:
         return None, {}, outputs
     description = slim_network.Cell(
@@ -336,7 +336,7 @@ def _input(
     folded: _Folded,
     incoming: list[_Value],
     wanted: Flags,
-    cell: layout.Cell,
+    cell: spec.Cell,
     dtype: Any,
 ) -> tuple[Tree, _Value, tuple[int, ...]]:
     """Layer, value and channels read of one preprocessed input."""

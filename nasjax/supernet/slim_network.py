@@ -16,8 +16,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nasjax.core import arrays, errors, read_guard
-from nasjax.networks import batch_norm, convolution, depthwise, formulation, pooling
+from nasjax.core import arrays, errors, formulation, read_guard
+from nasjax.networks import batch_norm, convolution, depthwise, pooling
 from nasjax.networks import operations as ops
 from nasjax.supernet import objective
 

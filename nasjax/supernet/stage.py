@@ -14,10 +14,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from nasjax.core import errors
+from nasjax.core import errors, formulation
 from nasjax.data import Batch, Split
-from nasjax.networks import batch_norm, formulation
-from nasjax.supernet import layout, objective
+from nasjax.networks import batch_norm
+from nasjax.supernet import objective, spec
 
 Array = jax.Array
 Tree = dict[str, Any]
@@ -79,7 +79,7 @@ def test_scores(
     coefficients: Array,
     images: Images,
     *,
-    net: layout.Supernet,
+    net: spec.Supernet,
 ) -> dict[str, float]:
     """Accuracy in [0, 1] and mean loss in nats on the test split."""
 
@@ -109,7 +109,7 @@ def recalibrate(
     images: Images,
     num_batches: int,
     *,
-    net: layout.Supernet,
+    net: spec.Supernet,
 ) -> Tree:
     """BN statistics of this network: mean of the moments of `num_batches` batches.
 
@@ -138,9 +138,7 @@ def _compiled(function: Callable) -> Callable:
     return jax.jit(function, donate_argnums=0)
 
 
-def gradient_step(
-    prepare: Callable, finish: Callable, net: layout.Supernet
-) -> Callable:
+def gradient_step(prepare: Callable, finish: Callable, net: spec.Supernet) -> Callable:
     """prepare(state) -> (params, mixing); gradients; finish(state, gradients, N)."""
     prepare, finish = jax.jit(prepare), jax.jit(finish, static_argnums=2)
 

@@ -13,8 +13,8 @@ from flax import struct
 
 from nasjax.data import Batch
 from nasjax.networks import operations as ops
-from nasjax.supernet import bilevel, layout, mixing, network, objective, settings, stage
-from nasjax.training import optimisers
+from nasjax.supernet import bilevel, mixing, network, objective, settings, spec, stage
+from nasjax.training import optimizers
 from nasjax.training.loop import Stage, Totals
 
 Array = jax.Array
@@ -45,7 +45,7 @@ class State(struct.PyTreeNode):
     totals: Totals
 
 
-def init(key: Array, net: layout.Supernet, s: settings.Training) -> State:
+def init(key: Array, net: spec.Supernet, s: settings.Training) -> State:
     """Random weights, nearly uniform mixing weights, fresh optimisers."""
     key_weights, key_arch = jax.random.split(key)
     params, arch = (
@@ -66,8 +66,8 @@ def init(key: Array, net: layout.Supernet, s: settings.Training) -> State:
 def _weight_optimiser(
     s: settings.Training, num_steps: int
 ) -> optax.GradientTransformation:
-    return optimisers.sgd(
-        optimisers.cosine(s.learning_rate, num_steps),
+    return optimizers.sgd(
+        optimizers.cosine(s.learning_rate, num_steps),
         momentum=s.momentum,
         weight_decay=s.weight_decay,
         clip=s.clip,
@@ -75,14 +75,14 @@ def _weight_optimiser(
 
 
 def _arch_optimiser(s: settings.Training) -> optax.GradientTransformation:
-    return optimisers.adam(
+    return optimizers.adam(
         s.arch_learning_rate, beta1=s.arch_beta1, weight_decay=s.arch_weight_decay
     )
 
 
 def make_stage(
     key: Array,
-    net: layout.Supernet,
+    net: spec.Supernet,
     s: settings.Training,
     images: stage.Images,
     *,
@@ -167,7 +167,7 @@ def make_stage(
     )
 
 
-def _skip_weight(arch: mixing.Arch, net: layout.Supernet) -> dict[str, float]:
+def _skip_weight(arch: mixing.Arch, net: spec.Supernet) -> dict[str, float]:
     """Mean softmax weight of the identity: its growth is the classic collapse."""
     if ops.SKIP not in net.operations:
         return {}
@@ -175,9 +175,7 @@ def _skip_weight(arch: mixing.Arch, net: layout.Supernet) -> dict[str, float]:
     return {"skip_weight": float(weights[..., net.operations.index(ops.SKIP)].mean())}
 
 
-def _weight_step(
-    net: layout.Supernet, s: settings.Training, num_steps: int
-) -> Callable:
+def _weight_step(net: spec.Supernet, s: settings.Training, num_steps: int) -> Callable:
     optimiser = _weight_optimiser(s, num_steps)
 
     def prepare(state: State) -> tuple[Tree, Array]:
@@ -195,13 +193,13 @@ def _weight_step(
     return stage.gradient_step(prepare, finish, net)
 
 
-def _arch_step(net: layout.Supernet, s: settings.Training, num_steps: int) -> Callable:
+def _arch_step(net: spec.Supernet, s: settings.Training, num_steps: int) -> Callable:
     """(state, weight steps so far, train batch, valid batch) -> state.
 
     First order reads no training batch.
     """
     optimiser = _arch_optimiser(s)
-    schedule = optimisers.cosine(s.learning_rate, num_steps)
+    schedule = optimizers.cosine(s.learning_rate, num_steps)
 
     @jax.jit
     def prepare(arch: mixing.Arch) -> Array:
@@ -228,7 +226,7 @@ def _arch_step(net: layout.Supernet, s: settings.Training, num_steps: int) -> Ca
             return finish(state, bilevel.first_order(*common, target, net=net))
         d_mixing = second(
             *common,
-            optimisers.momentum_buffer(state.weight_opt),
+            optimizers.momentum_buffer(state.weight_opt),
             jnp.float32(schedule(done)),
             (train.images, train.labels),
             target,

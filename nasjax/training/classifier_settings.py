@@ -5,7 +5,7 @@ import dataclasses
 import optax
 
 from nasjax.core import errors
-from nasjax.training import optimisers
+from nasjax.training import optimizers
 
 OPTIMISERS = ("sgd", "rmsprop")
 SCHEDULES = ("cosine", "cosine_by_epoch", "exponential", "constant")
@@ -84,7 +84,7 @@ class ClassifierSettings:
         """The optimiser with its schedule."""
         schedule = self._schedule(steps_per_epoch)
         if self.optimiser == "rmsprop":
-            return optimisers.rmsprop(
+            return optimizers.rmsprop(
                 schedule,
                 decay=self.square_decay,
                 momentum=self.momentum,
@@ -92,7 +92,7 @@ class ClassifierSettings:
                 weight_decay=self.weight_decay,
                 clip=self.clip,
             )
-        return optimisers.sgd(
+        return optimizers.sgd(
             schedule,
             momentum=self.momentum,
             weight_decay=self.weight_decay,
@@ -103,13 +103,13 @@ class ClassifierSettings:
     def _schedule(self, steps_per_epoch: int) -> optax.Schedule:
         rate = self.learning_rate
         if self.schedule == "cosine":
-            return optimisers.cosine(rate, self.epochs * steps_per_epoch)
+            return optimizers.cosine(rate, self.epochs * steps_per_epoch)
         if self.schedule == "cosine_by_epoch":
-            return optimisers.by_epoch(
-                optimisers.cosine(rate, self.epochs), steps_per_epoch
+            return optimizers.by_epoch(
+                optimizers.cosine(rate, self.epochs), steps_per_epoch
             )
         if self.schedule == "exponential":
-            return optimisers.by_epoch(
-                optimisers.exponential(rate, self.rate_decay), steps_per_epoch
+            return optimizers.by_epoch(
+                optimizers.exponential(rate, self.rate_decay), steps_per_epoch
             )
-        return optimisers.constant(rate)
+        return optimizers.constant(rate)

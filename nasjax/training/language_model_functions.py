@@ -12,7 +12,7 @@ import optax
 
 from nasjax.core.types import Array, Key
 from nasjax.networks import language_model as networks
-from nasjax.training import optimisers, text_objective, text_windows
+from nasjax.training import optimizers, text_objective, text_windows
 from nasjax.training.language_model_settings import LanguageModelSettings
 
 
@@ -61,7 +61,7 @@ def _functions(
             weights=settings.dropout_weights,
         ),
     )
-    adam = optimisers.adam(settings.learning_rate, weight_decay=settings.weight_decay)
+    adam = optimizers.adam(settings.learning_rate, weight_decay=settings.weight_decay)
     clip = (
         optax.clip_by_global_norm(settings.clip) if settings.clip else optax.identity()
     )

@@ -5,8 +5,10 @@ import importlib.util
 import pytest
 import shared
 
-from nasjax.encoders.arch2vec import forms, model
-from nasjax.jobs import arch2vec_table, arch2vec_training, published
+from nasjax.encoders import graph_inputs
+from nasjax.encoders.arch2vec import model
+from nasjax.experiments import published
+from nasjax.jobs.arch2vec import tables, variants
 
 FOLDER = shared.ROOT / "configs" / "arch2vec"
 SPACES = {
@@ -26,7 +28,7 @@ def load(name):
 
 def test_there_is_one_for_each_space():
     assert sorted(file.stem for file in FOLDER.glob("*.py")) == sorted(SPACES)
-    assert set(SPACES.values()) == set(forms.FORMS)
+    assert set(SPACES.values()) == set(graph_inputs.FORMS)
 
 
 @pytest.mark.parametrize("name", SPACES)
@@ -37,7 +39,7 @@ def test_the_full_runs_are_those_of_the_thesis(name):
     assert config["epochs"] == (8 if name == "nasbench101" else 10)
     assert (config["batch_size"], config["learning_rate"]) == (32, 1e-3)
     assert (config["held_out"], config["num_points"]) == (0.1, 10_000)
-    made, recipe = arch2vec_training.variant(config, "released")
+    made, recipe = variants.variant(config, "released")
     assert (made.settings.width, made.settings.latent) == (128, 16)
     assert (made.settings.dropout, recipe.clip_norm, recipe.freeze) == (0.3, 5.0, True)
 
@@ -46,7 +48,7 @@ def test_the_full_runs_are_those_of_the_thesis(name):
 def test_the_full_pre_training_has_the_conditions_of_table_3_1(name):
     config = load(name).get_config().to_dict()
     for variant, row in (("thesis", "arch2vec"), ("gae", "gae")):
-        known = arch2vec_table.facts(config, variant)
+        known = tables.facts(config, variant)
         assert published.value("3.1", row, "validity", known) is not None
     assert len(config["pretraining_seeds"]) >= 5
 
@@ -78,7 +80,7 @@ def test_every_preset_names_models_that_can_be_made(name):
     for preset in load(name).PRESETS:
         config = load(name).get_config(preset).to_dict()
         for variant in config["variants"]:
-            made, _ = arch2vec_training.variant(config, variant)
+            made, _ = variants.variant(config, variant)
             assert made.form.space == SPACES[name]
     with pytest.raises(ValueError, match="unknown preset"):
         load(name).get_config("ful")

@@ -9,8 +9,9 @@ import shared
 
 from nasjax import spaces
 from nasjax.core import arrays, errors
-from nasjax.jobs import search, search_cells, search_drive
-from nasjax.search import latent
+from nasjax.jobs.search import cells as search_cells
+from nasjax.jobs.search import drive, trials
+from nasjax.search import embedding_table
 from nasjax.training import protocol
 
 PATH = shared.ROOT / "configs" / "search" / "darts.py"
@@ -29,7 +30,9 @@ def module():
 def embeddings(tmp_path_factory):
     """Forty cells with vectors."""
     archs = jax.vmap(SPACE.sample)(jax.random.split(jax.random.key(0), 40))
-    table = latent.random_projection(jax.random.key(1), SPACE, archs, num_features=4)
+    table = embedding_table.random_projection(
+        jax.random.key(1), SPACE, archs, num_features=4
+    )
     file = tmp_path_factory.mktemp("darts") / "embeddings.safetensors"
     arrays.save(file, {"archs": np.asarray(archs, np.int8), "vectors": table.vectors})
     return file
@@ -42,8 +45,8 @@ def test_every_algorithm_can_search_what_the_protocol_trains(
     config = module.get_config(preset)
     config.embeddings = str(embeddings)
     config.algorithms = module.ALGORITHMS
-    monkeypatch.setattr(search_drive.architecture, "check", lambda *_: None)
-    made, entries, limits = search_drive._read(config.to_dict())
+    monkeypatch.setattr(drive.architecture, "check", lambda *_: None)
+    made, entries, limits = drive._read(config.to_dict())
     assert made.space == "darts_shared"
     assert [entry.kind for entry in entries] == [
         "random_search",
@@ -59,7 +62,7 @@ def test_every_algorithm_can_search_what_the_protocol_trains(
 
 def test_the_embeddings_are_asked_for(module):
     with pytest.raises(errors.ConfigError, match="arch2vec_rl: table=... is needed"):
-        search_drive._read(module.get_config("full").to_dict())
+        drive._read(module.get_config("full").to_dict())
 
 
 def test_presets_are_those_of_the_file_only(module):
@@ -83,9 +86,9 @@ def test_the_best_cell_is_drawn_and_its_commands_are_printed(
     config.controls = ()
     config.budget.queries = 2
     config.settings.arch2vec_rl.num_hidden = 4
-    monkeypatch.setattr(search_drive.search_figures, "draw", lambda *_, **__: None)
+    monkeypatch.setattr(drive.search_figures, "draw", lambda *_, **__: None)
     folder = tmp_path / "run"
-    outcome = search.run(config.to_dict(), str(folder), "drive")
+    outcome = trials.run(config.to_dict(), str(folder), "drive")
     found = outcome["algorithms"]["arch2vec_rl"]
     assert found["queries"] == 2 and 0 < found["final_test_mean"] < 1
     best = found["best"]

@@ -6,7 +6,7 @@ import importlib.util
 import pytest
 import shared
 
-from nasjax.supernet import counting, settings, setup
+from nasjax.supernet import counting, experiment, settings
 
 HMNAS = ("cifar10", "digits", "imagenet")
 
@@ -31,7 +31,7 @@ def test_every_key_is_a_setting(name, preset):
     settings.read(settings.Finetuning, "finetuning", config["finetuning"])
     shape = {"cifar10": (32, 32, 3), "digits": (8, 8, 1)}.get(name)
     size = config["data"].get("image_size")
-    setup.network(config["supernet"], 10, shape or (size, size, 3))
+    experiment.network(config["supernet"], 10, shape or (size, size, 3))
     assert "name" in config["data"]
     # The command line overrides only keys that a configuration has.
     for kind, section in (
@@ -51,7 +51,9 @@ def test_unknown_presets_are_refused(name):
 
 def counted(name, preset, image_shape, num_classes):
     config = load(name).get_config(preset).to_dict()
-    return counting.dense(setup.network(config["supernet"], num_classes, image_shape))
+    return counting.dense(
+        experiment.network(config["supernet"], num_classes, image_shape)
+    )
 
 
 def test_full_settings_are_networks_of_the_published_size():

@@ -10,7 +10,8 @@ import search_table
 import shared
 
 from nasjax import spaces
-from nasjax.jobs import search_drive, search_inputs, search_problem, search_setup
+from nasjax.experiments import search_inputs, search_problem
+from nasjax.jobs.search import drive, settings
 
 FOLDER = shared.ROOT / "configs" / "search"
 NAMES = sorted(file.stem for file in FOLDER.glob("*.py"))
@@ -47,10 +48,10 @@ def test_every_algorithm_of_every_preset_can_be_made(name, preset, monkeypatch):
     config = read(name, preset)
     space = spaces.make("nasbench101" if name == "nasbench101" else "nasbench201")
     monkeypatch.setattr(search_inputs, "candidates", lambda inputs: few(inputs.space))
-    monkeypatch.setattr(search_setup, "proposal_size", lambda *_: 1)
-    limits = search_setup.budget(config)
+    monkeypatch.setattr(settings, "proposal_size", lambda *_: 1)
+    limits = settings.budget(config)
     inputs = search_inputs.Inputs(space, None, limits.queries)
-    entries = search_setup.entries(config, inputs, search_table.evaluate)
+    entries = settings.entries(config, inputs, search_table.evaluate)
     assert [entry.name for entry in entries] == list(config["algorithms"])
     assert set(config["algorithms"]) <= set(config["settings"])
     assert set(config["settings"]) == set(load(name).ALGORITHMS)
@@ -91,7 +92,7 @@ def test_the_files_of_nasbench201_name_what_the_table_has(tmp_path):
 
 @pytest.mark.parametrize("preset", ["full", "smoke"])
 def test_real_trainings_can_be_driven(preset):
-    protocol, entries, limits = search_drive._read(read("digits", preset))
+    protocol, entries, limits = drive._read(read("digits", preset))
     assert protocol.space == "nasbench201" and limits.queries > 0
     assert all(entry.size == 1 for entry in entries)
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import shared
 
-from nasjax.jobs import architecture_lists, published, train_architecture
+from nasjax.experiments import published
+from nasjax.jobs.train_architecture import architectures, run
 from nasjax.networks import nasbench101
 from nasjax.training import image_networks, protocol
 from nasjax.training.classifier_settings import ClassifierSettings
@@ -57,11 +58,11 @@ def test_every_key_is_a_setting_and_the_network_can_be_built(name, preset):
     assert set(config["training"]) == {
         field.name for field in dataclasses.fields(read.training)
     }
-    train_architecture._check(config, read)
-    if config["arch"] == architecture_lists.NASBENCH111:
+    run._check(config, read)
+    if config["arch"] == architectures.NASBENCH111:
         archs = [nasbench101.notation.SMALL_CELL]
     else:
-        archs = architecture_lists.choose(config).archs
+        archs = architectures.choose(config).archs
     if read.space == "nasbench_nlp":
         return
     size = read.data.get("image_size")
@@ -151,9 +152,7 @@ def test_published_numbers_belong_to_the_full_configurations():
             "train_images": {"cifar10": 50_000, "imagenet": 1_281_167}[
                 read.data["name"]
             ],
-            **{
-                key: getattr(read.training, key) for key in train_architecture._TRAINING
-            },
+            **{key: getattr(read.training, key) for key in run._TRAINING},
             **read.network,
             "epochs": read.epochs,
         }

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from nasjax.core import errors
-from nasjax.encoders.arch2vec import corpus
+from nasjax.encoders import corpus
 from nasjax.spaces import darts, darts_costs, nasbench201
 
 KEY = jax.random.key(0)

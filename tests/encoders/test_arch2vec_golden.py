@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import shared
 
-from nasjax.encoders.arch2vec import decoder, forms, model
-from nasjax.encoders.arch2vec.forms import Inputs
+from nasjax.encoders import graph_inputs
+from nasjax.encoders.arch2vec import decoder, model
 from nasjax.encoders.arch2vec.model import Weights
+from nasjax.encoders.graph_inputs import Inputs
 
 FILES = {
     "nb101": ("nasbench101", 122_617),
@@ -65,13 +66,13 @@ def close(ours, recorded, tolerance):
 
 
 def test_our_graphs_are_the_recorded_inputs(case):
-    form = forms.form(case.space)
+    form = graph_inputs.form(case.space)
     assert case.inputs.nodes.shape[1:] == (form.num_nodes, form.num_ops)
     if case.space == "nasbench201":
         recorded = case["inputs/op_ids"]
         np.testing.assert_array_equal(case.inputs.nodes.argmax(2), recorded)
         archs = jnp.zeros((16, 6), jnp.int32)
-        ours = forms.read(form, archs)
+        ours = graph_inputs.read(form, archs)
         np.testing.assert_array_equal(ours.adjacency, case.inputs.adjacency)
 
 

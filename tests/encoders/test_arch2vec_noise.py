@@ -4,12 +4,12 @@ import jax
 import numpy as np
 from scipy import stats
 
-from nasjax.encoders.arch2vec import noise
+from nasjax.encoders import random_bits
 
 SHAPE = (32, 8, 16)
 KEYS = jax.random.split(jax.random.key(0), 50)
-normal = jax.jit(lambda key: noise.normal(key, SHAPE))
-kept = jax.jit(lambda key: noise.bernoulli(key, 0.7, SHAPE))
+normal = jax.jit(lambda key: random_bits.normal(key, SHAPE))
+kept = jax.jit(lambda key: random_bits.bernoulli(key, 0.7, SHAPE))
 
 
 def test_normal_numbers():
@@ -29,5 +29,5 @@ def test_masks():
     assert drawn.dtype == bool
     error = np.sqrt(0.7 * 0.3 / drawn.size)
     assert abs(drawn.mean() - 0.7) < 4 * error
-    assert np.all(noise.bernoulli(KEYS[0], 1.0, (1000,)))
-    assert not np.any(noise.bernoulli(KEYS[0], 0.0, (1000,)))
+    assert np.all(random_bits.bernoulli(KEYS[0], 1.0, (1000,)))
+    assert not np.any(random_bits.bernoulli(KEYS[0], 0.0, (1000,)))

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nasjax.encoders.arch2vec import corpus, decoder, model, reconstruction, training
+from nasjax.encoders import corpus
+from nasjax.encoders.arch2vec import decoder, model, reconstruction, training
 
 SMALL = {"width": 16, "num_layers": 2, "latent": 4, "decoder_width": 16}
 

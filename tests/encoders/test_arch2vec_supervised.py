@@ -8,7 +8,8 @@ from reference import plain_supervised
 
 from nasjax import spaces
 from nasjax.core import errors
-from nasjax.encoders.arch2vec import forms, supervised
+from nasjax.encoders import graph_inputs
+from nasjax.encoders.arch2vec import supervised
 
 SIZES = {"width": 6, "num_layers": 2, "num_features": 3}
 KEY = jax.random.key(0)
@@ -20,7 +21,7 @@ def draw(space, count):
 
 
 def plain_graphs(space, archs):
-    graph = jax.vmap(forms.form(space).to_graph)(archs)
+    graph = jax.vmap(graph_inputs.form(space).to_graph)(archs)
     return np.asarray(graph.adjacency), np.asarray(graph.ops)
 
 

@@ -37,7 +37,9 @@ from nasjax.nasbench.readers import (
     tfrecord,
     xgboost_snapshot,
 )
-from nasjax.nasbench.surrogate import importing, model, noise_std, storage, svd
+from nasjax.nasbench.readers import official_surrogates as importing
+from nasjax.nasbench.surrogate import model, storage, svd
+from nasjax.nasbench.surrogate.noise import epoch_std
 from nasjax.spaces import nasbench201
 
 TARGETS = {}
@@ -385,7 +387,7 @@ def surrogate_bytes(path):
     curve_model = model.CurveModel(
         (member,),
         np.ones(1),
-        noise_std.EpochNoise(np.ones(3)),
+        epoch_std.EpochNoise(np.ones(3)),
         np.zeros(()),
         np.ones(()),
     )

@@ -11,8 +11,9 @@ import patience
 import pytest
 
 from nasjax.core import arrays, errors, result
-from nasjax.jobs import arch2vec, arch2vec_table, search_inputs
-from nasjax.jobs import arch2vec_pretraining as pretraining
+from nasjax.experiments import search_inputs
+from nasjax.jobs.arch2vec import pretrain, tables
+from nasjax.jobs.arch2vec import seeds as pretraining
 from nasjax.spaces import nasbench201
 
 SMALL = {"width": 8, "num_layers": 2, "latent": 4, "decoder_width": 8}
@@ -51,7 +52,7 @@ def config(**values):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("arch2vec")
-    arch2vec.run(config(), str(path))
+    pretrain.run(config(), str(path))
     return path
 
 
@@ -77,14 +78,14 @@ def test_the_result_has_every_variant_and_the_rows_of_table_3_1(folder):
 
 
 def test_the_thesis_stands_beside_its_own_pre_training():
-    measured = dict.fromkeys(arch2vec_table.COLUMNS.values(), 0.5)
+    measured = dict.fromkeys(tables.COLUMNS.values(), 0.5)
     names = ["thesis", "improved", "gae"]
     full = {"num_archs": 0, "held_out": 0.1, "epochs": 10, "batch_size": 32}
     full |= {"learning_rate": 1e-3, "num_points": 10_000, "variants": names}
     given = config(**full, settings={"gae": {"width": None}})
 
     def published(given):
-        rows = arch2vec_table.rows(given, [dict.fromkeys(names, measured)] * 3)
+        rows = tables.rows(given, [dict.fromkeys(names, measured)] * 3)
         found = {}
         for row in rows:
             found.setdefault(row["settings"]["variant"], []).append(row["thesis"])
@@ -105,7 +106,7 @@ def test_several_seeds_are_rows_with_intervals_and_tables_for_searches(
     folder, tmp_path
 ):
     made = config(pretraining_seeds=[0, 5], variants=["thesis"])
-    outcome = arch2vec.run(made, str(tmp_path), "pretrain")
+    outcome = pretrain.run(made, str(tmp_path), "pretrain")
     own = tmp_path / "seeds" / "0" / "thesis" / "embeddings_thesis.safetensors"
     assert pretraining.embeddings(tmp_path, made, 0, "thesis") == own
     # The same bits as --mode=train with that seed.
@@ -120,13 +121,13 @@ def test_several_seeds_are_rows_with_intervals_and_tables_for_searches(
     assert rows[0]["num_seeds"] == 2 and rows[0]["ci95"][0] <= rows[0]["value"]
     # A second call reads what is there; another configuration is refused.
     before = own.stat().st_mtime_ns
-    again = arch2vec.run(made, str(tmp_path), "pretrain")
+    again = pretrain.run(made, str(tmp_path), "pretrain")
     assert again["tables"] == outcome["tables"]
     assert own.stat().st_mtime_ns == before
     with pytest.raises(errors.WorkdirError, match="epochs"):
-        arch2vec.run(made | {"epochs": 4}, str(tmp_path), "pretrain")
+        pretrain.run(made | {"epochs": 4}, str(tmp_path), "pretrain")
     with pytest.raises(errors.ConfigError, match="given twice"):
-        arch2vec.run(made | {"pretraining_seeds": [1, 1]}, str(tmp_path), "pretrain")
+        pretrain.run(made | {"pretraining_seeds": [1, 1]}, str(tmp_path), "pretrain")
 
 
 def test_without_a_benchmark_there_are_figures_of_distance_only(folder):
@@ -161,14 +162,14 @@ def test_embeddings_are_a_table_for_searches(folder):
 
 def test_a_finished_run_is_read_back(folder):
     before = stored(folder)
-    again = result.to_json(arch2vec.run(config(), str(folder)))
+    again = result.to_json(pretrain.run(config(), str(folder)))
     for name, row in before["variants"].items():
         assert again["variants"][name] == pytest.approx(row)
 
 
 def test_a_killed_run_continues_to_the_same_numbers(folder, tmp_path):
     made = config(epochs=40, variants=["improved"])
-    whole = arch2vec.run(made, str(tmp_path / "whole"))
+    whole = pretrain.run(made, str(tmp_path / "whole"))
     part = tmp_path / "part"
     process = subprocess.Popen([sys.executable, "-c", SCRIPT, json.dumps(made), part])
     rows = part / "metrics.jsonl"
@@ -177,7 +178,7 @@ def test_a_killed_run_continues_to_the_same_numbers(folder, tmp_path):
     )
     process.send_signal(signal.SIGKILL)
     process.wait()
-    resumed = arch2vec.run(made, str(part))
+    resumed = pretrain.run(made, str(part))
     for name, row in whole["variants"].items():
         same = {key: value for key, value in row.items() if key != "cpu_seconds"}
         other = resumed["variants"][name]
@@ -197,11 +198,11 @@ def test_a_killed_run_continues_to_the_same_numbers(folder, tmp_path):
 )
 def test_what_is_wrong_is_named(changes, message, tmp_path):
     with pytest.raises(errors.ConfigError, match=message):
-        arch2vec.run(config(**changes), str(tmp_path / "run"))
+        pretrain.run(config(**changes), str(tmp_path / "run"))
 
 
 def test_a_mode_and_a_folder_are_needed(tmp_path):
     with pytest.raises(errors.ConfigError, match="train"):
-        arch2vec.run(config(), str(tmp_path), "trian")
+        pretrain.run(config(), str(tmp_path), "trian")
     with pytest.raises(errors.ConfigError, match="--workdir"):
-        arch2vec.run(config(), "")
+        pretrain.run(config(), "")

@@ -12,9 +12,9 @@ from reference import plain_arch2vec_metrics as plain
 
 from nasjax import spaces
 from nasjax.core import errors
-from nasjax.jobs import arch2vec_analysis as analysis
-from nasjax.jobs import arch2vec_figures as figures
-from nasjax.jobs import arch2vec_walks as walks
+from nasjax.experiments import latent_walks as walks
+from nasjax.experiments import predictive_performance as analysis
+from nasjax.jobs.arch2vec import figures
 from nasjax.report import latent_space
 from nasjax.spaces import nasbench101, nasbench201
 

@@ -9,20 +9,15 @@ import pytest
 import search_files
 
 from nasjax.core import arrays, errors, result
-from nasjax.jobs import (
-    arch2vec_search,
-    search,
-    search_clusters,
-    search_figures,
-    search_inputs,
-    search_problem,
-    search_setup,
-    search_summary,
-    search_trials,
-)
-from nasjax.jobs import arch2vec_search_tables as tables
+from nasjax.experiments import search_inputs, search_problem
+from nasjax.jobs.arch2vec import search as arch2vec_search
+from nasjax.jobs.arch2vec import search_tables as tables
+from nasjax.jobs.search import chunks, clusters, figures
+from nasjax.jobs.search import settings as search_setup
+from nasjax.jobs.search import tables as search_summary
+from nasjax.jobs.search import trials as search
 from nasjax.nasbench import table_file
-from nasjax.search import latent
+from nasjax.search import embedding_table
 from nasjax.search.algorithm import SearchAlgorithm, as_argument
 from nasjax.spaces import nasbench201
 
@@ -104,7 +99,7 @@ def places(tmp_path_factory):
 
 def embed(folder, cells, seed=0):
     folder.mkdir(exist_ok=True, parents=True)
-    table = latent.random_projection(
+    table = embedding_table.random_projection(
         jax.random.key(seed), nasbench201.make(), cells, num_features=4
     )
     arrays.save(
@@ -198,12 +193,12 @@ def test_trials_of_an_embedding_are_those_of_a_run_with_it_alone(finished, place
     (both,) = search_setup.entries(wanted, inputs, made.evaluate)
     wanted["settings"]["arch2vec_rl"]["table"] = paths[1]
     (alone,) = search_setup.entries(wanted, inputs, made.evaluate)
-    keys = search_clusters.keys(wanted, both, 1)
+    keys = clusters.keys(wanted, both, 1)
     assert len(keys) == 2
-    history = search_trials._run_chunk(keys, 2, alone, made, limits).history
+    history = chunks._run_chunk(keys, 2, alone, made, limits).history
     trials = arrays.load(folder / "search" / "cifar10" / "trials.safetensors")
     np.testing.assert_array_equal(history.archs, trials["arch2vec_rl"]["archs"][2:])
-    own = search_clusters.with_arrays(both.algorithm, both.others[0]())
+    own = clusters.with_arrays(both.algorithm, both.others[0]())
     same = [jax.tree.structure(as_argument(a)) for a in (both.algorithm, own)]
     assert same[0] == same[1]
 
@@ -211,17 +206,17 @@ def test_trials_of_an_embedding_are_those_of_a_run_with_it_alone(finished, place
 def test_a_legend_says_of_how_many_trials_a_curve_is():
     trials = np.zeros(10)
     scores = types.SimpleNamespace(num_queries=trials, embeddings=("a", "b"))
-    assert search_figures.legend("arch2vec_rl", scores) == (
+    assert figures.legend("arch2vec_rl", scores) == (
         "arch2vec RL (10 trials, 2 embeddings)"
     )
     alone = types.SimpleNamespace(num_queries=trials[:1], embeddings=())
-    assert search_figures.legend("bo_gp", alone) == "BO GP (1 trial)"
+    assert figures.legend("bo_gp", alone) == "BO GP (1 trial)"
 
 
 def test_what_hides_its_embedding_is_not_given_anothers():
     first = SearchAlgorithm(lambda key: key, lambda key, state: 1, lambda *_: 0)
     other = SearchAlgorithm(lambda key: key, lambda key, state: 2, lambda *_: 0)
-    assert search_clusters.with_arrays(first, other) is other
+    assert clusters.with_arrays(first, other) is other
 
 
 def test_the_thesis_stands_beside_its_own_settings(finished):

@@ -16,10 +16,9 @@ import pytest
 import shared
 from PIL import Image
 
-from nasjax.core import checkpoint, errors, result
-from nasjax.jobs import hmnas
-from nasjax.networks import formulation
-from nasjax.supernet import layout, model
+from nasjax.core import checkpoint, errors, formulation, result
+from nasjax.jobs.hmnas import modes
+from nasjax.supernet import saved_model, spec
 from nasjax.training import loop
 
 SCRIPT = """
@@ -34,7 +33,7 @@ hmnas.run(json.loads(sys.argv[1]), sys.argv[2], "train")
 def finished(tmp_path_factory):
     """One uninterrupted run: its folder and what it returned."""
     folder = tmp_path_factory.mktemp("hmnas") / "run"
-    return folder, hmnas.run(hmnas_run.config(), str(folder), "train")
+    return folder, modes.run(hmnas_run.config(), str(folder), "train")
 
 
 def rows(folder):
@@ -72,7 +71,7 @@ def test_a_finished_run_whose_log_is_damaged_is_read_back(
     if damage == "torn":
         (tmp_path / "metrics.jsonl").write_bytes(rows[:-9])
     masking = types.SimpleNamespace(recalibration_batches=0)
-    hmnas._draw(types.SimpleNamespace(folder=tmp_path, masking=masking), outcome)
+    modes._draw(types.SimpleNamespace(folder=tmp_path, masking=masking), outcome)
     drawn = (tmp_path / "figures" / "curves.svg").exists()
     assert drawn == (damage == "torn")
     assert ("metrics.jsonl was lost" in caplog.text) == (damage == "lost")
@@ -104,7 +103,7 @@ def test_result_has_the_tables_that_the_job_reproduces(finished):
 
 def test_fine_tuning_keeps_masked_weights_bit_zero(finished):
     folder, _ = finished
-    saved = model.load(folder / "model.safetensors")
+    saved = saved_model.load(folder / "model.safetensors")
     flat = jax.tree_util.tree_flatten_with_path(saved.params)[0]
     named = {jax.tree_util.keystr(p, simple=True, separator="/"): w for p, w in flat}
     masked_entries = 0
@@ -118,7 +117,7 @@ def test_fine_tuning_keeps_masked_weights_bit_zero(finished):
 
 def test_a_second_run_of_the_same_workdir_returns_the_same_result(finished):
     folder, outcome = finished
-    again = hmnas.run(hmnas_run.config(), str(folder), "train")
+    again = modes.run(hmnas_run.config(), str(folder), "train")
     assert hmnas_run.without_times(result.to_json(again)) == hmnas_run.without_times(
         result.to_json(outcome)
     )
@@ -126,7 +125,7 @@ def test_a_second_run_of_the_same_workdir_returns_the_same_result(finished):
 
 def test_evaluation_of_the_saved_model_is_bit_equal(finished):
     folder, outcome = finished
-    evaluation = hmnas.run(hmnas_run.config(), str(folder), "evaluate")
+    evaluation = modes.run(hmnas_run.config(), str(folder), "evaluate")
     assert evaluation["equal_to_training"]
     for name in ("test_accuracy", "test_loss"):
         assert evaluation[name] == outcome["stages"]["finetuned"][name]
@@ -137,8 +136,8 @@ def test_evaluation_of_the_saved_model_is_bit_equal(finished):
 
 def test_control_has_the_same_sparsity_and_other_masks(finished):
     folder, outcome = finished
-    control = hmnas.run(hmnas_run.config(), str(folder), "control")
-    again = hmnas.run(hmnas_run.config(), str(folder), "control")  # resumes
+    control = modes.run(hmnas_run.config(), str(folder), "control")
+    again = modes.run(hmnas_run.config(), str(folder), "control")  # resumes
     control = result.to_json(control)
     assert hmnas_run.without_times(result.to_json(again)) == (
         hmnas_run.without_times(control)
@@ -193,13 +192,13 @@ def test_sigterm_saves_inside_an_epoch_and_the_run_continues(
     monkeypatch.setattr(loop.Stage, "__init__", counting_init)
     run = str(tmp_path / "run")
     with pytest.raises(loop.Stopped) as stopped:
-        hmnas.run(hmnas_run.config(), run, "train")
+        modes.run(hmnas_run.config(), run, "train")
     assert stopped.value.code == 128 + signal.SIGTERM
     steps_per_epoch = 4
     saved = checkpoint.Checkpoints(pathlib.Path(run) / "checkpoints" / "supernet")
     assert saved.latest() % steps_per_epoch
     monkeypatch.undo()
-    continued = hmnas.run(hmnas_run.config(), run, "train")
+    continued = modes.run(hmnas_run.config(), run, "train")
     assert hmnas_run.without_times(result.to_json(continued)) == (
         hmnas_run.without_times(result.to_json(outcome))
     )
@@ -213,13 +212,13 @@ def test_fine_tuning_on_more_classes_gets_a_new_dense_classifier(tmp_path):
         masking={"epochs": 1},
         finetuning={"epochs": 1, "num_classes": 7, "affine": True},
     )
-    outcome = hmnas.run(config, str(tmp_path / "run"), "train")
-    saved = model.load(tmp_path / "run" / "model.safetensors")
+    outcome = modes.run(config, str(tmp_path / "run"), "train")
+    saved = saved_model.load(tmp_path / "run" / "model.safetensors")
     assert saved.net.num_classes == 7
     assert saved.params["classifier"]["kernel"].shape[1] == 7
     assert "classifier/kernel" not in saved.masks.weights
     assert outcome["params"]["dense"] > outcome["stages"]["supernet"]["params"]
-    evaluation = hmnas.run(config, str(tmp_path / "run"), "evaluate")
+    evaluation = modes.run(config, str(tmp_path / "run"), "evaluate")
     assert evaluation["equal_to_training"]
 
 
@@ -230,7 +229,7 @@ def test_second_order_runs_and_by_epoch_interleaving_too(order, tmp_path):
         masking={"epochs": 1},
         finetuning={"epochs": 1},
     )
-    hmnas.run(config, str(tmp_path / "run"), "train")
+    modes.run(config, str(tmp_path / "run"), "train")
     supernet = [r for r in rows(tmp_path / "run") if r["stage"] == "supernet"]
     assert supernet[0]["arch_updates"] == 0
     assert supernet[-1]["arch_updates"] > 0
@@ -239,7 +238,7 @@ def test_second_order_runs_and_by_epoch_interleaving_too(order, tmp_path):
 def test_a_loss_that_diverges_names_the_remedy_and_keeps_the_workdir(tmp_path):
     config = hmnas_run.config(training={"learning_rate": 1e30, "clip": 0.0})
     with pytest.raises(errors.DivergedError, match="training.learning_rate"):
-        hmnas.run(config, str(tmp_path / "run"), "train")
+        modes.run(config, str(tmp_path / "run"), "train")
     assert (tmp_path / "run" / "config.json").exists()
 
 
@@ -250,22 +249,22 @@ def test_the_whole_job_in_the_accelerators_formulation(tmp_path):
         finetuning={"epochs": 1},
     )
     with formulation.use(formulation.LAX):  # fuses steps and donates their states
-        hmnas.run(config, str(tmp_path / "run"), "train")
-        assert hmnas.run(config, str(tmp_path / "run"), "evaluate")["equal_to_training"]
-        hmnas.run(config, str(tmp_path / "run"), "control")
+        modes.run(config, str(tmp_path / "run"), "train")
+        assert modes.run(config, str(tmp_path / "run"), "evaluate")["equal_to_training"]
+        modes.run(config, str(tmp_path / "run"), "control")
 
 
 def test_evaluation_under_another_configuration_is_refused(finished):
     folder, _ = finished
     with pytest.raises(errors.WorkdirError, match="batch_size"):
-        hmnas.run(hmnas_run.config(batch_size=8), str(folder), "evaluate")
+        modes.run(hmnas_run.config(batch_size=8), str(folder), "evaluate")
 
 
 def test_a_workdir_of_another_configuration_is_left_alone(finished):
     folder, _ = finished
     before = (folder / "result.json").read_bytes()
     with pytest.raises(errors.WorkdirError, match="batch_size"):
-        hmnas.run(hmnas_run.config(batch_size=8), str(folder), "train")
+        modes.run(hmnas_run.config(batch_size=8), str(folder), "train")
     assert (folder / "result.json").read_bytes() == before
 
 
@@ -302,14 +301,14 @@ def test_bad_settings_are_one_line_that_names_the_key(sections, message, tmp_pat
     if config["data"]["name"] != "synthetic":
         config["data"] = sections["data"]
     with pytest.raises(errors.NasjaxError, match=message) as error:
-        hmnas.run(config, str(tmp_path / "run"), "train")
+        modes.run(config, str(tmp_path / "run"), "train")
     assert "\n" not in str(error.value)
     assert not (tmp_path / "run").exists()
 
 
 def test_evaluation_without_a_run_says_what_to_do(tmp_path):
     with pytest.raises(errors.WorkdirError, match="train first"):
-        hmnas.run(hmnas_run.config(), str(tmp_path / "none"), "evaluate")
+        modes.run(hmnas_run.config(), str(tmp_path / "none"), "evaluate")
 
 
 def test_nothing_can_be_pruned_is_said(tmp_path, caplog):
@@ -318,7 +317,7 @@ def test_nothing_can_be_pruned_is_said(tmp_path, caplog):
         masking={"epochs": 1, "weight_travel": 1e-3},
         finetuning={"epochs": 1},
     )
-    hmnas.run(config, str(tmp_path / "run"), "train")
+    modes.run(config, str(tmp_path / "run"), "train")
     assert "masking.weight_travel" in caplog.text
 
 
@@ -329,13 +328,13 @@ def test_model_file_of_another_format_is_refused(tmp_path):
         tmp_path / "x.safetensors", {"a": np.zeros(2)}, metadata={"format": "?"}
     )
     with pytest.raises(errors.DataError, match="not a saved HM-NAS network"):
-        model.load(tmp_path / "x.safetensors")
+        saved_model.load(tmp_path / "x.safetensors")
 
 
 def test_saved_description_is_the_same_network(finished):
     folder, _ = finished
-    saved = model.load(folder / "model.safetensors")
-    assert isinstance(saved.net, layout.Supernet)
+    saved = saved_model.load(folder / "model.safetensors")
+    assert isinstance(saved.net, spec.Supernet)
     assert saved.net.operations == tuple(hmnas_run.CONFIG["supernet"]["operations"])
     hash(saved.net)
 
@@ -357,7 +356,7 @@ def test_imagenet_folders_from_two_classes_to_three(tmp_path):
         masking={"epochs": 1},
         finetuning={"epochs": 1, "num_classes": 3, "schedule": "step"},
     ) | {"data": data | {"image_size": 16, "seed": 0, "num_workers": 0}}
-    outcome = hmnas.run(config, str(tmp_path / "run"), "train")
-    saved = model.load(tmp_path / "run" / "model.safetensors")
+    outcome = modes.run(config, str(tmp_path / "run"), "train")
+    saved = saved_model.load(tmp_path / "run" / "model.safetensors")
     assert saved.net.num_classes == 3
     assert 0 < outcome["params"]["effective"] <= outcome["params"]["dense"]

@@ -4,7 +4,7 @@ import types
 
 import pytest
 
-from nasjax.jobs import hmnas
+from nasjax.jobs.hmnas import modes
 
 
 def make_stage(dense, effective):
@@ -24,12 +24,12 @@ def make_experiment(name):
 
 
 def test_a_reduction_compares_networks_of_one_number_of_classes(monkeypatch):
-    monkeypatch.setattr(hmnas, "_conditions", lambda experiment: {})
-    monkeypatch.setattr(hmnas.published, "value", lambda *arguments: None)
+    monkeypatch.setattr(modes, "_conditions", lambda experiment: {})
+    monkeypatch.setattr(modes.published, "value", lambda *arguments: None)
     stages = {
         "supernet": make_stage(500, 500),  # 100 classes
         "masked": make_stage(500, 300),
         "finetuned": make_stage(1000, 800),  # 1,000 classes
     }
-    (rows,) = hmnas._table(stages, make_experiment("imagenet")).values()
+    (rows,) = modes._table(stages, make_experiment("imagenet")).values()
     assert [row["params_reduction"] for row in rows] == pytest.approx([0, 40, 20])

@@ -13,9 +13,9 @@ import shared
 from nasjax import nasbench
 from nasjax.core import arrays
 from nasjax.core.errors import ConfigError, DataError, WorkdirError
-from nasjax.jobs import nasbench_x11, nasbench_x11_experiment
+from nasjax.jobs.nasbench_x11 import modes
 from nasjax.nasbench import digits201, digits201_build
-from nasjax.nasbench.surrogate import storage
+from nasjax.nasbench.surrogate import storage, study
 from nasjax.report import surrogate_curves
 
 KEYS = {"avg_r2", "final_r2", "avg_kt", "final_kt", "avg_kl", "final_kl", "fit_seconds"}
@@ -41,7 +41,7 @@ def run(tmp_path_factory):
     config["surrogate"]["num_rounds"] = 10
     config["surrogates"] = ["svd_lgb_gkde", "svd_lgb_std"]
     config["keep_all_metrics"] = ["svd_lgb_std"]
-    outcome = nasbench_x11.run(config, str(folder), "fit")
+    outcome = modes.run(config, str(folder), "fit")
     return config, folder, outcome
 
 
@@ -63,7 +63,7 @@ def test_fit_writes_the_tables(run):
 
 def test_baselines_stand_beside_every_fit(run, capsys):
     config, folder, outcome = run
-    for scores in (outcome, nasbench_x11.run(config, str(folder), "evaluate")):
+    for scores in (outcome, modes.run(config, str(folder), "evaluate")):
         assert set(scores["baselines"]) == {"mean curve", "ridge"}
         assert scores["baselines"]["mean curve"]["final_kt"] == 0
         assert scores["baselines"]["ridge"]["final_r2"] > 0.3
@@ -83,7 +83,7 @@ def test_every_panel_has_noise_of_its_own(run, monkeypatch):
         lambda panels, *_: drawn.extend(panels) or [""],
     )
     config = {**config, "sample": {"surrogate": "", "num_archs": 2, "num_samples": 3}}
-    nasbench_x11.run(config, str(folder), "sample")
+    modes.run(config, str(folder), "sample")
     noise = np.stack([panel.noisy - panel.predicted for panel in drawn])
     inside = np.stack([(p.noisy > 0) & (p.noisy < 1) for p in drawn]).all(axis=0)
     for i, j in itertools.combinations(range(len(noise)), 2):
@@ -103,7 +103,7 @@ def test_a_surrogate_keeps_the_epochs_of_the_file(tmp_path):
     config["data"] |= {"name": str(tmp_path / "mine.csv"), "first_epochs": 0}
     config |= {"folds": 0, "surrogates": ["svd_lgb_none"]}
     config["surrogate"] |= {"num_rounds": 50, "rank": 1}
-    outcome = nasbench_x11.run(config, str(tmp_path / "run"), "fit")
+    outcome = modes.run(config, str(tmp_path / "run"), "fit")
     path = tmp_path / "run" / "surrogates" / "svd_lgb_none.safetensors"
     surrogate = nasbench.load(path)
     assert surrogate.epochs == (2, 4, 30)
@@ -130,7 +130,7 @@ def test_saved_surrogates_are_benchmarks(run):
 
 def test_evaluate_gives_the_same_scores(run):
     config, folder, outcome = run
-    again = nasbench_x11.run(config, str(folder), "evaluate")
+    again = modes.run(config, str(folder), "evaluate")
     for name, scores in again["surrogates"].items():
         for key in ("avg_r2", "final_kt"):
             assert scores[key] == pytest.approx(outcome["surrogates"][name][key])
@@ -139,25 +139,25 @@ def test_evaluate_gives_the_same_scores(run):
 def test_sample_writes_curves(run):
     config, folder, _ = run
     config = {**config, "sample": {"surrogate": "", "num_archs": 2, "num_samples": 3}}
-    nasbench_x11.run(config, str(folder), "sample")
+    modes.run(config, str(folder), "sample")
     curves = arrays.load(folder / "samples.safetensors")["valid_accuracy"]
     assert curves.shape == (2, 3, 30) and curves.min() >= 0 and curves.max() <= 1
     assert curves.std(axis=1).max() > 0
     assert (folder / "figures" / "figure_5_7.svg").exists()
     config["sample"]["surrogate"] = "svd_lgb_gkd"
     with pytest.raises(ConfigError, match="did you mean 'svd_lgb_gkde'"):
-        nasbench_x11.run(config, str(folder), "sample")
+        modes.run(config, str(folder), "sample")
 
 
 def test_a_run_continues_with_the_next_surrogate(run, monkeypatch):
     config, folder, outcome = run
     monkeypatch.setattr(
-        nasbench_x11.surrogates.fitting, "fit_mean", lambda *_: pytest.fail("refitted")
+        modes.surrogates.fitting, "fit_mean", lambda *_: pytest.fail("refitted")
     )
-    again = nasbench_x11.run(config, str(folder), "fit")
+    again = modes.run(config, str(folder), "fit")
     assert again["surrogates"] == outcome["surrogates"]
     with pytest.raises(WorkdirError):
-        nasbench_x11.run({**config, "seed": 1}, str(folder), "fit")
+        modes.run({**config, "seed": 1}, str(folder), "fit")
 
 
 def write_csv(path, random):
@@ -177,7 +177,7 @@ def test_cross_validation_of_a_users_csv(tmp_path, capsys):
     config["data"]["name"] = str(tmp_path / "mine.csv")
     config["folds"] = 2
     config["surrogate"] |= {"num_rounds": 200, "rank": 2}
-    outcome = nasbench_x11.run(config, str(tmp_path / "run"), "fit")
+    outcome = modes.run(config, str(tmp_path / "run"), "fit")
     assert config["surrogate"]["early_stopping"] == 50  # of one's own curves
     table = outcome["cross_validation"]["svd_lgb_gkde"]
     cheap = outcome["baselines"]
@@ -218,18 +218,18 @@ def test_mistakes_are_named(tmp_path):
     }
     for number, (message, change) in enumerate(cases.items()):
         with pytest.raises((ConfigError, DataError), match=message):
-            nasbench_x11.run({**config, **change}, str(tmp_path / str(number)), "fit")
+            modes.run({**config, **change}, str(tmp_path / str(number)), "fit")
     with pytest.raises(DataError, match="run --mode=fit first"):
-        nasbench_x11.run(config, str(tmp_path / "none"), "evaluate")
+        modes.run(config, str(tmp_path / "none"), "evaluate")
     with pytest.raises(ConfigError, match="needs the keys 'build'"):
-        nasbench_x11.run(config, str(tmp_path / "b"), "build")
+        modes.run(config, str(tmp_path / "b"), "build")
 
 
 def test_names_in_one_text_are_several():
     """`--config.surrogates=svd_lgb_std,svd_xgb_std` reaches the job as one text."""
     config = load_config("digits211", "smoke")
     config["surrogates"] = ["svd_lgb_std, svd_xgb_std"]
-    found = nasbench_x11_experiment._settings(config)
+    found = study._settings(config)
     assert [settings.name for settings in found] == ["svd_lgb_std", "svd_xgb_std"]
 
 
@@ -238,7 +238,7 @@ def test_settings_of_samples_are_checked(run):
     for key, value in (("num_archs", 0), ("num_archs", 10**6), ("num_samples", 0)):
         sample = {"surrogate": "", "num_archs": 2, "num_samples": 3, key: value}
         with pytest.raises(ConfigError, match=f"sample.{key} (=|is) {value}"):
-            nasbench_x11.run({**config, "sample": sample}, str(folder), "sample")
+            modes.run({**config, "sample": sample}, str(folder), "sample")
 
 
 def test_build_reports_what_was_built(tmp_path, monkeypatch, capsys):
@@ -253,7 +253,7 @@ def test_build_reports_what_was_built(tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr(digits201_build, "build", build)
     config = {"build": {"seeds": [0], "num_processes": 3}}
-    nasbench_x11.run(config, str(tmp_path), "build")
+    modes.run(config, str(tmp_path), "build")
     assert calls == [(pathlib.Path(tmp_path), {"seeds": [0], "num_processes": 3})]
     assert "seeds 0" in capsys.readouterr().out
     written = json.loads((tmp_path / "result.json").read_text())
@@ -269,8 +269,8 @@ def test_import_of_an_official_checkpoint(tmp_path, capsys):
         tmp_path / "nbnlp11", official.ensemble_files([content], "svd_lgb")
     )
     output = tmp_path / "ours.safetensors"
-    nasbench_x11.import_official(str(tmp_path / "nbnlp11"), str(output))
+    modes.import_official(str(tmp_path / "nbnlp11"), str(output))
     assert "valid_loss of 50 epochs, 1 distinct members" in capsys.readouterr().out
     assert storage.load(output).space == "nasbench_nlp"
     with pytest.raises(ConfigError, match="--output is missing"):
-        nasbench_x11.import_official("x", "")
+        modes.import_official("x", "")

@@ -11,7 +11,7 @@ import shared
 from official_files import nasbench101_record, tfrecord
 
 from nasjax.core import errors
-from nasjax.jobs import nasbench_x11_tables as nasbench_x11
+from nasjax.jobs.nasbench_x11 import files as nasbench_x11
 from nasjax.spaces import nasbench101_notation as notation
 from nasjax.spaces import nasbench201
 

@@ -12,8 +12,9 @@ from test_nasbench_x11 import load_config
 from nasjax import spaces
 from nasjax.core import arrays
 from nasjax.core.errors import ConfigError, DataError
-from nasjax.jobs import architecture_lists, nasbench_x11, train_architecture
-from nasjax.jobs import nasbench_x11_data as data_reader
+from nasjax.jobs.nasbench_x11 import data as data_reader
+from nasjax.jobs.nasbench_x11 import modes
+from nasjax.jobs.train_architecture import architectures, run
 from nasjax.spaces import nasbench201
 
 COUNT, SCHEDULE, EPOCHS = 300, 12, 8
@@ -41,13 +42,13 @@ def write(folder, archs, seeds, *, space="nasbench201", diverged=()):
     random = np.random.default_rng(0)
     numbers = range(len(archs) * len(seeds))
     rows = [make_row(random, archs[n // len(seeds)], n in diverged) for n in numbers]
-    chosen = architecture_lists.Architectures(archs, np.zeros(len(archs), np.int32))
+    chosen = architectures.Architectures(archs, np.zeros(len(archs), np.int32))
     protocol = types.SimpleNamespace(
         space=space, data={"name": "digits"}, epochs=SCHEDULE
     )
-    tree = train_architecture._tree(rows, chosen, list(seeds))
-    train_architecture._save(folder, tree, {"epochs": EPOCHS}, protocol)
-    return folder / train_architecture.CURVES_FILE
+    tree = run._tree(rows, chosen, list(seeds))
+    run._save(folder, tree, {"epochs": EPOCHS}, protocol)
+    return folder / run.CURVES_FILE
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +96,7 @@ def test_first_epochs_are_no_features_of_the_registry(file):
 
 def test_the_command_takes_the_file(file, tmp_path, capsys):
     config = make_config(file, folds=2)
-    outcome = nasbench_x11.run(config, str(tmp_path / "run"), "fit")
+    outcome = modes.run(config, str(tmp_path / "run"), "fit")
     scores = outcome["cross_validation"]["svd_lgb_gkde"]["all features"]
     assert scores["final_kt"]["mean"] > 0.4
     assert outcome["num_archs"] == COUNT - 1 and outcome["num_epochs"] == EPOCHS
@@ -103,7 +104,7 @@ def test_the_command_takes_the_file(file, tmp_path, capsys):
     written = json.loads((tmp_path / "run" / "result.json").read_text())
     assert written["cross_validation"]["svd_lgb_gkde"]["all features"] == scores
     with pytest.raises(DataError, match="--config.folds=0, which saves them"):
-        nasbench_x11.run(config, str(tmp_path / "run"), "evaluate")
+        modes.run(config, str(tmp_path / "run"), "evaluate")
 
 
 def test_a_surrogate_that_learns_nothing_is_named(tmp_path, capsys):
@@ -112,7 +113,7 @@ def test_a_surrogate_that_learns_nothing_is_named(tmp_path, capsys):
     config = make_config(
         write(tmp_path, archs, (0,)), folds=2, surrogate__early_stopping=0
     )
-    nasbench_x11.run(config, str(tmp_path / "run"), "fit")
+    modes.run(config, str(tmp_path / "run"), "fit")
     note = "svd_lgb_gkde from all features: the same prediction for all; LightGBM's"
     assert note in capsys.readouterr().out
 
@@ -141,7 +142,7 @@ def test_mistakes_are_named_with_their_remedy(file, tmp_path):
     folder = tmp_path / "run"
     for message, change in cases.items():
         with pytest.raises(ConfigError, match=message):
-            nasbench_x11.run(make_config(file, **change), str(folder), "fit")
+            modes.run(make_config(file, **change), str(folder), "fit")
     assert not folder.exists()  # the next try may be in the same folder
 
 

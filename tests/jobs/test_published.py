@@ -8,7 +8,9 @@ import types
 import pytest
 import shared
 
-from nasjax.jobs import hmnas, published, train_architecture
+from nasjax.experiments import published
+from nasjax.jobs.hmnas import modes
+from nasjax.jobs.train_architecture import run
 
 GROUPS = [
     pytest.param(table, group, id=f"{table}-{number}")
@@ -88,7 +90,7 @@ def test_the_full_second_order_run_is_that_of_table_2_3():
         experiment = types.SimpleNamespace(
             config=given, net=net, dataset=split, **stages
         )
-        facts = hmnas._conditions(experiment) | changes
+        facts = modes._conditions(experiment) | changes
         return published.value("2.3", "finetuned", "error", facts)
 
     assert known() == 2.41
@@ -98,7 +100,7 @@ def test_the_full_second_order_run_is_that_of_table_2_3():
 
 def test_the_full_training_of_a_genotype_is_that_of_tables_3_4_and_4_2(monkeypatch):
     images = types.SimpleNamespace(train=range(50_000))
-    module = train_architecture
+    module = run
     monkeypatch.setattr(module.architecture, "image_splits", lambda _: images)
     given = config("train", "darts_cifar10")
     protocol = module.protocols.read(given)

@@ -15,14 +15,9 @@ from flax import struct
 from nasjax import search as searches
 from nasjax import spaces
 from nasjax.core import arrays, errors, result, statistics
-from nasjax.jobs import (
-    search,
-    search_inputs,
-    search_problem,
-    search_scores,
-    search_summary,
-    search_trials,
-)
+from nasjax.experiments import search_inputs, search_problem, search_scores
+from nasjax.jobs.search import chunks, tables
+from nasjax.jobs.search import trials as search
 from nasjax.nasbench import table_file
 from nasjax.nasbench.surrogate import model
 
@@ -230,8 +225,8 @@ def test_rows_of_table_3_3_have_no_thesis_numbers_of_another_budget(finished):
     np.testing.assert_allclose(row["ci95"], 100 * np.array(numbers["ci95"]), rtol=1e-6)
     # The same with the thesis' budget.
     config = outcome["config"] | {"budget": {"queries": 0, "seconds": 12_000}}
-    facts = search_summary.facts(outcome | {"config": config})
-    found = search_summary.thesis("3.3", "RE", "test", facts)
+    facts = tables.facts(outcome | {"config": config})
+    found = tables.thesis("3.3", "RE", "test", facts)
     assert found == {"thesis": 93.84, "thesis_std": 0.43}
     assert row["num_seeds"] == TRIALS
 
@@ -255,7 +250,7 @@ def test_a_stopped_run_goes_on_and_its_chunks_are_the_same_trials(
     settings = copy.deepcopy(CONFIG["settings"])
     settings["regularized_evolution"]["chunk_size"] = 5
     chunked = config(file, settings=settings, algorithms=["regularized_evolution"])
-    whole = search_trials._run_chunk
+    whole = chunks._run_chunk
     calls = []
 
     def stopping(*arguments):
@@ -264,7 +259,7 @@ def test_a_stopped_run_goes_on_and_its_chunks_are_the_same_trials(
             raise searches.Stopped(143)
         return whole(*arguments)
 
-    monkeypatch.setattr(search_trials, "_run_chunk", stopping)
+    monkeypatch.setattr(chunks, "_run_chunk", stopping)
     with pytest.raises(searches.Stopped):
         search.run(chunked, str(tmp_path / "run"))
     saved = tmp_path / "run" / "algorithms" / "regularized_evolution"
@@ -289,7 +284,7 @@ def test_a_budget_in_seconds_is_used_up_however_the_bound_is_guessed(
     row = outcome["algorithms"]["random_search"]
     np.testing.assert_allclose(row["simulated_seconds"], ends.mean(), rtol=1e-6)
     np.testing.assert_allclose(row["queries"], tree["mask"].sum(axis=1).mean())
-    monkeypatch.setattr(search_trials, "_first_bound", lambda *_: 6)
+    monkeypatch.setattr(chunks, "_first_bound", lambda *_: 6)
     search.run(timed, str(tmp_path / "again"))
     same(trials(tmp_path / "again")["random_search"], tree)
 
@@ -507,12 +502,12 @@ def test_histories_of_different_length_are_joined_and_masked():
             trial=count.astype(np.int32),
         )
 
-    first = search_trials.compress(part([[1, 0, 1], [0, 0, 1]], 0))
+    first = chunks.compress(part([[1, 0, 1], [0, 0, 1]], 0))
     np.testing.assert_array_equal(first.valid, [[1, 3], [3, 1]])
     np.testing.assert_array_equal(first.archs[0, :, 0], [1, 3])
     np.testing.assert_array_equal(first.mask, [[True, True], [True, False]])
-    second = search_trials.compress(part([[1, 1, 1]], 10))
-    joined = search_trials.join([search_trials.Trials(h, 1.5) for h in (first, second)])
+    second = chunks.compress(part([[1, 1, 1]], 10))
+    joined = chunks.join([chunks.Trials(h, 1.5) for h in (first, second)])
     history = joined.history
     assert joined.cpu_seconds == 3.0
     np.testing.assert_array_equal(
@@ -538,13 +533,13 @@ def test_a_damaged_chunk_is_run_again(file, tmp_path, undrawn):
 
 
 def test_a_stopped_run_says_so(file, tmp_path, undrawn, monkeypatch, capsys):
-    whole = search_trials._run_chunk
+    whole = chunks._run_chunk
 
     def signalled(*arguments):
         os.kill(os.getpid(), signal.SIGTERM)
         return whole(*arguments)
 
-    monkeypatch.setattr(search_trials, "_run_chunk", signalled)
+    monkeypatch.setattr(chunks, "_run_chunk", signalled)
     settings = config(file, algorithms=["random_search"], num_trials=4)
     settings["settings"]["random_search"] = {"chunk_size": 2}
     with pytest.raises(searches.Stopped):

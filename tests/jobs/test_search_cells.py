@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from nasjax import spaces
-from nasjax.jobs import search_cells
-from nasjax.jobs.search_scores import Scores
+from nasjax.experiments.search_scores import Scores
+from nasjax.jobs.search import cells
 
 SPACES = ("nasbench101", "nasbench201", "nasbench_nlp", "darts", "darts_shared")
 
@@ -32,7 +32,7 @@ def test_cells_are_ranked_by_validation_and_counted_over_trials():
     trials = scores(
         [a, b, a, c, a], [0.9, 0.95, 0.9, np.nan, 0.9], [0.99, 0.8, 0.99, np.nan, 0.99]
     )
-    found = search_cells.found(space, trials)
+    found = cells.found(space, trials)
     assert [cell["genes"] for cell in found] == [b, a]  # c has no score
     assert [cell["trials"] for cell in found] == [1, 3]
     assert found[1] == {
@@ -43,13 +43,13 @@ def test_cells_are_ranked_by_validation_and_counted_over_trials():
         "trials": 3,
         "num_trials": 5,
     }
-    assert search_cells.found(space, scores([a], [np.nan])) == []
+    assert cells.found(space, scores([a], [np.nan])) == []
     # Without validation scores, by how many trials ended there.
-    found = search_cells.found(space, scores([a, b, b], [np.nan] * 3, [0.9, 0.8, 0.8]))
+    found = cells.found(space, scores([a, b, b], [np.nan] * 3, [0.9, 0.8, 0.8]))
     assert [cell["trials"] for cell in found] == [2, 1]
     many = [[3, i % 3 + 1, 2, i // 3 + 1, 1, 3] for i in range(9)]
-    found = search_cells.found(space, scores(many, np.arange(9.0)))
-    assert len(found) == search_cells.MOST and found[0]["genes"] == many[8]
+    found = cells.found(space, scores(many, np.arange(9.0)))
+    assert len(found) == cells.MOST and found[0]["genes"] == many[8]
 
 
 def test_isomorphic_cells_are_one():
@@ -60,7 +60,7 @@ def test_isomorphic_cells_are_one():
         for first, second in ((conv, pool), (pool, conv))
     ]
     assert not np.array_equal(*two)
-    (cell,) = search_cells.found(space, scores(two, [0.9, 0.9]))
+    (cell,) = cells.found(space, scores(two, [0.9, 0.9]))
     assert cell["trials"] == 2
 
 
@@ -68,11 +68,11 @@ def test_isomorphic_cells_are_one():
 def test_the_best_cell_is_drawn_in_every_space(name, tmp_path):
     space = spaces.make(name)
     arch = np.asarray(space.sample(jax.random.key(1)))
-    found = search_cells.found(space, scores([arch], [0.5]))
+    found = cells.found(space, scores([arch], [0.5]))
     assert np.array_equal(space.parse_arch(found[0]["arch"]), arch)
-    files = search_cells.draw(name, {"bananas": found, "none": []}, tmp_path)
+    files = cells.draw(name, {"bananas": found, "none": []}, tmp_path)
     assert files and all(file.stat().st_size > 1000 for file in files)
-    if name not in search_cells.DARTS:
+    if name not in cells.DARTS:
         graph = space.to_graph(arch)
         edges = int((np.asarray(graph.adjacency) != 0).sum())
         svg = (tmp_path / "best_cells.svg").read_text()
@@ -86,18 +86,18 @@ def test_commands_give_the_architecture_back(name):
     space = spaces.make(name)
     arch = np.asarray(space.sample(jax.random.key(3)))
     best = {"bananas": space.format_arch(arch)}
-    (command,) = search_cells.commands(name, best)["bananas"]
+    (command,) = cells.commands(name, best)["bananas"]
     words = dict(w.split("=", 1) for w in shlex.split(command) if w.startswith("--"))
     assert np.array_equal(space.parse_arch(words["--config.arch"]), arch)
     assert words["--config"] == f"configs/train/{name}.py"
-    assert search_cells.commands("mine", best) == {}
+    assert cells.commands("mine", best) == {}
 
 
 def test_what_can_be_done_with_a_cell_is_printed(capsys, tmp_path):
     found = [{"arch": "CELL", "trials": 2, "num_trials": 3}]
     rows = {"a": {"found": found}, "b": {"found": []}}
     outcome = {"algorithms": rows, "commands": {}}
-    search_cells.show("nasbench201", outcome, tmp_path / "trials.safetensors")
+    cells.show("nasbench201", outcome, tmp_path / "trials.safetensors")
     printed = capsys.readouterr().out.splitlines()
     assert printed[0] == "a: CELL, where 2 of 3 searches end" and len(printed) == 2
     assert "parse_arch" in printed[1] and "trials.safetensors" in printed[1]

@@ -17,7 +17,7 @@ from nasjax import search as searches
 from nasjax import spaces
 from nasjax.core import arrays, errors, result
 from nasjax.core.types import Evaluation
-from nasjax.jobs import search, search_workers
+from nasjax.jobs.search import executors, trials
 from nasjax.training import architecture, protocol
 
 QUERIES = 4
@@ -74,7 +74,7 @@ class KilledOnce:
 def finished(tmp_path_factory):
     """One undisturbed run in this process: its folder and what it returned."""
     folder = tmp_path_factory.mktemp("drive") / "run"
-    return folder, search.run(config(), str(folder), "drive")
+    return folder, trials.run(config(), str(folder), "drive")
 
 
 def found(folder):
@@ -142,15 +142,15 @@ def test_a_stopped_search_goes_on_and_ends_with_the_same_history(
 
     monkeypatch.setattr(architecture.Trainer, "__call__", stopping)
     with pytest.raises(searches.Stopped):
-        search.run(config(), str(tmp_path / "run"), "drive")
-    search.run(config(), str(tmp_path / "run"), "drive")
+        trials.run(config(), str(tmp_path / "run"), "drive")
+    trials.run(config(), str(tmp_path / "run"), "drive")
     same(found(tmp_path / "run"), found(folder))
     assert len(calls) == 2 * QUERIES + 1
     with open(tmp_path / "run" / "metrics.jsonl", encoding="utf-8") as file:
         steps = [json.loads(line)["step"] for line in file]
     assert steps == list(range(1, 2 * QUERIES + 1))
     # Where trainings run does not matter to the folder; all is done here.
-    search.run(config(executor="processes"), str(tmp_path / "run"), "drive")
+    trials.run(config(executor="processes"), str(tmp_path / "run"), "drive")
     same(found(tmp_path / "run"), found(folder))
 
 
@@ -168,7 +168,7 @@ def test_a_search_whose_newest_state_is_damaged_writes_no_row_twice(finished, tm
             file.write_bytes(file.read_bytes()[:-1])
     with open(tmp_path / "run" / "metrics.jsonl", "a") as file:
         file.write('{"stage": "random_search", "st')
-    search.run(config(), str(tmp_path / "run"), "drive")
+    trials.run(config(), str(tmp_path / "run"), "drive")
     same(found(tmp_path / "run"), found(folder))
     wanted = {(name, told) for name in NAMES for told in range(1, QUERIES + 1)}
     written = rows(tmp_path / "run")
@@ -181,7 +181,7 @@ def test_a_search_is_continued_with_more_queries(finished, tmp_path):
     folder, outcome = finished
     shutil.copytree(folder, tmp_path / "run")
     more = config(budget={"queries": QUERIES + 1, "seconds": 0.0})
-    longer = search.run(more, str(tmp_path / "run"), "drive")
+    longer = trials.run(more, str(tmp_path / "run"), "drive")
     assert longer["seconds"] > outcome["seconds"]
     for name, tree in found(tmp_path / "run").items():
         assert tree["mask"].shape == (1, QUERIES + 1) and tree["mask"].all()
@@ -190,7 +190,7 @@ def test_a_search_is_continued_with_more_queries(finished, tmp_path):
     assert [row["step"] for row in written] == list(range(1, 2 * QUERIES + 3))
     assert [row["told"] for row in written[-2:]] == [QUERIES + 1] * 2
     with pytest.raises(errors.WorkdirError, match="4 steps, more than num_steps = 3"):
-        search.run(config(budget={"queries": 3, "seconds": 0.0}), str(folder), "drive")
+        trials.run(config(budget={"queries": 3, "seconds": 0.0}), str(folder), "drive")
 
 
 @pytest.mark.slow
@@ -201,11 +201,11 @@ def test_a_worker_of_two_is_killed_and_the_history_is_the_same(
     folder, _ = finished
     mark = str(tmp_path / "killed")
     monkeypatch.setattr(
-        search_workers, "CachedTrainer", lambda trainer: KilledOnce(trainer, mark)
+        executors, "CachedTrainer", lambda trainer: KilledOnce(trainer, mark)
     )
     # The first algorithm is enough: the search of the second has a key of its own.
     settings = config(executor="dask", algorithms=NAMES[:1])
-    search.run(settings, str(tmp_path / "run"), "drive")
+    trials.run(settings, str(tmp_path / "run"), "drive")
     assert os.path.exists(mark)
     same(found(tmp_path / "run")[NAMES[0]], found(folder)[NAMES[0]])
 
@@ -214,7 +214,7 @@ def test_trainings_that_diverge_have_no_score(tmp_path, monkeypatch):
     nothing = Evaluation(np.nan, np.nan, 1.0, ())
     monkeypatch.setattr(architecture.Trainer, "__call__", lambda *_: nothing)
     settings = config(algorithms=["random_search"])
-    outcome = search.run(settings, str(tmp_path / "run"), "drive")
+    outcome = trials.run(settings, str(tmp_path / "run"), "drive")
     row = outcome["algorithms"]["random_search"]
     assert row["trials_without_score"] == 1 and row["final_valid_mean"] is None
 
@@ -232,7 +232,7 @@ def test_trainings_that_diverge_have_no_score(tmp_path, monkeypatch):
 )
 def test_bad_settings_are_one_line_that_names_the_key(values, message, tmp_path):
     with pytest.raises(errors.NasjaxError, match=message) as error:
-        search.run(config(**values), str(tmp_path / "run"), "drive")
+        trials.run(config(**values), str(tmp_path / "run"), "drive")
     assert "\n" not in str(error.value)
     assert not (tmp_path / "run").exists()
 
@@ -241,4 +241,4 @@ def test_a_configuration_of_trials_cannot_be_driven(tmp_path):
     settings = config()
     del settings["protocol"]
     with pytest.raises(errors.ConfigError, match="configs/search/digits.py"):
-        search.run(settings, str(tmp_path / "run"), "drive")
+        trials.run(settings, str(tmp_path / "run"), "drive")

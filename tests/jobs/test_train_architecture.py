@@ -17,7 +17,8 @@ import shared
 from nasjax import spaces
 from nasjax.core import arrays, errors, metric_log, result
 from nasjax.core.types import Evaluation
-from nasjax.jobs import architecture_lists, train_architecture
+from nasjax.jobs.train_architecture import architectures
+from nasjax.jobs.train_architecture import run as train_architecture
 from nasjax.spaces import nasbench101_cells, nasbench101_notation, nasbench111
 
 CELLS = (
@@ -275,15 +276,15 @@ def test_a_bad_line_of_a_file_is_named(tmp_path):
     file = tmp_path / "cells.txt"
     file.write_text(f"{CELLS[0]}\nnor_conv_3x3\n")
     with pytest.raises(errors.UnknownArchitecture, match="cells.txt, line 2"):
-        architecture_lists.choose(config(arch=str(file)))
+        architectures.choose(config(arch=str(file)))
     file.write_text("# nothing\n")
     with pytest.raises(errors.DataError, match="one a line"):
-        architecture_lists.choose(config(arch=str(file)))
+        architectures.choose(config(arch=str(file)))
 
 
 def test_random_architectures_depend_on_the_sample_seed():
     first, again, other = (
-        architecture_lists.choose(config(arch="random", num_archs=5, sample_seed=seed))
+        architectures.choose(config(arch="random", num_archs=5, sample_seed=seed))
         for seed in (0, 0, 1)
     )
     np.testing.assert_array_equal(first.archs, again.archs)
@@ -297,7 +298,7 @@ def test_searches_find_good_cells_that_are_pairwise_different():
         return Evaluation(score, score, jnp.float32(1), jnp.zeros(1))
 
     names = ("random_search", "regularized_evolution")
-    found = architecture_lists.searched_cells(
+    found = architectures.searched_cells(
         jax.random.key(0), evaluate, 12, num_trials=3, num_queries=30, names=names
     )
     assert found.shape == (12, nasbench101_notation.NUM_GENES)
@@ -317,6 +318,6 @@ def test_nasbench111_reads_the_searched_cells(tmp_path, monkeypatch):
     lines = [nasbench101_notation.format_arch(arch) for arch in large]
     file.write_text("\n".join(lines))
     settings = config(arch="nasbench111", space="nasbench101", searched=str(file))
-    chosen = architecture_lists.choose(settings)
+    chosen = architectures.choose(settings)
     assert np.bincount(chosen.groups).tolist() == [861, 3, 91]
     np.testing.assert_array_equal(chosen.archs[861:864], large)

@@ -15,8 +15,8 @@ from reference import plain_forest
 
 from nasjax.core import errors, safe_pickle
 from nasjax.nasbench.readers import boosters
-from nasjax.nasbench.surrogate import boosting, lightgbm_text, xgboost_json
-from nasjax.nasbench.surrogate.forest import Forest
+from nasjax.nasbench.surrogate.trees import boosting, lightgbm_text, xgboost_json
+from nasjax.nasbench.surrogate.trees.forest import Forest
 
 STORED = pathlib.Path(__file__).with_name("xgboost_states.json")
 ROWS, COLUMNS = 160, 4

@@ -11,7 +11,7 @@ from reference import plain_forest
 from sklearn.multioutput import RegressorChain
 
 from nasjax.core import errors
-from nasjax.nasbench.surrogate import boosting
+from nasjax.nasbench.surrogate.trees import boosting
 
 SMALL = boosting.LightGBM(num_rounds=15, reg_lambda=1.0, min_child_samples=5)
 SMALL_XGB = boosting.XGBoost(num_rounds=15, reg_lambda=1.0)

@@ -14,7 +14,7 @@ from nasjax.nasbench import digits201, digits201_build
 from nasjax.networks import nasbench201 as networks
 from nasjax.spaces import nasbench201
 from nasjax.spaces import nasbench201_functions as functions_module
-from nasjax.training import short
+from nasjax.training import scanned
 
 # Dead, weak, and good cells; the seed of the file they are compared with.
 CELLS = ((0, 0, 0, 0, 0, 0), (1, 0, 0, 4, 0, 0), (3, 1, 3, 3, 1, 3))
@@ -30,7 +30,7 @@ def test_the_file_is_small_and_complete(benchmark):
     stored = arrays.memory_map(digits201.FILE)
     seeds = len(benchmark.seeds)
     assert benchmark.seeds == tuple(range(seeds))
-    for name in short.Curves._fields:
+    for name in scanned.Curves._fields:
         assert stored[name].shape == (functions_module.NUM_FUNCTIONS, seeds, 30)
         kind = np.uint16 if name.endswith("correct") else np.float16
         assert stored[name].dtype == kind
@@ -132,7 +132,7 @@ def test_a_build_continues_and_assembles_complete_seeds(tmp_path, monkeypatch):
     def fake(function, seed):
         trained.append((function, seed))
         rows = np.full(30, function + seed)
-        return short.Curves(*(rows for _ in short.Curves._fields)), 0.5
+        return scanned.Curves(*(rows for _ in scanned.Curves._fields)), 0.5
 
     monkeypatch.setattr(digits201_build, "train_function", fake)
     monkeypatch.setattr(concurrent.futures, "ProcessPoolExecutor", Inline)

@@ -10,13 +10,8 @@ import sklearn.linear_model
 import xgboost
 
 from nasjax.core import errors
-from nasjax.nasbench.surrogate import (
-    baselines,
-    boosting,
-    early_stopping,
-    evaluation,
-    fitting,
-)
+from nasjax.nasbench.surrogate import baselines, early_stopping, evaluation, fitting
+from nasjax.nasbench.surrogate.trees import boosting
 
 N, D, T = 90, 4, 5
 QUICK = {"learning_rate": 0.2, "reg_lambda": 1.0}

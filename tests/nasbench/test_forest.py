@@ -10,10 +10,14 @@ import pytest
 from reference import plain_forest
 from sklearn.multioutput import RegressorChain
 
-from nasjax.core import arrays, errors
-from nasjax.nasbench.surrogate import leaf_masks, lightgbm_text, slabs, trees
-from nasjax.nasbench.surrogate.forest import Chain, Forest
-from nasjax.networks import formulation
+from nasjax.core import arrays, errors, formulation
+from nasjax.nasbench.surrogate.trees import (
+    lightgbm_text,
+    memory_layout,
+    quickscorer,
+    tree_arrays,
+)
+from nasjax.nasbench.surrogate.trees.forest import Chain, Forest
 
 NUMBERS = [-2.0, -1.0, -1e-36, 0.0, 1e-36, 0.5, 1.0, 2.0, np.pi, 1e-30, 3e9, 1e300]
 BORDERS = [0.0, -0.0, -0.5, 7.5, 1e-35, -1e-35, np.inf, -np.inf, np.nan, 1e38, -7.0]
@@ -42,15 +46,15 @@ def random_trees(seed, sizes, library="lightgbm", num_features=4, numbers=NUMBER
     feature = rng.integers(0, num_features, count)
     categorical = feature == num_features - 1
     rules = rng.integers(0, 3, count) if library == "lightgbm" else np.full(count, 2)
-    kind = rng.integers(0, 2, count) * trees.DEFAULT_LEFT + 4 * rules
-    only_bit = trees.CATEGORICAL
+    kind = rng.integers(0, 2, count) * tree_arrays.DEFAULT_LEFT + 4 * rules
+    only_bit = tree_arrays.CATEGORICAL
     if library == "xgboost":
-        only_bit += rng.integers(0, 2, count) * trees.DEFAULT_LEFT
+        only_bit += rng.integers(0, 2, count) * tree_arrays.DEFAULT_LEFT
     threshold = rng.choice(numbers, count)
     if library == "xgboost":
         rounded = np.clip(threshold, -1e38, 1e38).astype(np.float32)
         threshold = np.nextafter(rounded, np.float32(-np.inf)).astype(np.float64)
-    return trees.build(
+    return tree_arrays.build(
         num_features=num_features,
         library=library,
         bias=0.25,
@@ -112,18 +116,18 @@ def test_every_input_reaches_the_leaf_that_a_walk_reaches(sizes, library):
 def test_a_float32_never_falls_between_a_threshold_and_its_rounding():
     rng = np.random.default_rng(0)
     thresholds = rng.normal(size=50)
-    rounded = leaf_masks.round_down(thresholds, np.dtype(np.float32))
+    rounded = quickscorer.round_down(thresholds, np.dtype(np.float32))
     near = thresholds.astype(np.float32)
     for x in (near, np.nextafter(near, np.float32(9)), np.nextafter(near, -near)):
         np.testing.assert_array_equal(x.astype(float) <= thresholds, x <= rounded)
-    assert leaf_masks.round_down(np.array([1e-42]), np.dtype(np.float32)) == 0
+    assert quickscorer.round_down(np.array([1e-42]), np.dtype(np.float32)) == 0
 
 
 def test_features_with_many_codes_are_stepped_through(monkeypatch):
     numbers = np.random.default_rng(5).normal(size=400).tolist()
     model = random_trees(2, [30, 7, 70], numbers=numbers)
     tables = Forest.build(model)
-    monkeypatch.setattr(leaf_masks, "MAX_ROWS", 20)
+    monkeypatch.setattr(quickscorer, "MAX_ROWS", 20)
     stepped = Forest.build(model)
     assert not tables.steps and len(stepped.steps) == 3
     assert stepped.rows.shape[0] < tables.rows.shape[0]
@@ -161,9 +165,9 @@ def test_a_chain_feeds_its_predictions_on_in_batches_of_any_size(
     batch = jax.jit(jax.vmap(chain.predict))(xs)
     np.testing.assert_allclose(batch, expected, atol=2e-5)
     # Parts and chunks that do not divide the batch.
-    monkeypatch.setattr(slabs, "_FEW", 2)
-    monkeypatch.setattr(slabs, "_TOGETHER", 7)
-    monkeypatch.setattr(slabs, "_CHUNK", {True: 16, False: 16})
+    monkeypatch.setattr(memory_layout, "_FEW", 2)
+    monkeypatch.setattr(memory_layout, "_TOGETHER", 7)
+    monkeypatch.setattr(memory_layout, "_CHUNK", {True: 16, False: 16})
     chunked = jax.jit(lambda c, xs: jax.vmap(c.predict)(xs))(chain, xs[:57])
     np.testing.assert_allclose(chunked, expected[:57], atol=2e-5)
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nasjax.nasbench import lookup
+from nasjax.nasbench import index as lookup
 from nasjax.spaces import fingerprints, nasbench201
 
 

@@ -16,7 +16,7 @@ import pytest
 from nasjax.core import safe_pickle
 from nasjax.core.errors import DataError
 from nasjax.nasbench.readers import boosters, nasbench301, xgboost_snapshot
-from nasjax.nasbench.surrogate import xgboost_json
+from nasjax.nasbench.surrogate.trees import xgboost_json
 
 STORED = pathlib.Path(__file__).with_name("xgboost_pickles.json")
 VERSIONS = ("0.90", "1.2.0", "1.3.3", "1.7.6")

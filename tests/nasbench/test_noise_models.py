@@ -8,14 +8,13 @@ import scipy.stats
 from reference import surrogate_parts
 
 from nasjax.core import errors
-from nasjax.nasbench.surrogate import (
-    compression,
-    noise,
-    noise_gkde,
-    noise_seeds,
-    noise_std,
-    noise_window,
-    svd,
+from nasjax.nasbench.surrogate import compression, svd
+from nasjax.nasbench.surrogate.noise import (
+    epoch_std,
+    gkde,
+    models,
+    seeds,
+    sliding_window,
 )
 
 N, T = 60, 8
@@ -57,11 +56,11 @@ def test_gkde_has_the_kernel_of_scipy():
     residuals = draw_residuals()
     kernel = scipy.stats.gaussian_kde(residuals.T)
     with jax.enable_x64(True):
-        model = noise_gkde.fit(residuals)
+        model = gkde.fit(residuals)
         square = np.asarray(model.factor @ model.factor.T)
     np.testing.assert_allclose(square, kernel.covariance, rtol=1e-10, atol=1e-18)
     np.testing.assert_array_equal(model.data, kernel.dataset.T)
-    imported = noise_gkde.from_kernel(kernel.dataset.T, kernel.covariance)
+    imported = gkde.from_kernel(kernel.dataset.T, kernel.covariance)
     np.testing.assert_allclose(
         imported.factor @ imported.factor.T, kernel.covariance, rtol=1e-4, atol=1e-9
     )
@@ -72,7 +71,7 @@ def test_gkde_samples_have_the_variance_of_data_and_kernel():
     kernel = scipy.stats.gaussian_kde(residuals.T)
     assert 0.7 < kernel.factor < 0.75  # 60 ** (-1 / 12)
     covariance = np.cov(residuals.T, ddof=0) + kernel.covariance
-    assert_moments(sample(noise_gkde.fit(residuals)), residuals.mean(0), covariance)
+    assert_moments(sample(gkde.fit(residuals)), residuals.mean(0), covariance)
 
 
 def test_gkde_of_residuals_without_full_rank():
@@ -85,7 +84,7 @@ def test_gkde_of_residuals_without_full_rank():
         residuals = curves - compression.reconstruct(exact, curves)
     with pytest.raises(np.linalg.LinAlgError):
         scipy.stats.gaussian_kde(residuals.T)
-    model = noise_gkde.fit(residuals)
+    model = gkde.fit(residuals)
     assert model.factor.shape == (T, T - 3)
     samples = sample(model)
     kernel = np.cov(residuals.T) * N ** (-2 / (T + 4))
@@ -96,8 +95,8 @@ def test_gkde_of_residuals_without_full_rank():
 
 def test_released_gkde_clips_halves_and_turns_the_sign():
     residuals = draw_residuals()
-    thesis = noise_gkde.fit(residuals)
-    released = noise_gkde.fit(residuals, variant="released", released_clip=0.02)
+    thesis = gkde.fit(residuals)
+    released = gkde.fit(residuals, variant="released", released_clip=0.02)
     np.testing.assert_array_equal(released.data, -thesis.data)
     np.testing.assert_allclose(released.factor, thesis.factor)
     # Equal keys draw the same row and the same kernel noise.
@@ -106,14 +105,14 @@ def test_released_gkde_clips_halves_and_turns_the_sign():
     np.testing.assert_allclose(found, np.clip(plain, -0.02, 0.02) / 2, atol=1e-8)
     assert np.abs(found).max() == pytest.approx(0.01)
     # Fractions of NAS-Bench-111: a clip at 3 does nothing, half of the noise remains.
-    whole = noise_gkde.fit(residuals, variant="released", released_clip=3.0)
+    whole = gkde.fit(residuals, variant="released", released_clip=3.0)
     loose = sample(whole.replace(divisor=jnp.array(1.0)))
     np.testing.assert_allclose(sample(whole), loose / 2, atol=1e-8)
 
 
 def test_a_million_samples_need_little_memory():
     """Each sample gathers one row: nothing of size N a sample is ever made."""
-    model = noise_gkde.fit(draw_residuals(size=2000))
+    model = gkde.fit(draw_residuals(size=2000))
     num = 1 << 20
     keys = jax.ShapeDtypeStruct((num,), jax.random.key(0).dtype)
     curve = jax.ShapeDtypeStruct((T,), jnp.float32)
@@ -125,7 +124,7 @@ def test_a_million_samples_need_little_memory():
 
 def test_std_is_that_of_the_equation():
     residuals = draw_residuals() + 0.01  # a mean that counts
-    model = noise_std.fit(residuals)
+    model = epoch_std.fit(residuals)
     expected = [np.sqrt(sum(e**2 for e in column) / (N - 1)) for column in residuals.T]
     np.testing.assert_allclose(model.std, expected, rtol=1e-6)
     assert_moments(sample(model), np.zeros(T), np.diag(np.square(expected)))
@@ -134,7 +133,7 @@ def test_std_is_that_of_the_equation():
 @pytest.mark.parametrize("width", [3, 4, 7, T])
 def test_windows_are_cut_at_the_ends(width):
     residuals = draw_residuals(size=5)
-    found = noise_window.window_std(residuals, width=width)
+    found = sliding_window.window_std(residuals, width=width)
     expected = surrogate_parts.window_std(residuals, width)
     np.testing.assert_allclose(found, expected, rtol=1e-10)
 
@@ -147,7 +146,7 @@ def window():
     curves = np.tile(level, (1, T))
     std = (0.015 - 0.025 * (level - 0.5)) * np.linspace(1, 0.5, T)
     residuals = std * rng.normal(size=curves.shape)
-    model = noise_window.fit(
+    model = sliding_window.fit(
         jax.random.key(0), curves, residuals, width=4, num_epochs=30
     )
     return model, residuals
@@ -161,7 +160,9 @@ def test_window_learns_which_curves_are_noisy(window):
         ratio = std / (expected * np.linspace(1, 0.5, T))
         assert (np.abs(ratio - 0.9) < 0.25).all()
     np.testing.assert_allclose(
-        model.least, noise_window.window_std(residuals, width=4).min(axis=0), rtol=1e-5
+        model.least,
+        sliding_window.window_std(residuals, width=4).min(axis=0),
+        rtol=1e-5,
     )
     far = np.asarray(model.std(jnp.full(T, 10.0)))
     assert (far >= np.asarray(model.least)).all() and (far > 0).all()
@@ -190,7 +191,7 @@ def repeated_runs(num_archs=4000, num_seeds=2):
 
 @pytest.fixture(scope="module")
 def seed_noise():
-    return noise_seeds.fit(repeated_runs(), num_bins=2)
+    return seeds.fit(repeated_runs(), num_bins=2)
 
 
 def test_seed_noise_recovers_what_made_the_runs(seed_noise):
@@ -220,7 +221,7 @@ def test_seed_noise_samples_by_bin_with_correlated_epochs(seed_noise):
 
 
 def test_seed_noise_is_unbiased_for_any_number_of_seeds():
-    model = noise_seeds.fit(repeated_runs(1500, 5), num_bins=1)
+    model = seeds.fit(repeated_runs(1500, 5), num_bins=1)
     assert model.edges.shape == (T, 0)
     pooled = np.sqrt(np.mean(BIN_STD**2)) * np.linspace(1, 0.5, T)
     np.testing.assert_allclose(model.std[:, 0], pooled, rtol=0.05)
@@ -231,19 +232,19 @@ def test_seed_noise_of_tied_and_constant_curves():
     """Cells without a path score the same in every run, and share an edge."""
     runs = repeated_runs(100)
     runs[:70] = 0.1
-    model = noise_seeds.fit(runs, num_bins=5)
+    model = seeds.fit(runs, num_bins=5)
     assert np.isfinite(model.std).all() and np.isfinite(model.factor).all()
     assert (np.abs(model.rho) <= 1).all()
-    still = noise_seeds.fit(np.full((4, 2, T), 0.1))
+    still = seeds.fit(np.full((4, 2, T), 0.1))
     np.testing.assert_array_equal(sample(still), 0)
 
 
-@pytest.mark.parametrize("name", noise.NOISE_MODELS)
+@pytest.mark.parametrize("name", models.NOISE_MODELS)
 def test_registry(name):
     rng = np.random.default_rng(0)
     curves, residuals = rng.normal([[[0.9]], [[0]]], 0.01, (2, 20, 12))
     curves = curves.astype(np.float32)
-    model = noise.fit(name, jax.random.key(0), curves, residuals)
+    model = models.fit(name, jax.random.key(0), curves, residuals)
     drawn = jnp.stack([model.sample(jax.random.key(i), curves[0]) for i in range(4)])
     assert drawn.shape == (4, 12) and len(np.unique(drawn)) == 48
     assert 0.001 < np.std(drawn) < 0.1
@@ -252,18 +253,18 @@ def test_registry(name):
 @pytest.mark.parametrize(
     "call, error, message",
     [
-        (lambda: noise.fit("gdke", None, 0, 0), errors.ConfigError, "'gkde'"),
-        (lambda: noise_gkde.fit(np.ones((3, 2)), variant="new"), errors.ConfigError,
+        (lambda: models.fit("gdke", None, 0, 0), errors.ConfigError, "'gkde'"),
+        (lambda: gkde.fit(np.ones((3, 2)), variant="new"), errors.ConfigError,
          "unknown variant 'new'; known: released, thesis"),
-        (lambda: noise_gkde.fit(np.ones((1, 2))), errors.DataError, "too few"),
-        (lambda: noise_std.fit(np.full((3, 2), np.nan)), errors.DataError, "row 0"),
-        (lambda: noise_window.window_std(np.ones((3, 4)), width=5),
+        (lambda: gkde.fit(np.ones((1, 2))), errors.DataError, "too few"),
+        (lambda: epoch_std.fit(np.full((3, 2), np.nan)), errors.DataError, "row 0"),
+        (lambda: sliding_window.window_std(np.ones((3, 4)), width=5),
          errors.ConfigError, "window of 5 epochs"),
-        (lambda: noise_window.fit(None, np.ones((3, 12)), np.ones((4, 12))),
+        (lambda: sliding_window.fit(None, np.ones((3, 12)), np.ones((4, 12))),
          errors.DataError, r"residuals must have shape \(3, 12\)"),
-        (lambda: noise_seeds.fit(np.ones((3, 1, 4))), errors.DataError, "two"),
-        (lambda: noise_seeds.fit(np.ones((3, 4))), errors.DataError, "3 axes"),
-        (lambda: noise_seeds.fit(np.ones((3, 2, 4)), num_bins=0),
+        (lambda: seeds.fit(np.ones((3, 1, 4))), errors.DataError, "two"),
+        (lambda: seeds.fit(np.ones((3, 4))), errors.DataError, "3 axes"),
+        (lambda: seeds.fit(np.ones((3, 2, 4)), num_bins=0),
          errors.ConfigError, "num_bins"),
     ],
 )  # fmt: skip

@@ -13,7 +13,8 @@ from reference import surrogate_parts
 from shared import shared_file
 
 from nasjax.core import errors
-from nasjax.nasbench.surrogate import compression, evaluation, noise_std, residuals, svd
+from nasjax.nasbench.surrogate import compression, evaluation, residuals, svd
+from nasjax.nasbench.surrogate.noise import epoch_std
 
 N, T = 30, 6
 
@@ -99,7 +100,7 @@ def repeats():
 
 
 def model_of(std):
-    return noise_std.EpochNoise(jnp.asarray(std, jnp.float32))
+    return epoch_std.EpochNoise(jnp.asarray(std, jnp.float32))
 
 
 def test_average_divergence_is_least_for_the_noise_that_was_there(repeats):

@@ -15,7 +15,7 @@ from nasjax import spaces
 from nasjax.core.errors import ConfigError
 from nasjax.nasbench.readers import nasbench_nlp as reader
 from nasjax.nasbench.readers import nasbench_x11
-from nasjax.nasbench.surrogate import darts_columns, features
+from nasjax.nasbench.surrogate import features, features_nasbench301
 from nasjax.spaces import nasbench101_notation as notation
 from nasjax.spaces import nasbench201, nasbench_nlp_recipes
 
@@ -163,7 +163,10 @@ VECTOR_311 = [
 
 
 def test_nasbench311_is_the_vector_of_the_configuration_space():
-    assert len(darts_columns.COLUMNS) == 56 and len(darts_columns.CONSTANTS) == 22
+    assert (
+        len(features_nasbench301.COLUMNS) == 56
+        and len(features_nasbench301.CONSTANTS) == 22
+    )
     found = encode("nasbench311", np.array([GENES_311], np.int32))[0]
     np.testing.assert_allclose(found, VECTOR_311, rtol=2e-7, atol=1e-12)
 
@@ -171,8 +174,13 @@ def test_nasbench311_is_the_vector_of_the_configuration_space():
 def test_nasbench311_by_the_names_of_its_columns():
     pairs = cells_darts(50)
     found = encode("nasbench311", pairs.reshape(50, -1))
-    expected = [plain.columns_311(c, darts_columns.COLUMNS) for c in pairs.tolist()]
-    moves = [name not in darts_columns.CONSTANTS for name in darts_columns.COLUMNS]
+    expected = [
+        plain.columns_311(c, features_nasbench301.COLUMNS) for c in pairs.tolist()
+    ]
+    moves = [
+        name not in features_nasbench301.CONSTANTS
+        for name in features_nasbench301.COLUMNS
+    ]
     assert sum(moves) == 34
     np.testing.assert_array_equal(found[:, moves], np.array(expected)[:, moves])
     # Neither the order of two inputs nor writing an equal cell twice matters.

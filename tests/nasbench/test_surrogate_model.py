@@ -13,14 +13,9 @@ from nasjax import nasbench, spaces
 from nasjax.core import arrays
 from nasjax.core.errors import DataError, UnknownArchitecture
 from nasjax.nasbench import table
-from nasjax.nasbench.surrogate import (
-    features,
-    fitting,
-    importing,
-    model,
-    noise_std,
-    storage,
-)
+from nasjax.nasbench.readers import official_surrogates
+from nasjax.nasbench.surrogate import features, fitting, model, storage
+from nasjax.nasbench.surrogate.noise import epoch_std
 
 EPOCHS = 6
 
@@ -71,7 +66,7 @@ def test_curve_adds_noise_of_the_key():
     curves = np.asarray(draw(surrogate, keys, archs[0]))
     mean = np.asarray(surrogate.mean_curve(archs[0]))
     noise = surrogate.require().noise
-    assert isinstance(noise, noise_std.EpochNoise)
+    assert isinstance(noise, epoch_std.EpochNoise)
     # 4,000 draws: the mean is within 5 standard errors.
     np.testing.assert_allclose(
         curves.mean(0), mean, atol=5 * float(noise.std.max()) / 60
@@ -82,7 +77,7 @@ def test_curve_adds_noise_of_the_key():
 
 def test_noisy_accuracies_stay_in_the_unit_interval():
     surrogate, archs, _ = fitted()
-    loud = surrogate.require().replace(noise=noise_std.EpochNoise(jnp.ones(EPOCHS)))
+    loud = surrogate.require().replace(noise=epoch_std.EpochNoise(jnp.ones(EPOCHS)))
     x = surrogate.features_of(archs[0])
     curves = jax.vmap(loud.sample, (0, None))(
         jax.random.split(jax.random.key(0), 50), x
@@ -264,7 +259,7 @@ def checkpoint(tmp_path_factory):
 def test_official_checkpoints_predict_what_the_libraries_do(checkpoint, tmp_path):
     folder, objects = checkpoint
     with jax.enable_x64(True):
-        surrogate = importing.read(folder)
+        surrogate = official_surrogates.read(folder)
         x, _ = official.data(5, num_features=188, num_epochs=50)
         theirs = np.mean([official.curves_of(each, x) for each in objects], axis=0)
         predict = jax.jit(jax.vmap(model.CurveModel.mean, (None, 0)))
@@ -282,7 +277,7 @@ def test_official_checkpoints_predict_what_the_libraries_do(checkpoint, tmp_path
 def test_official_noise_has_the_released_moments(checkpoint):
     """A draw of the first member's kernel, clipped at 3 and halved; sign reversed."""
     folder, objects = checkpoint
-    surrogate = importing.read(folder)
+    surrogate = official_surrogates.read(folder)
     noise = surrogate.require().noise
     keys = jax.random.split(jax.random.key(0), 4000)
     draw = jax.jit(jax.vmap(noise.sample, (0, None)))
@@ -296,9 +291,9 @@ def test_unknown_checkpoints_are_refused(tmp_path):
     content = official.joblib_bytes(official.svd_surrogate())
     official.write_folder(tmp_path, official.ensemble_files([content], "svd_lgb"))
     with pytest.raises(DataError, match="5 features and 6 epochs"):
-        importing.read(tmp_path)
+        official_surrogates.read(tmp_path)
     with pytest.raises(DataError, match="no such file"):
-        importing.read(tmp_path / "nothing")
+        official_surrogates.read(tmp_path / "nothing")
 
 
 def test_settings_are_checked():

@@ -9,7 +9,7 @@ import pytest
 
 from nasjax.core import errors
 from nasjax.core.types import LAST
-from nasjax.nasbench import TabularBenchmark, lookup
+from nasjax.nasbench import TabularBenchmark, index
 from nasjax.nasbench.runs import Runs
 from nasjax.spaces import nasbench201
 
@@ -30,7 +30,7 @@ def build(epochs, seconds_width=None, metric="accuracy", seed=0):
     seconds[::2, 2] = np.nan
     numbers = {"valid": valid, "test": test, "seconds": seconds, "archs": archs}
     table = TabularBenchmark(
-        index=lookup.build("nasbench201", archs.astype(np.int8)),
+        index=index.build("nasbench201", archs.astype(np.int8)),
         archs=jnp.asarray(archs, jnp.int8),
         curves={
             f"valid_{metric}": Runs.build(valid),

@@ -141,7 +141,7 @@ def test_a_failure_leaves_nothing_behind(tmp_path):
 
 
 def test_fingerprints_of_an_older_library_are_made_again(tmp_path):
-    from nasjax.nasbench import lookup
+    from nasjax.nasbench import index
     from nasjax.spaces import nasbench101_notation as notation
 
     cells = np.stack([notation.SMALL_CELL, notation.parse_arch("input,output|01/00")])
@@ -157,7 +157,7 @@ def test_fingerprints_of_an_older_library_are_made_again(tmp_path):
         table_file.save(tmp_path / "t.safetensors", tree, description)
         table = nasbench.load(tmp_path / "t.safetensors")
         assert int(table.find(cells[1])) == expected
-    tree["fingerprints"] = lookup.fingerprints("nasbench101", cells)
+    tree["fingerprints"] = index.fingerprints("nasbench101", cells)
     description = table_file.describe("nasbench101", {}, [part])
     table_file.save(tmp_path / "t.safetensors", tree, description)
     table = nasbench.load(tmp_path / "t.safetensors")

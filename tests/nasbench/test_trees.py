@@ -8,7 +8,7 @@ import pytest
 from reference import plain_forest
 
 from nasjax.core import arrays, errors
-from nasjax.nasbench.surrogate import lightgbm_text, trees, xgboost_json
+from nasjax.nasbench.surrogate.trees import lightgbm_text, tree_arrays, xgboost_json
 
 ROWS, COLUMNS = 300, 4
 LIGHTGBM = {
@@ -102,10 +102,10 @@ def test_models_hold_what_their_options_say():
         name: lightgbm_text.parse(fit_lightgbm(**o)) for name, o in LIGHTGBM.items()
     }
     rules = {name: set((m.kind >> 2).tolist()) for name, m in kinds.items()}
-    assert trees.NAN_IS_MISSING in rules["numbers"]
-    assert trees.ZERO_IS_MISSING in rules["zero_is_missing"]
-    assert rules["nothing_is_missing"] == {trees.NAN_IS_ZERO}
-    assert (kinds["categories"].kind & trees.CATEGORICAL).any()
+    assert tree_arrays.NAN_IS_MISSING in rules["numbers"]
+    assert tree_arrays.ZERO_IS_MISSING in rules["zero_is_missing"]
+    assert rules["nothing_is_missing"] == {tree_arrays.NAN_IS_ZERO}
+    assert (kinds["categories"].kind & tree_arrays.CATEGORICAL).any()
     assert np.diff(kinds["categories"].set_start).max() > 1
     assert set(kinds["constant"].num_leaves.tolist()) == {1}
 
@@ -297,9 +297,9 @@ def test_an_xgboost_model_that_cannot_be_read_says_why():
 def test_arrays_of_several_models_come_back_from_a_file(tmp_path):
     names = ("numbers", "categories", "constant")
     models = [lightgbm_text.parse(fit_lightgbm(**LIGHTGBM[name])) for name in names]
-    stored, metadata = trees.to_arrays(models)
+    stored, metadata = tree_arrays.to_arrays(models)
     arrays.save(tmp_path / "trees.safetensors", stored, metadata=metadata)
-    loaded = trees.from_arrays(
+    loaded = tree_arrays.from_arrays(
         arrays.load(tmp_path / "trees.safetensors"),
         arrays.load_metadata(tmp_path / "trees.safetensors"),
     )
@@ -307,6 +307,6 @@ def test_arrays_of_several_models_come_back_from_a_file(tmp_path):
     assert len(set(loaded)) == 3
     del stored["left"]
     with pytest.raises(errors.DataError, match="left"):
-        trees.from_arrays(stored, metadata)
+        tree_arrays.from_arrays(stored, metadata)
     with pytest.raises(errors.DataError, match="format"):
-        trees.from_arrays(stored, {**metadata, "format": 99})
+        tree_arrays.from_arrays(stored, {**metadata, "format": 99})

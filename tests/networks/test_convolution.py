@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from reference import convolution as reference
 
-from nasjax.networks import convolution, formulation
+from nasjax.core import formulation
+from nasjax.networks import convolution
 
 FORMULATIONS = (formulation.CPU, formulation.LAX)
 

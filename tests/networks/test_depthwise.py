@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from reference import convolution as reference
 
-from nasjax.networks import depthwise, formulation
+from nasjax.core import formulation
+from nasjax.networks import depthwise
 
 BANDED, SHIFTED = (6, 8), (10, 8)
 """Heights and widths on both sides of `depthwise.BANDED_PIXELS`."""

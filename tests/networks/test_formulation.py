@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nasjax.core import errors
-from nasjax.networks import convolution, depthwise, formulation, pooling
+from nasjax.core import errors, formulation
+from nasjax.networks import convolution, depthwise, pooling
 
 
 def test_the_backend_chooses():

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from reference import nasbench201_network as plain
 
-from nasjax.networks import convolution, formulation, nasbench201
+from nasjax.core import formulation
+from nasjax.networks import convolution, nasbench201
 from nasjax.spaces import nasbench201 as space
 
 # Every operation on some edge; the last has a dead end and a sum of skips.

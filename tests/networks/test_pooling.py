@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from reference import pooling as reference
 
-from nasjax.networks import formulation, pooling
+from nasjax.core import formulation
+from nasjax.networks import pooling
 
 SIZE = (6, 8)
 FORMULATIONS = (formulation.CPU, formulation.LAX)

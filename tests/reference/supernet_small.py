@@ -7,7 +7,7 @@ mixing logits that differ.
 import jax
 import numpy as np
 
-from nasjax.supernet import layout, masking
+from nasjax.supernet import masking, spec
 
 OPERATIONS = (
     "sep_conv_3x3",
@@ -29,7 +29,7 @@ def network(**settings):
         "num_steps": 2,
         "reductions": (1,),
     }
-    return layout.Supernet(**defaults | settings)
+    return spec.Supernet(**defaults | settings)
 
 
 def is_shape(x):
@@ -42,7 +42,7 @@ def random_params(rng, net, dtype=np.float64):
             return rng.uniform(0.5, 1.5, shape).astype(dtype)
         return rng.normal(0.0, 0.5, shape).astype(dtype)
 
-    shapes = layout.parameter_shapes(net)
+    shapes = spec.parameter_shapes(net)
     return jax.tree_util.tree_map_with_path(draw, shapes, is_leaf=is_shape)
 
 
@@ -52,7 +52,7 @@ def random_statistics(rng, net, dtype=np.float64):
             "mean": rng.normal(0.0, 0.5, shape).astype(dtype),
             "var": rng.uniform(0.3, 2.0, shape).astype(dtype),
         },
-        layout.statistics_shapes(net),
+        spec.statistics_shapes(net),
         is_leaf=is_shape,
     )
 
@@ -73,7 +73,7 @@ def random_masks(rng, net, *, operations=0.7, edges=0.8, weights=0.5, dtype=np.f
 
     shape = (len(net.arch_names), len(net.edges))
     flat = jax.tree_util.tree_flatten_with_path(
-        layout.parameter_shapes(net), is_leaf=is_shape
+        spec.parameter_shapes(net), is_leaf=is_shape
     )[0]
     named = {"/".join(entry.key for entry in path): shape for path, shape in flat}
     kernels = {

@@ -8,7 +8,7 @@ from scipy import special, stats
 
 from nasjax.core import errors
 from nasjax.predictors import Prediction
-from nasjax.search import acquisition
+from nasjax.search.model_based import acquisition
 
 RNG = np.random.default_rng(0)
 MEAN, STD = RNG.uniform(0.6, 1, 50), RNG.uniform(0.01, 0.2, 50)

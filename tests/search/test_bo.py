@@ -9,13 +9,13 @@ import pytest
 from nasjax import predictors, search
 from nasjax.core import errors
 from nasjax.core.types import Evaluation
-from nasjax.search import (
-    bo,
-    branches,
-    mutant_search,
-    mutants,
+from nasjax.search.model_based import (
+    batched_cond,
+    bayesian_optimization,
+    candidate_search,
+    candidates,
     observations,
-    table_search,
+    pool_search,
 )
 
 SPACE = latent_table.SPACE
@@ -65,7 +65,7 @@ def test_trials_one_after_another_begin_alike_and_find_the_same(on_the_hill):
 
 
 def test_the_highest_expected_improvements_are_chosen():
-    algorithm = bo.bayesian_optimization(
+    algorithm = bayesian_optimization.bayesian_optimization(
         SPACE, predictor="bayesian_linear", table=TABLE, **SIZES
     )
     predictor = predictors.make("bayesian_linear")
@@ -100,7 +100,7 @@ def test_the_highest_expected_improvements_are_chosen():
 
 def test_a_table_that_is_used_up_leaves_slots_unused():
     table = latent_table.make(side=3)
-    algorithm = bo.bayesian_optimization(
+    algorithm = bayesian_optimization.bayesian_optimization(
         SPACE, predictor="bayesian_linear", table=table, **SIZES
     )
     history = search.run_trials(KEYS[:2], algorithm, latent_table.evaluate(table), 4)
@@ -127,7 +127,7 @@ def test_released_searches_train_rows_again():
 
 @pytest.mark.parametrize("repeats", [False, True])
 def test_marked_rows_are_no_candidates(repeats):
-    algorithm = table_search.over_table(
+    algorithm = pool_search.over_table(
         SPACE,
         predictors.make("bayesian_linear"),
         TABLE,
@@ -169,14 +169,14 @@ def test_mutants_of_the_best_are_trained_and_improve():
 def test_mutants_have_as_many_edits_as_asked_for():
     parents = jnp.array([[0] * 6, [4] * 6] * 20, jnp.int32)
     wanted = 1 + jnp.arange(40) // 2 % 2
-    pool = mutants.mutate(jax.random.split(KEYS[0], (2, 40)), SPACE, parents, wanted)
+    pool = candidates.mutate(jax.random.split(KEYS[0], (2, 40)), SPACE, parents, wanted)
     edits = (np.asarray(pool) != np.asarray(parents)).sum(axis=1)
     assert (edits[wanted == 1] == 1).all() and edits[wanted == 2].max() == 2
     assert set(edits[wanted == 2]) <= {0, 1, 2}  # the second may undo the first
 
 
 def test_parents_take_turns_and_later_ones_join_where_too_few_are_new():
-    plan = mutant_search._Plan.make(8, 2, 2, 2, False)
+    plan = candidate_search._Plan.make(8, 2, 2, 2, False)
     assert plan.ranks.tolist() == [0, 1] * 4 + [2] * 4 + [3] * 4
     assert plan.edits[:8].tolist() == [1, 1, 2, 2] * 2
     assert plan.edits[8:].tolist() == [1, 2] * 4
@@ -189,13 +189,13 @@ def test_parents_take_turns_and_later_ones_join_where_too_few_are_new():
 
 def test_the_best_are_those_of_highest_score():
     pool = jnp.array([[1, 2], [3, 4], [1, 2], [5, 6]])
-    best = mutants.best(pool, jnp.array([-jnp.inf, 0.3, -jnp.inf, 0.5]), 3)
+    best = candidates.best(pool, jnp.array([-jnp.inf, 0.3, -jnp.inf, 0.5]), 3)
     assert best.tolist() == [[5, 6], [3, 4], [5, 6]]
 
 
 def test_different_architectures_come_first():
     space = SPACE._replace(sample=lambda key: SPACE.sample(key).at[1:].set(0))
-    archs, prints = mutants.sample_distinct(KEYS[0], space, 5)
+    archs, prints = candidates.sample_distinct(KEYS[0], space, 5)
     assert len(set(latent_table.rows(archs))) >= 4  # there are five
     np.testing.assert_array_equal(prints, archs)  # a space without fingerprint
 
@@ -237,7 +237,7 @@ def test_what_is_not_a_number_is_wanted_least():
 
 def test_a_branch_stays_one_under_vmap():
     def pick(needed, x):
-        return branches.where_needed(needed, lambda x: x * 2, (x,), jnp.float32(-1))
+        return batched_cond.where_needed(needed, lambda x: x * 2, (x,), jnp.float32(-1))
 
     needed = jnp.array([[False, True], [False, True]])
     nested = jax.vmap(jax.vmap(pick))
@@ -249,7 +249,7 @@ def test_a_branch_stays_one_under_vmap():
 
 def test_branches_of_trials_run_one_after_another():
     def pick(needed, x, shared):
-        return branches.where_needed(
+        return batched_cond.where_needed(
             needed,
             lambda x, shared: jnp.linalg.cholesky(x * jnp.eye(3)) * shared,
             (x, shared),

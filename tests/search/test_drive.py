@@ -15,7 +15,7 @@ import search_table
 from nasjax import search
 from nasjax.core import checkpoint, errors
 from nasjax.core.types import Evaluation, Proposal
-from nasjax.search import executors
+from nasjax.search.loops import executors
 from nasjax.spaces import nasbench201
 
 SPACE = nasbench201.make()

@@ -8,7 +8,8 @@ import search_table
 from reference import plain_search
 
 from nasjax import search
-from nasjax.search import draws, loop
+from nasjax.core import sampling
+from nasjax.search.loops import scan
 from nasjax.spaces import nasbench201
 
 SPACE = nasbench201.make()
@@ -21,8 +22,8 @@ def draws_of(keys, with_replacement):
     def draw(step):
         key, _ = jax.random.split(jax.random.fold_in(keys.asks, step))
         if with_replacement:
-            return draws.below(key, SAMPLE, POPULATION)
-        return jnp.argsort(-draws.uniform(key, POPULATION))[:SAMPLE]
+            return sampling.randint(key, SAMPLE, POPULATION)
+        return jnp.argsort(-sampling.uniform(key, POPULATION))[:SAMPLE]
 
     return np.asarray(jax.jit(jax.vmap(draw))(jnp.arange(NUM_STEPS)))
 
@@ -30,7 +31,7 @@ def draws_of(keys, with_replacement):
 @pytest.mark.parametrize("with_replacement", [True, False])
 def test_the_history_is_that_of_a_plain_deque(with_replacement):
     key = jax.random.key(3)
-    keys = loop.split_keys(key)
+    keys = scan.split_keys(key)
     algorithm = search.make(
         "regularized_evolution",
         SPACE,

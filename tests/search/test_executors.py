@@ -19,7 +19,7 @@ import shared
 from nasjax import search
 from nasjax.core import errors, signals, workdir
 from nasjax.core.types import Evaluation
-from nasjax.search import executors
+from nasjax.search.loops import executors
 from nasjax.spaces import nasbench201
 
 KEY = jax.random.key(2)

@@ -10,7 +10,8 @@ from reference import plain_latent
 from nasjax import search
 from nasjax.core import errors
 from nasjax.core.types import Evaluation
-from nasjax.search import latent, lstm_policy
+from nasjax.search import embedding_table
+from nasjax.search.latent import lstm_policy
 from nasjax.spaces import nasbench201
 
 SPACE = latent_table.SPACE
@@ -193,7 +194,7 @@ def test_nearest_rows_are_those_of_numpy():
     distance = np.linalg.norm(VECTORS[None] - targets[:, None], axis=2)
     for skip in (False, True):
         rows, there = jax.vmap(
-            lambda target, out, skip=skip: latent.nearest(
+            lambda target, out, skip=skip: embedding_table.nearest(
                 TABLE, target, out, skip_first=skip
             )
         )(targets, excluded)
@@ -203,7 +204,7 @@ def test_nearest_rows_are_those_of_numpy():
         assert there.all()
         expected = np.where(barred, np.inf, distance).argmin(axis=1)
         np.testing.assert_array_equal(rows, expected)
-    assert not latent.nearest(TABLE, targets[0], jnp.ones(400, bool))[1]
+    assert not embedding_table.nearest(TABLE, targets[0], jnp.ones(400, bool))[1]
 
 
 def test_a_table_that_is_used_up_leaves_slots_unused():
@@ -216,8 +217,8 @@ def test_a_table_that_is_used_up_leaves_slots_unused():
 
 def test_a_random_projection_is_linear_in_the_genes():
     archs = nasbench201.enumerate_cells()[::7]
-    table = latent.random_projection(KEYS[0], SPACE, archs, num_features=8)
-    again = latent.random_projection(KEYS[0], SPACE, archs, num_features=8)
+    table = embedding_table.random_projection(KEYS[0], SPACE, archs, num_features=8)
+    again = embedding_table.random_projection(KEYS[0], SPACE, archs, num_features=8)
     np.testing.assert_array_equal(table.vectors, again.vectors)
     one_hot = np.eye(5)[archs].reshape(len(archs), -1)
     matrix, *_ = np.linalg.lstsq(one_hot, table.vectors, rcond=None)

@@ -8,7 +8,8 @@ import search_table
 from reference import plain_search
 
 from nasjax import search
-from nasjax.search import draws, loop
+from nasjax.core import sampling
+from nasjax.search.loops import scan
 from nasjax.spaces import nasbench201
 
 SPACE = nasbench201.make()
@@ -23,7 +24,7 @@ VARIANTS = {
 @pytest.mark.parametrize("name", VARIANTS)
 def test_the_history_is_that_of_plain_descents(name):
     key = jax.random.key(7)
-    keys = loop.split_keys(key)
+    keys = scan.split_keys(key)
     settings = {"num_init": NUM_INIT, "num_restart": NUM_RESTART, **VARIANTS[name]}
     algorithm = search.make("local_search", SPACE, **settings)
     history = jax.jit(search.run, static_argnums=(1, 3))(
@@ -36,7 +37,7 @@ def test_the_history_is_that_of_plain_descents(name):
             drawn = SPACE.sample(key_random)[None]
         else:
             drawn = jax.vmap(SPACE.sample)(jax.random.split(key_random, 8))
-        return drawn, draws.uniform(key_pick, 24)
+        return drawn, sampling.uniform(key_pick, 24)
 
     randoms, orders = jax.device_get(jax.jit(jax.vmap(draw))(jnp.arange(NUM_STEPS + 1)))
     neighbors, identify = jax.jit(SPACE.neighbors), jax.jit(SPACE.fingerprint)

@@ -8,9 +8,9 @@ import latent_table
 import pytest
 
 from nasjax import encoders, search
-from nasjax.search import budget as budgets
-from nasjax.search import trials
 from nasjax.search.algorithm import ModelState, as_argument
+from nasjax.search.loops import budget as budgets
+from nasjax.search.loops import trials
 
 SPACE = latent_table.SPACE
 KEYS = jax.random.split(jax.random.key(0), 3)

@@ -9,7 +9,7 @@ import pytest
 from nasjax import predictors, search
 from nasjax.core import errors
 from nasjax.core.types import Evaluation
-from nasjax.search import graphs
+from nasjax.search.model_based import graph_predictors
 from nasjax.spaces import darts
 
 SPACE = latent_table.SPACE
@@ -81,7 +81,7 @@ def test_bo_gcn_improves_on_its_first_architectures():
 
 def test_graphs_of_several_cells_are_noticed():
     space = darts.make()
-    predictor, to_graph = graphs.predictor("bogcn", space, None, None, TINY)
+    predictor, to_graph = graph_predictors.predictor("bogcn", space, None, None, TINY)
     assert to_graph is space.to_graph
 
     def believe(key):

@@ -10,7 +10,7 @@ import pytest
 from nasjax import predictors, search
 from nasjax.core.types import Evaluation, Graph
 from nasjax.predictors import Prediction, Predictor
-from nasjax.search import EmbeddingTable, genes, latent, novelty
+from nasjax.search import EmbeddingTable, embedding_table, gene_features, novelty
 from nasjax.spaces import nasbench101, nasbench201
 
 KEYS = jax.random.split(jax.random.key(0), 3)
@@ -94,7 +94,7 @@ MUTANTS = {**BATCHES, "num_candidates": 30}
 LATENT = {"table": TABLE, "episode_length": 5}
 SUPERVISED = {"network": Network(), "candidates": WRITINGS}
 SETTINGS = {
-    "bananas": {**MUTANTS, "features": genes.one_hot(TINY)},
+    "bananas": {**MUTANTS, "features": gene_features.one_hot(TINY)},
     "bo_bohamiann": MUTANTS,
     "bo_dngo": {**BATCHES, "table": TABLE},
     "bo_gcn": MUTANTS,
@@ -209,11 +209,11 @@ def test_writings_of_a_cell_are_one_group():
     assert (archs != pruned).any(axis=1).sum() > 5
     groups = np.asarray(novelty.groups(nasbench101.make(), both))
     np.testing.assert_array_equal(groups[:40], groups[40:])
-    table = latent.identify(EmbeddingTable(both, both), nasbench101.make())
+    table = embedding_table.identify(EmbeddingTable(both, both), nasbench101.make())
     np.testing.assert_array_equal(table.groups, groups)
-    visited = latent.visit(table, jnp.zeros(80, bool), jnp.int32(3))
+    visited = embedding_table.visit(table, jnp.zeros(80, bool), jnp.int32(3))
     assert {3, 43} <= set(np.flatnonzero(visited))
-    rows = latent.first_rows(KEYS[1], table, 20)
+    rows = embedding_table.first_rows(KEYS[1], table, 20)
     assert len(set(groups[np.asarray(rows)])) == 20
 
 
@@ -231,7 +231,7 @@ def test_bananas_trains_different_cells_of_nasbench101():
     algorithm = search.make(
         "bananas",
         space,
-        features=genes.one_hot(space),
+        features=gene_features.one_hot(space),
         capacity=100,
         predictor_options={"members": 1, "layers": 1, "width": 4, "epochs": 2},
     )

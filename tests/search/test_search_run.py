@@ -9,7 +9,8 @@ from flax import struct
 from nasjax import search
 from nasjax.core import errors
 from nasjax.core.types import LAST, Proposal
-from nasjax.search import budget, loop
+from nasjax.search.loops import budget
+from nasjax.search.loops import scan as loop
 
 NUM_STEPS, Q = 4, 3
 # By trial; NaN: without a score, without a recorded cost.

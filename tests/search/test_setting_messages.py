@@ -12,7 +12,7 @@ import search_table
 from nasjax import search
 from nasjax.core import errors
 from nasjax.encoders.arch2vec import supervised
-from nasjax.search.latent import EmbeddingTable
+from nasjax.search.embedding_table import EmbeddingTable
 from nasjax.spaces import nasbench201
 
 SPACE = nasbench201.make()

@@ -11,7 +11,7 @@ from nasjax.core import errors
 from nasjax.core.types import Evaluation
 from nasjax.encoders.arch2vec import supervised
 from nasjax.predictors import Prediction
-from nasjax.search import learnt_embedding, lstm_policy, supervised_bo
+from nasjax.search.latent import joint_embedding, lstm_policy, supervised_bo
 from nasjax.spaces import nasbench201
 
 SPACE = nasbench201.make()
@@ -212,7 +212,7 @@ def test_gradients_by_states_are_those_of_differences():
 
 def test_blocks_are_joined_in_order():
     archs = jnp.arange(600, dtype=jnp.int32)[:, None]
-    found = learnt_embedding.by_blocks(
+    found = joint_embedding.by_blocks(
         lambda block, weights: (block * 2, jnp.full(len(block), jnp.sum(weights))),
         archs,
     )
@@ -316,7 +316,7 @@ def test_a_released_prediction_is_normalised_by_its_block(regression):
     archs = jnp.asarray(CELLS, jnp.int32)
     mean, _ = jax.jit(predictor.predict)(state, archs)
     state = float64(state)
-    size = learnt_embedding.BLOCK
+    size = joint_embedding.BLOCK
     adjacency, ops = (field[:size] for field in PLAIN)
     vectors, _ = plain_supervised.embed(
         state.params["network"], adjacency, ops, weights=np.ones(size)

@@ -10,8 +10,8 @@ from jax.tree_util import Partial
 from nasjax import search
 from nasjax.core import errors
 from nasjax.core.types import Proposal
-from nasjax.search import budget, trials
 from nasjax.search.algorithm import as_argument
+from nasjax.search.loops import budget, trials
 from nasjax.spaces import nasbench201
 
 SPACE = nasbench201.make()

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import shared
 
-from nasjax.networks import formulation
-from nasjax.supernet import cell, layout
+from nasjax.core import formulation
+from nasjax.supernet import cell, spec
 
-NET = layout.Supernet(
+NET = spec.Supernet(
     num_cells=3,
     channels=4,
     num_classes=10,
@@ -20,10 +20,10 @@ NET = layout.Supernet(
     operations=golden_darts.OPERATIONS,
 )
 CELLS = {
-    "normal": layout.Cell((16, 16), 4, False, False, (8, 8)),
-    "reduce": layout.Cell((16, 16), 4, True, False, (8, 8)),
-    "normal_after_reduce": layout.Cell((8, 16), 4, False, True, (8, 8)),
-    "stem_normal": layout.Cell((12, 12), 4, False, False, (8, 8)),
+    "normal": spec.Cell((16, 16), 4, False, False, (8, 8)),
+    "reduce": spec.Cell((16, 16), 4, True, False, (8, 8)),
+    "normal_after_reduce": spec.Cell((8, 16), 4, False, True, (8, 8)),
+    "stem_normal": spec.Cell((12, 12), 4, False, False, (8, 8)),
 }
 
 
@@ -73,7 +73,7 @@ def test_cells(golden, name, mode, formulation_name):
 
 def test_the_weights_fill_the_layout(golden, name):
     params, _ = golden_darts.cell(golden, name, NET)
-    assert jax.tree.map(np.shape, params) == layout._cell_shapes(NET, CELLS[name])
+    assert jax.tree.map(np.shape, params) == spec._cell_shapes(NET, CELLS[name])
 
 
 @pytest.mark.parametrize("members", [1, 2])
@@ -116,16 +116,16 @@ def test_derivatives_of_the_mixture(shared_map, members):
 
 
 def test_edges_are_split_and_joined_in_order():
-    net = layout.Supernet(
+    net = spec.Supernet(
         num_cells=1, channels=2, num_classes=2, image_shape=(4, 4, 1), num_steps=3
     )
     per_edge = jnp.arange(2.0 * len(net.edges)).reshape(-1, 2)
-    strided = per_edge[: layout.num_strided_edges(net)]
+    strided = per_edge[: spec.num_strided_edges(net)]
     tree = {"a": {"bn": per_edge}, "b": {"bn": strided}}
     groups = cell._split_edges(tree, net)
     for group, part in zip(net.groups, groups, strict=True):
         for s, e in np.ndindex(len(group.sources), len(group.targets)):
-            edge = (group.sources[s], group.targets[e] + layout.NUM_INPUTS)
+            edge = (group.sources[s], group.targets[e] + spec.NUM_INPUTS)
             row = per_edge[net.edges.index(edge)]
             np.testing.assert_array_equal(part["a"]["bn"][s, e], row)
     present = [

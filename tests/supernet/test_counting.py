@@ -11,11 +11,11 @@ from reference import supernet_liveness as reference
 from reference import supernet_small as small
 
 from nasjax.networks import operations as ops
-from nasjax.supernet import counting, layout, network
+from nasjax.supernet import counting, network, spec
 
-CIFAR = layout.Supernet(3, 36, 10, (32, 32, 3), reductions=(1, 2))
-IMAGENET = layout.Supernet(5, 24, 1000, (224, 224, 3), stem="imagenet4")
-DARTS = layout.Supernet(8, 16, 10, (32, 32, 3), reductions=(2, 5))
+CIFAR = spec.Supernet(3, 36, 10, (32, 32, 3), reductions=(1, 2))
+IMAGENET = spec.Supernet(5, 24, 1000, (224, 224, 3), stem="imagenet4")
+DARTS = spec.Supernet(8, 16, 10, (32, 32, 3), reductions=(2, 5))
 
 
 def test_three_cells_on_cifar():
@@ -27,7 +27,7 @@ def test_three_cells_on_cifar():
 def test_eight_cells_of_darts():
     """As its authors' log prints: 1.930618 million parameters."""
     assert counting.dense(DARTS).params == 1_930_618
-    assert layout.default_reductions(8) == DARTS.reductions
+    assert spec.default_reductions(8) == DARTS.reductions
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def brute_force(net, masks, names, by_mask):
         sides.append(side)
         side = side // 2 if k in net.reductions else side
     shapes = jax.tree_util.tree_flatten_with_path(
-        layout.parameter_shapes(net), is_leaf=small.is_shape
+        spec.parameter_shapes(net), is_leaf=small.is_shape
     )[0]
     for path, shape in shapes:
         path = [entry.key for entry in path]
@@ -140,7 +140,7 @@ def test_masks_of_one_count_everything_but_none():
 
 def test_one_convolution_by_hand():
     """A single 4x4 image, one cell of one step with one separable convolution."""
-    net = layout.Supernet(
+    net = spec.Supernet(
         1, 2, 5, (4, 4, 3), operations=("sep_conv_3x3",), num_steps=1, stem_multiplier=1
     )
     stem = 3 * 3 * 3 * 2

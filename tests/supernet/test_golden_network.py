@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import shared
 
-from nasjax.networks import formulation
-from nasjax.supernet import cell, layout, network
+from nasjax.core import formulation
+from nasjax.supernet import cell, network, spec
 
-DARTS = layout.Supernet(
+DARTS = spec.Supernet(
     num_cells=3,
     channels=4,
     num_classes=10,
@@ -47,10 +47,10 @@ def alphas_of(golden, section="inputs"):
 
 def test_the_golden_weights_fill_the_layout(golden, golden_weights):
     params, statistics = golden_weights
-    assert jax.tree.map(np.shape, params) == layout.parameter_shapes(DARTS)
+    assert jax.tree.map(np.shape, params) == spec.parameter_shapes(DARTS)
     expected = jax.tree.map(
         lambda shape: {"mean": shape, "var": shape},
-        layout.statistics_shapes(DARTS),
+        spec.statistics_shapes(DARTS),
         is_leaf=lambda x: isinstance(x, tuple),
     )
     assert jax.tree.map(np.shape, statistics) == expected

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import strategies as st
 
 from nasjax.core import errors
-from nasjax.supernet import layout
+from nasjax.supernet import spec
 
-DARTS_OPERATIONS = (*layout.THESIS_OPERATIONS, "none")
+DARTS_OPERATIONS = (*spec.THESIS_OPERATIONS, "none")
 
 
 def supernet(**settings):
@@ -21,11 +21,11 @@ def supernet(**settings):
         "image_shape": (32, 32, 3),
         "reductions": (1, 2),
     }
-    return layout.Supernet(**(defaults | settings))
+    return spec.Supernet(**(defaults | settings))
 
 
 def num_params(net):
-    shapes = layout.parameter_shapes(net)
+    shapes = spec.parameter_shapes(net)
     leaves = jax.tree.leaves(shapes, is_leaf=lambda x: isinstance(x, tuple))
     return sum(math.prod(shape) for shape in leaves)
 
@@ -76,7 +76,7 @@ def test_parameters_of_the_darts_supernet():
         num_cells=8,
         channels=16,
         operations=DARTS_OPERATIONS,
-        reductions=layout.default_reductions(8),
+        reductions=spec.default_reductions(8),
     )
     assert num_params(net) == 1_930_618
 
@@ -91,7 +91,7 @@ def test_parameters_of_a_grey_image_differ_in_the_stem_only():
 def test_parameters_have_the_statistics_of_their_bns():
     """With affine on, every pair of running statistics has a scale and a bias."""
     net = supernet(channels=4, affine=True)
-    params, statistics = layout.parameter_shapes(net), layout.statistics_shapes(net)
+    params, statistics = spec.parameter_shapes(net), spec.statistics_shapes(net)
 
     def bns(tree, path=()):
         if "scale" in tree:
@@ -115,7 +115,7 @@ def test_parameters_have_the_statistics_of_their_bns():
 
 
 def test_without_affine_only_the_stem_has_a_trained_bn():
-    params = layout.parameter_shapes(supernet(channels=4))
+    params = spec.parameter_shapes(supernet(channels=4))
     names = [
         "/".join(key.key for key in path)
         for path, _ in jax.tree_util.tree_leaves_with_path(
@@ -131,14 +131,14 @@ def test_without_affine_only_the_stem_has_a_trained_bn():
 
 @hypothesis.given(st.integers(1, 7))
 def test_groups_are_the_edges_of_each_source_in_order(num_steps):
-    edges = layout.cell_edges(num_steps)
-    nodes = range(layout.NUM_INPUTS, layout.NUM_INPUTS + num_steps)
+    edges = spec.cell_edges(num_steps)
+    nodes = range(spec.NUM_INPUTS, spec.NUM_INPUTS + num_steps)
     assert sorted(edges) == sorted((j, i) for i in nodes for j in range(i))
     grouped = []
-    for group in layout.edge_groups(num_steps):
+    for group in spec.edge_groups(num_steps):
         part = edges[group.edges]
         assert part == tuple(
-            (source, target + layout.NUM_INPUTS)
+            (source, target + spec.NUM_INPUTS)
             for source in group.sources
             for target in group.targets
         )
@@ -149,23 +149,23 @@ def test_groups_are_the_edges_of_each_source_in_order(num_steps):
 def test_the_thesis_cell_has_fourteen_edges_of_which_eight_are_strided():
     net = supernet()
     assert len(net.edges) == 14
-    strided = net.edges[: layout.num_strided_edges(net)]
+    strided = net.edges[: spec.num_strided_edges(net)]
     assert {source for source, _ in strided} == {0, 1}
     assert {source for source, _ in net.edges[len(strided) :]} == {2, 3, 4}
 
 
 def test_cells_of_the_cifar_supernet():
     first, second, third = supernet().cells
-    assert first == layout.Cell((108, 108), 36, False, False, (32, 32))
-    assert second == layout.Cell((108, 144), 72, True, False, (32, 32))
-    assert third == layout.Cell((144, 288), 144, True, True, (16, 16))
+    assert first == spec.Cell((108, 108), 36, False, False, (32, 32))
+    assert second == spec.Cell((108, 144), 72, True, False, (32, 32))
+    assert third == spec.Cell((144, 288), 144, True, True, (16, 16))
 
 
 @hypothesis.given(
     st.integers(1, 6).flatmap(
         lambda n: st.tuples(st.just(n), st.sets(st.integers(0, n - 1), max_size=4))
     ),
-    st.sampled_from(layout.STEMS),
+    st.sampled_from(spec.STEMS),
 )
 def test_cells_fit_together(cells, stem):
     num_cells, reductions = cells
@@ -193,7 +193,7 @@ def test_cells_fit_together(cells, stem):
     [(1, (0,)), (2, (0, 1)), (3, (1, 2)), (5, (1, 3)), (8, (2, 5)), (20, (6, 13))],
 )
 def test_default_reductions(num_cells, reductions):
-    assert layout.default_reductions(num_cells) == reductions
+    assert spec.default_reductions(num_cells) == reductions
 
 
 @pytest.mark.parametrize(

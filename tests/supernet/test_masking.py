@@ -8,8 +8,8 @@ import optax
 import pytest
 from reference import supernet_small as small
 
-from nasjax.supernet import layout, masking, mixing
-from nasjax.training import optimisers
+from nasjax.supernet import masking, mixing, spec
+from nasjax.training import optimizers
 
 NET = small.network(affine=True)
 
@@ -91,7 +91,7 @@ def test_gradient_is_that_of_a_real_valued_mask(mode, state):
 def test_exactly_the_kernels_are_maskable(state):
     params, _ = state
     flat = jax.tree_util.tree_flatten_with_path(
-        layout.parameter_shapes(NET), is_leaf=small.is_shape
+        spec.parameter_shapes(NET), is_leaf=small.is_shape
     )[0]
     shapes = {tuple(entry.key for entry in path): shape for path, shape in flat}
     kernels = {
@@ -167,7 +167,7 @@ def test_can_prune_at_the_distance_to_the_threshold():
 
 def test_a_score_under_constant_pressure_falls_after_fifty_steps():
     """The travel of the thesis' weight scores: .005 at 1e-4 a step."""
-    adam = optimisers.adam(1e-4)
+    adam = optimizers.adam(1e-4)
     score = jnp.float64(masking.INITIAL_SCORE)
     state, alive = adam.init(score), []
     for _ in range(52):

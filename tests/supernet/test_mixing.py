@@ -9,11 +9,11 @@ from reference import supernet_mixing as reference
 from reference import supernet_small as small
 
 from nasjax.core import errors
-from nasjax.supernet import layout, mixing
+from nasjax.supernet import mixing, spec
 
 NETS = [
     small.network(),
-    small.network(num_steps=4, operations=layout.THESIS_OPERATIONS),
+    small.network(num_steps=4, operations=spec.THESIS_OPERATIONS),
     small.network(num_cells=3, arch_sharing="cell"),
 ]
 IDS = ["two steps", "four steps", "a set a cell"]
@@ -104,7 +104,7 @@ def test_a_dead_group_is_zero_in_both_modes():
 
 
 def test_initial_arch_is_small_and_differs_by_key():
-    net = small.network(num_steps=4, operations=layout.THESIS_OPERATIONS)
+    net = small.network(num_steps=4, operations=spec.THESIS_OPERATIONS)
     arch = mixing.init_arch(jax.random.key(0), net)
     assert arch["alpha"].shape == (2, 14, 7) and arch["beta"].shape == (2, 14)
     assert 0.8e-3 < float(arch["alpha"].std()) < 1.2e-3

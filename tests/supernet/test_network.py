@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from reference import stem as reference
 
-from nasjax.networks import formulation
+from nasjax.core import formulation
 from nasjax.networks import operations as ops
-from nasjax.supernet import layout, network
+from nasjax.supernet import network, spec
 
-SMALL = layout.Supernet(
+SMALL = spec.Supernet(
     num_cells=1,
     channels=2,
     num_classes=3,
@@ -59,9 +59,9 @@ def weights(net, dtype=np.float32):
 
     return (
         jax.tree_util.tree_map_with_path(
-            draw, layout.parameter_shapes(net), is_leaf=is_shape
+            draw, spec.parameter_shapes(net), is_leaf=is_shape
         ),
-        jax.tree.map(statistics, layout.statistics_shapes(net), is_leaf=is_shape),
+        jax.tree.map(statistics, spec.statistics_shapes(net), is_leaf=is_shape),
     )
 
 
@@ -188,8 +188,8 @@ def test_scales_of_one_and_biases_of_zero_change_nothing(evaluate):
             return missing if params is None else params
         return {key: fill(shapes[key], (params or {}).get(key), key) for key in shapes}
 
-    params = fill(layout.parameter_shapes(net), evaluate.params)
-    assert jax.tree.map(np.shape, params) == layout.parameter_shapes(net)
+    params = fill(spec.parameter_shapes(net), evaluate.params)
+    assert jax.tree.map(np.shape, params) == spec.parameter_shapes(net)
     logits, _ = jax.jit(functools.partial(network.apply, net=net, train=False))(
         params, evaluate.statistics, mixing, images
     )
@@ -198,11 +198,11 @@ def test_scales_of_one_and_biases_of_zero_change_nothing(evaluate):
 
 @pytest.mark.parametrize(("stem", "convolutions"), [("imagenet4", 2), ("imagenet8", 3)])
 def test_imagenet_stems(stem, convolutions):
-    net = layout.Supernet(
+    net = spec.Supernet(
         num_cells=1, channels=4, num_classes=2, image_shape=(16, 16, 3), stem=stem
     )
     rng = np.random.default_rng(0)
-    shapes = layout._stem_shapes(net)
+    shapes = spec._stem_shapes(net)
     params = jax.tree.map(
         lambda shape: rng.normal(size=shape),
         shapes,
@@ -210,7 +210,7 @@ def test_imagenet_stems(stem, convolutions):
     )
     statistics = {
         name: {"mean": rng.normal(size=n), "var": rng.uniform(0.5, 2.0, size=n)}
-        for name, (n,) in layout.statistics_shapes(net)["stem"].items()
+        for name, (n,) in spec.statistics_shapes(net)["stem"].items()
     }
     x = rng.normal(size=(3, 16, 16, 2))
     with jax.enable_x64(True):
@@ -233,7 +233,7 @@ def test_imagenet_stems(stem, convolutions):
 )
 @pytest.mark.parametrize("train", [False, True])
 def test_every_stem_and_reduction_gives_logits(stem, image_shape, reductions, train):
-    net = layout.Supernet(
+    net = spec.Supernet(
         num_cells=3,
         channels=2,
         num_classes=7,
@@ -257,7 +257,7 @@ def test_every_stem_and_reduction_gives_logits(stem, image_shape, reductions, tr
 
 
 def test_initial_kernels_fill_the_range_that_fan_in_allows():
-    net = layout.Supernet(
+    net = spec.Supernet(
         num_cells=2,
         channels=16,
         num_classes=10,
@@ -314,7 +314,7 @@ def test_initial_statistics_leave_a_map_alone():
 
 
 def test_initial_weights_are_one_uniform_draw_a_path():
-    net = layout.Supernet(2, 4, 3, (8, 8, 1), num_steps=1, reductions=(1,))
+    net = spec.Supernet(2, 4, 3, (8, 8, 1), num_steps=1, reductions=(1,))
     key = jax.random.key(5)
     params = network.init_params(key, net)
     kernel = params["classifier"]["kernel"]

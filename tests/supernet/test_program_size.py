@@ -5,15 +5,15 @@ import re
 import jax
 import jax.numpy as jnp
 
-from nasjax.networks import formulation
-from nasjax.supernet import layout, network, objective
+from nasjax.core import formulation
+from nasjax.supernet import network, objective, spec
 
-NET = layout.Supernet(
+NET = spec.Supernet(
     num_cells=3,
     channels=8,
     num_classes=10,
     image_shape=(8, 8, 1),
-    reductions=layout.default_reductions(3),
+    reductions=spec.default_reductions(3),
 )
 """The network of `configs/digits.py`."""
 
@@ -27,7 +27,7 @@ def test_no_matrix_of_taps_is_written_into_the_program():
         )
 
     operands = (
-        arrays(layout.parameter_shapes(NET)),
+        arrays(spec.parameter_shapes(NET)),
         arrays((len(NET.arch_names), len(NET.edges), len(NET.operations))),
         jax.eval_shape(lambda: network.init_statistics(NET)),
         arrays((64, *NET.image_shape)),

@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 from reference import supernet_small as small
 
-from nasjax.core import arrays, errors
-from nasjax.networks import formulation
+from nasjax.core import arrays, errors, formulation
 from nasjax.supernet import counting, masking, mixing, network, objective, slim
 
 pytestmark = pytest.mark.xdist_group("slim")

@@ -5,7 +5,7 @@ import numpy as np
 import optax
 import pytest
 
-from nasjax.training import optimisers
+from nasjax.training import optimizers
 
 STEPS = 5
 
@@ -65,20 +65,20 @@ def test_sgd(weight_decay, clip, nesterov):
         "clip": clip,
         "nesterov": nesterov,
     }
-    schedule = optimisers.cosine(0.1, STEPS)
+    schedule = optimizers.cosine(0.1, STEPS)
     rates = [0.05 * (1 + np.cos(np.pi * step / STEPS)) for step in range(STEPS)]
-    ours, state = run(optimisers.sgd(schedule, **settings), params, gradients)
+    ours, state = run(optimizers.sgd(schedule, **settings), params, gradients)
     plain, buffers = plain_sgd(params, gradients, rates=rates, **settings)
     check(ours, plain)
-    check([optimisers.momentum_buffer(state)], [buffers])
+    check([optimizers.momentum_buffer(state)], [buffers])
 
 
 def test_clipping_acts_before_weight_decay():
     params, gradients = problem()
     norms = [np.sqrt(sum((g**2).sum() for g in step.values())) for step in gradients]
     assert min(norms) > 5  # the cases above differ
-    clipped, _ = run(optimisers.sgd(0.1, clip=5.0), params, gradients)
-    free, _ = run(optimisers.sgd(0.1), params, gradients)
+    clipped, _ = run(optimizers.sgd(0.1, clip=5.0), params, gradients)
+    free, _ = run(optimizers.sgd(0.1), params, gradients)
     assert not np.allclose(clipped[0]["w"], free[0]["w"])
 
 
@@ -87,7 +87,7 @@ def test_clipping_acts_before_weight_decay():
 def test_adam(betas, weight_decay):
     """torch.optim.Adam: weight decay is added to the gradient, not to the step."""
     params, gradients = problem()
-    optimiser = optimisers.adam(
+    optimiser = optimizers.adam(
         3e-2, beta1=betas[0], beta2=betas[1], weight_decay=weight_decay
     )
     ours, _ = run(optimiser, params, gradients)
@@ -133,11 +133,11 @@ def test_rmsprop(epsilon, weight_decay):
         "epsilon": epsilon,
         "weight_decay": weight_decay,
     }
-    schedule = optimisers.cosine(0.2, STEPS)
+    schedule = optimizers.cosine(0.2, STEPS)
     rates = [0.1 * (1 + np.cos(np.pi * step / STEPS)) for step in range(STEPS)]
-    ours, _ = run(optimisers.rmsprop(schedule, **settings), params, gradients)
+    ours, _ = run(optimizers.rmsprop(schedule, **settings), params, gradients)
     check(ours, plain_rmsprop(params, gradients, rates=rates, **settings))
-    fixed, _ = run(optimisers.rmsprop(0.2, **settings), params, gradients)
+    fixed, _ = run(optimizers.rmsprop(0.2, **settings), params, gradients)
     check(fixed, plain_rmsprop(params, gradients, rates=[0.2] * STEPS, **settings))
 
 
@@ -146,32 +146,32 @@ def test_rmsprop_clips_the_whole_gradient():
     first = gradients[:1]
     norm = np.sqrt(sum((g**2).sum() for g in first[0].values()))
     scaled = [{n: g * 2.0 / norm for n, g in first[0].items()}]
-    clipped, _ = run(optimisers.rmsprop(0.2, clip=2.0), params, first)
-    free, _ = run(optimisers.rmsprop(0.2), params, scaled)
+    clipped, _ = run(optimizers.rmsprop(0.2, clip=2.0), params, first)
+    free, _ = run(optimizers.rmsprop(0.2), params, scaled)
     check(clipped, free)
 
 
 def test_schedules_by_epoch():
-    decayed = optimisers.by_epoch(optimisers.exponential(0.1, 0.97), 5)
+    decayed = optimizers.by_epoch(optimizers.exponential(0.1, 0.97), 5)
     np.testing.assert_allclose(
         [decayed(s) for s in (0, 4, 5, 14, 50)],
         [0.1, 0.1, 0.097, 0.1 * 0.97**2, 0.1 * 0.97**10],
     )
-    cosine = optimisers.by_epoch(optimisers.cosine(0.4, 10), 3)
+    cosine = optimizers.by_epoch(optimizers.cosine(0.4, 10), 3)
     np.testing.assert_allclose([cosine(s) for s in (2, 15, 17)], [0.4, 0.2, 0.2])
-    assert optimisers.constant(0.3)(7) == 0.3
+    assert optimizers.constant(0.3)(7) == 0.3
 
 
 def test_schedules():
-    cosine = optimisers.cosine(0.4, 100)
+    cosine = optimizers.cosine(0.4, 100)
     np.testing.assert_allclose(
         [cosine(s) for s in (0, 50, 100, 150)], [0.4, 0.2, 0, 0], atol=1e-9
     )
-    steps = optimisers.piecewise(1e-2, 30)
+    steps = optimizers.piecewise(1e-2, 30)
     np.testing.assert_allclose(
         [steps(s) for s in (0, 29, 30, 59)], [1e-2, 1e-2, 1e-3, 1e-3]
     )
-    assert float(optimisers.cosine(0.4, 0)(0)) == pytest.approx(0.4)
+    assert float(optimizers.cosine(0.4, 0)(0)) == pytest.approx(0.4)
 
 
 def check(ours, plain):

@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nasjax.training import short
+from nasjax.training import scanned
 
-RECIPE = short.Recipe(learning_rate=0.2, momentum=0.9, weight_decay=0.01)
+RECIPE = scanned.Recipe(learning_rate=0.2, momentum=0.9, weight_decay=0.01)
 
 
 def apply(params, statistics, images, *, train):
@@ -21,7 +21,7 @@ def splits(seed=0):
     def split(*lead):
         labels = random.integers(0, 3, (*lead, 8))
         images = random.normal(size=(*lead, 2, 2, 1, 8))
-        return short.Split(jnp.asarray(images), jnp.asarray(labels))
+        return scanned.Split(jnp.asarray(images), jnp.asarray(labels))
 
     return split(3, 2), split(2), split(1)
 
@@ -41,7 +41,7 @@ def test_training_is_nesterov_with_a_cosine():
         train, valid, test = splits()
         weights = np.random.default_rng(9).normal(size=(4, 3))
         curves = jax.jit(
-            lambda w: short.train(w, 0, apply, train, valid, test, recipe=RECIPE)
+            lambda w: scanned.train(w, 0, apply, train, valid, test, recipe=RECIPE)
         )(weights)
         buffer, step = np.zeros_like(weights), 0
         for epoch in range(3):

@@ -13,7 +13,7 @@ import numpy as np
 
 from nasjax.core.types import Array, Graph, Key
 from nasjax.encoders.arch2vec import gin
-from nasjax.encoders.arch2vec.forms import Form
+from nasjax.encoders.graph_inputs import Form
 
 Params = Any
 

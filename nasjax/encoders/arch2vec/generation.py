@@ -8,7 +8,8 @@ import jax.numpy as jnp
 
 from nasjax.core import errors
 from nasjax.core.types import Array, Graph
-from nasjax.encoders.arch2vec import forms, uniqueness, validity
+from nasjax.encoders import graph_inputs
+from nasjax.encoders.arch2vec import uniqueness, validity
 
 
 class Generation(NamedTuple):
@@ -50,7 +51,7 @@ def evaluate(graphs: Graph, space: str) -> Generation:
     Raises:
       ConfigError: arch2vec does not encode the space, or its graphs have another N.
     """
-    size = forms.form(space).num_nodes
+    size = graph_inputs.form(space).num_nodes
     if graphs.adjacency.shape[1:] != (size, size):
         raise errors.ConfigError(
             f"graphs of {space!r} are [M, {size}, {size}], not "
@@ -64,7 +65,9 @@ def _evaluate(graphs: Graph, space: str) -> Generation:
     released = jax.vmap(validity.released(space))(graphs)
     strict = jax.vmap(validity.strict(space))(graphs)
     as_decoded = jax.vmap(uniqueness.labelled_key)(graphs)
-    cells = jax.vmap(validity.trim)(graphs) if forms.form(space).padded else graphs
+    cells = (
+        jax.vmap(validity.trim)(graphs) if graph_inputs.form(space).padded else graphs
+    )
     as_cells = jax.vmap(uniqueness.labelled_key)(cells)
     classes = jax.vmap(uniqueness.class_key(space))(graphs)
 

@@ -10,18 +10,11 @@ from flax import struct
 
 from nasjax.core import errors
 from nasjax.core.types import Array, Key
-from nasjax.encoders.arch2vec import (
-    decoder,
-    forms,
-    gcn,
-    gin,
-    message_passing,
-    noise,
-    objective,
-)
+from nasjax.encoders import graph_inputs, random_bits
+from nasjax.encoders.arch2vec import decoder, gcn, gin, message_passing, objective
 from nasjax.encoders.arch2vec.decoder import Logits
-from nasjax.encoders.arch2vec.forms import Form, Inputs
 from nasjax.encoders.arch2vec.objective import Terms
+from nasjax.encoders.graph_inputs import Form, Inputs
 
 
 class Settings(NamedTuple):
@@ -130,7 +123,7 @@ def make(space: str, settings: Settings) -> Model:
     Raises:
       ConfigError: there is no such space or setting.
     """
-    form = forms.form(space)
+    form = graph_inputs.form(space)
     _check(settings)
     return Model(
         form,
@@ -250,9 +243,11 @@ def _loss(
     z = mean
     key_noise, key_dropout = jax.random.split(key)
     if train and settings.kl_weight:
-        z = z + jnp.exp(log_sigma) * noise.normal(key_noise, z.shape).astype(z.dtype)
+        z = z + jnp.exp(log_sigma) * random_bits.normal(key_noise, z.shape).astype(
+            z.dtype
+        )
     if train and settings.dropout:
-        kept = noise.bernoulli(key_dropout, 1 - settings.dropout, z.shape)
+        kept = random_bits.bernoulli(key_dropout, 1 - settings.dropout, z.shape)
         z = jnp.where(kept, z / (1 - settings.dropout), 0)
     logits = _decode(form, settings, weights, z)
     if settings.objective == "released":

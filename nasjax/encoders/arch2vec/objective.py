@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from nasjax.core.types import Array
 from nasjax.encoders.arch2vec.decoder import Logits, pairs
-from nasjax.encoders.arch2vec.forms import Inputs
+from nasjax.encoders.graph_inputs import Inputs
 
 
 class Terms(NamedTuple):

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from nasjax.core import chunks
+from nasjax.core import batching
 from nasjax.core.types import Array, Graph, Key
 from nasjax.encoders.arch2vec import decoder, training
 from nasjax.encoders.arch2vec.model import Model, Weights
@@ -35,7 +35,7 @@ def evaluate(model: Model, weights: Weights, graphs: Graphs) -> Reconstruction:
     Padding counts only where the decoder has a label for it.
     """
     total = jnp.zeros(5, jnp.int32)
-    for chunk, count in chunks.each(graphs, training.CHUNK):
+    for chunk, count in batching.each(graphs, training.CHUNK):
         total += _count(weights, chunk, jnp.int32(count), model=model)
     exact, ops, edges, nodes, size = (float(value) for value in total)
     num_edges = size * len(decoder.pairs(model.form.num_nodes)[0])

@@ -20,8 +20,9 @@ import jax.numpy as jnp
 
 from nasjax.core import errors
 from nasjax.core.types import Array, Key
-from nasjax.encoders.arch2vec import forms, gin
-from nasjax.encoders.arch2vec.forms import Form
+from nasjax.encoders import graph_inputs
+from nasjax.encoders.arch2vec import gin
+from nasjax.encoders.graph_inputs import Form
 
 Params = Any
 Moments = Any
@@ -70,7 +71,7 @@ def network(
     Raises:
       ConfigError: there is no such space or variant, or a size is below 1.
     """
-    form = forms.form(space)
+    form = graph_inputs.form(space)
     if variant not in VARIANTS:
         raise errors.unknown_name("variant of the network", variant, VARIANTS)
     if min(width, num_layers, num_features) < 1:
@@ -117,7 +118,7 @@ def _apply(
       moments: of every layer; None: those of the batch.
       share: `[B N]`, weight of each node in them, adding up to 1.
     """
-    inputs = forms.read(form, archs)
+    inputs = graph_inputs.read(form, archs)
     edges = inputs.adjacency
     edges = edges if released else edges + jnp.swapaxes(edges, 1, 2)
     x, used = inputs.nodes.reshape(-1, form.num_ops), []

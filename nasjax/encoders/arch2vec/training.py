@@ -12,12 +12,12 @@ from flax import struct
 from jax import lax
 from jax.flatten_util import ravel_pytree
 
-from nasjax.core import chunks
+from nasjax.core import batching
 from nasjax.core.types import Array, Key
-from nasjax.encoders.arch2vec import forms
-from nasjax.encoders.arch2vec.forms import Form, Inputs
+from nasjax.encoders import graph_inputs
 from nasjax.encoders.arch2vec.model import Model, Weights
 from nasjax.encoders.arch2vec.objective import Terms
+from nasjax.encoders.graph_inputs import Form, Inputs
 
 # Graphs of one compiled call outside training: five hold NAS-Bench-201 and few more.
 CHUNK = 98 * 32
@@ -91,13 +91,13 @@ class State(struct.PyTreeNode):
 def store(form: Form, archs: Any) -> Graphs:
     """The graphs of architectures int32 `[M, G]`."""
     convert = functools.partial(_store, form=form)
-    stored = chunks.apply(convert, np.asarray(archs, np.int32), CHUNK)
+    stored = batching.apply(convert, np.asarray(archs, np.int32), CHUNK)
     return jax.tree.map(jnp.asarray, stored)
 
 
 def inputs(form: Form, graphs: Graphs) -> Inputs:
     """What the networks read of stored graphs."""
-    return forms.inputs(form, graphs.ops, graphs.adjacency)
+    return graph_inputs.inputs(form, graphs.ops, graphs.adjacency)
 
 
 def start(key: Key, model: Model, recipe: Recipe) -> State:
@@ -207,7 +207,7 @@ def _epoch(
 def means(model: Model, weights: Weights, graphs: Graphs) -> np.ndarray:
     """Posterior means float32 `[M, N, D]` of all graphs, with running moments."""
     encode = functools.partial(_means, weights, model=model)
-    return chunks.apply(encode, graphs, CHUNK)
+    return batching.apply(encode, graphs, CHUNK)
 
 
 @functools.partial(jax.jit, static_argnames="model")

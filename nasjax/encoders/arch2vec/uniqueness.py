@@ -7,7 +7,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from nasjax.core.types import Array, Graph
-from nasjax.encoders.arch2vec import forms, validity
+from nasjax.encoders import graph_inputs
+from nasjax.encoders.arch2vec import validity
 from nasjax.spaces import darts, fingerprints, nasbench101, nasbench201
 
 _LABELS = 64
@@ -45,7 +46,7 @@ def class_key(space: str) -> Callable[[Graph], Array]:
     Raises:
       ConfigError: arch2vec does not encode the space.
     """
-    return _CLASS_KEYS[forms.form(space).space]
+    return _CLASS_KEYS[graph_inputs.form(space).space]
 
 
 def count_distinct(keys: Array, mask: Array) -> Array:

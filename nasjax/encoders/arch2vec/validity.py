@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nasjax.core.types import Array, Graph
-from nasjax.encoders.arch2vec import forms
+from nasjax.encoders import graph_inputs
 from nasjax.spaces import darts, nasbench101, nasbench201
 from nasjax.spaces import nasbench101_notation as notation
 
@@ -46,7 +46,7 @@ def released(space: str) -> Check:
     Raises:
       ConfigError: arch2vec does not encode the space.
     """
-    return _RELEASED[forms.form(space).space]
+    return _RELEASED[graph_inputs.form(space).space]
 
 
 def strict(space: str) -> Check:
@@ -68,7 +68,7 @@ def strict(space: str) -> Check:
     Raises:
       ConfigError: arch2vec does not encode the space.
     """
-    return _STRICT[forms.form(space).space]
+    return _STRICT[graph_inputs.form(space).space]
 
 
 def trim(graph: Graph) -> Graph:

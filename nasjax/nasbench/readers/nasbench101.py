@@ -17,7 +17,7 @@ import numpy as np
 from nasjax.core import read_guard
 from nasjax.core.errors import DataError
 from nasjax.core.progress import progress
-from nasjax.nasbench import lookup, table_file
+from nasjax.nasbench import index, table_file
 from nasjax.nasbench.readers import tfrecord
 from nasjax.nasbench.table_file import Part
 from nasjax.spaces import nasbench101
@@ -252,11 +252,11 @@ def _save(
     size = len(cells.rows)
     used = [b for b in range(len(EPOCHS)) if cells.count[:size, b].any()]
     archs = cells.archs[:size]
-    valid = lookup.apply(nasbench101.is_valid, archs)
+    valid = index.apply(nasbench101.is_valid, archs)
     if not valid.all():
         text = notation.format_arch(archs[np.argmin(valid)])
         raise DataError(f"{source.get('file')}: {text} is no cell of the space")
-    prints = lookup.fingerprints("nasbench101", archs)
+    prints = index.fingerprints("nasbench101", archs)
     order = np.lexsort((prints[:, 1], prints[:, 0]))
     if (np.diff(prints[order], axis=0) == 0).all(axis=1).any():
         raise DataError(f"{source.get('file')}: two module hashes for one cell")

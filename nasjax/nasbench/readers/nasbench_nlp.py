@@ -14,7 +14,7 @@ import numpy as np
 from nasjax.core import read_guard
 from nasjax.core.errors import DataError, UnknownArchitecture
 from nasjax.core.progress import echo, progress
-from nasjax.nasbench import lookup, table_file
+from nasjax.nasbench import index, table_file
 from nasjax.nasbench.readers import archives
 from nasjax.nasbench.table_file import Part
 from nasjax.spaces import nasbench_nlp_recipes as recipes
@@ -153,7 +153,7 @@ def convert(
 
 def _group(logs: list[Log]) -> dict[tuple[int, ...], list[Log]]:
     """Logs of isomorphic recipes by fingerprint, increasing, at most eight of each."""
-    prints = lookup.fingerprints("nasbench_nlp", np.array([log.arch for log in logs]))
+    prints = index.fingerprints("nasbench_nlp", np.array([log.arch for log in logs]))
     groups: dict[tuple[int, ...], list[Log]] = {}
     for log, lanes in zip(logs, prints.tolist(), strict=True):
         group = groups.setdefault(tuple(lanes), [])

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nasjax.nasbench.surrogate import curves as matrices
+from nasjax.nasbench.surrogate import scaling as matrices
 
 PENALTIES = tuple(10.0**k for k in range(-3, 6))
 """Of the ridge; the one with the least leave-one-out error is taken."""

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from nasjax.core.types import Array, Key
-from nasjax.training import optimisers
+from nasjax.training import optimizers
 
 Layers = list[dict[str, Array]]
 """Each with `kernel` `[D_in, D_out]` and `bias` `[D_out]`."""
@@ -66,8 +66,8 @@ def minimize(
     size = jax.tree.leaves(data)[0].shape[0]
     batch_size = min(batch_size, size)
     num_steps = size // batch_size
-    schedule = optimisers.cosine(learning_rate, num_epochs * num_steps)
-    optimiser = optimisers.adam(schedule)
+    schedule = optimizers.cosine(learning_rate, num_epochs * num_steps)
+    optimiser = optimizers.adam(schedule)
 
     def step(state: Any, inputs: Any) -> Any:
         params, moments = state

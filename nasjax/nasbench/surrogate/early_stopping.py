@@ -7,7 +7,7 @@ hundred they repeat the noise of the training curves.
 import numpy as np
 
 from nasjax.core import errors
-from nasjax.nasbench.surrogate import boosting
+from nasjax.nasbench.surrogate.trees import boosting
 
 HELD_OUT = 0.2
 """Share of the rows that decide."""

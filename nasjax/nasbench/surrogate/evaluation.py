@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike
 
 from nasjax.core import metrics
 from nasjax.core.types import Array, Key
-from nasjax.nasbench.surrogate import curves as matrices
-from nasjax.nasbench.surrogate import noise
+from nasjax.nasbench.surrogate import scaling as matrices
+from nasjax.nasbench.surrogate.noise import models
 
 METRICS = ("r2", "kt", "kt_1", "kt_2", "spearman", "mse")
 
@@ -71,7 +71,7 @@ class Divergence(NamedTuple):
 
 def average_kl(
     key: Key,
-    model: noise.NoiseModel,
+    model: models.NoiseModel,
     predicted: ArrayLike,
     runs: ArrayLike,
     *,
@@ -147,7 +147,7 @@ def _metrics(truth: np.ndarray, predicted: np.ndarray, unit: float) -> dict[str,
 
 @functools.partial(jax.jit, static_argnums=3)
 def _sample_moments(
-    key: Key, model: noise.NoiseModel, curves: Array, num_samples: int
+    key: Key, model: models.NoiseModel, curves: Array, num_samples: int
 ) -> tuple[Array, Array]:
     """Mean and variance over samples of the noise of each curve, each `[M, T]`."""
 

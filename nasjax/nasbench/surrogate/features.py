@@ -16,7 +16,7 @@ import numpy as np
 from nasjax.core import errors
 from nasjax.core.types import Array
 from nasjax.encoders import adjacency, paths
-from nasjax.nasbench.surrogate import darts_columns
+from nasjax.nasbench.surrogate import features_nasbench301
 from nasjax.spaces import nasbench101, nasbench_nlp
 
 NLP_SLOTS = 13
@@ -157,7 +157,7 @@ _LOSSES = tuple(
 _ALL = (
     _features("nasbench111", "nasbench101", 26, nasbench111, _ACCURACIES),
     _features("nasbench111_cell", "nasbench101", 26, nasbench111),
-    _features("nasbench311", "darts", 56, darts_columns.encode),
+    _features("nasbench311", "darts", 56, features_nasbench301.encode),
     _features(
         "nasbench_nlp11", "nasbench_nlp", 185, nasbench_nlp11, _LOSSES, fits_nlp11
     ),

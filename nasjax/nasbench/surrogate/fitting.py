@@ -12,16 +12,11 @@ from numpy.typing import ArrayLike
 
 from nasjax.core import errors
 from nasjax.core.types import Key
-from nasjax.nasbench.surrogate import (
-    boosting,
-    compression,
-    curves,
-    early_stopping,
-    mlp,
-    noise,
-    noise_gkde,
-)
+from nasjax.nasbench.surrogate import compression, early_stopping, mlp, scaling
 from nasjax.nasbench.surrogate.model import CurveModel, Member, Seconds
+from nasjax.nasbench.surrogate.noise import gkde
+from nasjax.nasbench.surrogate.noise import models as noise_models
+from nasjax.nasbench.surrogate.trees import boosting
 
 VARIANTS = ("thesis", "released")
 _LIBRARIES = {"lgb": "lightgbm", "xgb": "xgboost"}
@@ -132,8 +127,8 @@ def fit_mean(
       ConfigError: a setting does not fit these curves.
     """
     started = time.monotonic()
-    x = curves.check(features, "features", missing=True)
-    y = curves.check(targets, "curves", shape=(len(x), *np.shape(targets)[1:]))
+    x = scaling.check(features, "features", missing=True)
+    y = scaling.check(targets, "curves", shape=(len(x), *np.shape(targets)[1:]))
     members, rounds = [], []
     released = settings.variant == "released"
     for i in range(1 if released else settings.num_members):
@@ -206,15 +201,15 @@ def add_noise(
     low, high = 0.0, 1.0 if metric.endswith("accuracy") else np.inf
     if settings.variant == "released":
         low, high = -np.inf, np.inf
-    fitted: noise.NoiseModel | None = None
+    fitted: noise_models.NoiseModel | None = None
     if settings.noise == "none":
         pass
     elif settings.noise == "gkde" and settings.variant == "released":
-        fitted = noise_gkde.fit(
+        fitted = gkde.fit(
             residuals, variant="released", released_clip=settings.released_clip
         )
     else:
-        fitted = noise.fit(settings.noise, key, mean.reconstructed, residuals)
+        fitted = noise_models.fit(settings.noise, key, mean.reconstructed, residuals)
     count = len(mean.members)
     return CurveModel(
         members=mean.members,
@@ -239,7 +234,7 @@ def fit(
 
 def fit_seconds(features: ArrayLike, seconds: ArrayLike, settings: Settings) -> Seconds:
     """A boosted model of the logarithm of the training seconds `[N]`."""
-    values = curves.check(np.asarray(seconds)[:, None], "seconds", ndim=2)
+    values = scaling.check(np.asarray(seconds)[:, None], "seconds", ndim=2)
     if values.min() <= 0:
         raise errors.DataError("training seconds must be positive")
     library = boosting.LightGBM(

@@ -10,9 +10,9 @@ from numpy.typing import ArrayLike
 
 from nasjax.core import errors
 from nasjax.core.types import Array, Key
-from nasjax.nasbench.surrogate import curves as matrices
 from nasjax.nasbench.surrogate import dense
-from nasjax.nasbench.surrogate.curves import Scaler
+from nasjax.nasbench.surrogate import scaling as matrices
+from nasjax.nasbench.surrogate.scaling import Scaler
 
 
 class MLP(struct.PyTreeNode):

@@ -8,7 +8,7 @@ import scipy.stats
 from numpy.typing import ArrayLike
 
 from nasjax.core import errors
-from nasjax.nasbench.surrogate import curves as matrices
+from nasjax.nasbench.surrogate import scaling as matrices
 from nasjax.nasbench.surrogate import svd
 
 _SHAPIRO = 5000

@@ -17,35 +17,26 @@ import numpy as np
 from flax import struct
 
 from nasjax.core import arrays, errors, read_guard
-from nasjax.nasbench.surrogate import (
-    curves,
-    forest,
-    mlp,
-    model,
-    noise_gkde,
-    noise_seeds,
-    noise_std,
-    noise_window,
-    svd,
-    vae,
-)
+from nasjax.nasbench.surrogate import mlp, model, scaling, svd, vae
+from nasjax.nasbench.surrogate.noise import epoch_std, gkde, seeds, sliding_window
+from nasjax.nasbench.surrogate.trees import forest
 
 FORM = "nasjax.surrogate/1"
 
 KINDS: dict[str, type] = {
     kind.__name__: kind
     for kind in (
-        curves.Scaler,
+        scaling.Scaler,
         forest.Chain,
         mlp.MLP,
         model.CurveModel,
         model.Member,
         model.Seconds,
         model.Surrogate,
-        noise_gkde.GKDE,
-        noise_seeds.SeedNoise,
-        noise_std.EpochNoise,
-        noise_window.WindowNoise,
+        gkde.GKDE,
+        seeds.SeedNoise,
+        epoch_std.EpochNoise,
+        sliding_window.WindowNoise,
         svd.SVD,
         vae.VAE,
     )

@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike
 
 from nasjax.core import errors
 from nasjax.core.types import Array
-from nasjax.nasbench.surrogate import curves as curve_matrices
-from nasjax.nasbench.surrogate.curves import Scaler
+from nasjax.nasbench.surrogate import scaling as curve_matrices
+from nasjax.nasbench.surrogate.scaling import Scaler
 
 
 class SVD(struct.PyTreeNode):

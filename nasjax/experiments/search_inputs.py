@@ -1,0 +1,251 @@
+"""What algorithms read besides the space: encodings, embeddings and buffer sizes.
+
+Factories of `search.ALGORITHMS` take functions and arrays where a configuration can
+only name them. An entry's settings name
+
+    features       an encoding of `encoders.ENCODINGS`, with `features_options`; BANANAS
+                   reads "path_one_hot" where none is named
+    table          "one_hot" genes; "random_projection" of them, with `table_size` (16)
+                   and `table_seed` (0); or a safetensors file of `archs` and `vectors`;
+                   searches that learn their embedding read its `archs` only. A list of
+                   files or of seeds has trials with each (`search_clusters`)
+    network        "gin", arch2vec's encoder without pre-training, with
+                   `network_options`
+    capacity       is the budget in queries where it is not given
+
+and everything else goes to the factory as it stands.
+"""
+
+import inspect
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nasjax import encoders, search
+from nasjax.core import arrays, errors, read_guard
+from nasjax.core.types import SearchSpace
+from nasjax.encoders.arch2vec import supervised
+from nasjax.nasbench.table import TabularBenchmark
+from nasjax.search import embedding_table, gene_features
+from nasjax.search.algorithm import SearchAlgorithm
+from nasjax.search.embedding_table import EmbeddingTable
+from nasjax.spaces import nasbench201
+
+RANDOM_PROJECTION = "random_projection"
+ONE_HOT = "one_hot"
+NETWORKS = {"gin": supervised.network}
+"""Encoders that learn with the search: `factory(space name, **options)`."""
+FEATURES = {"bananas": "path_one_hot"}
+"""Encodings of algorithms that have one of their own."""
+
+_NETWORKS = {
+    "bananas": "mlp",
+    "bohamiann": "mlp",
+    "dngo": "mlp",
+    "ensemble": "mlp",
+    "bogcn": "gcn",
+    "neural": "gcn",
+    "xgboost": "xgb",
+    "lightgbm": "lgb",
+}
+"""The technique behind a word in the name of an algorithm or predictor."""
+
+
+class Inputs(NamedTuple):
+    """Where inputs come from.
+
+    Attributes:
+      space: what is searched.
+      benchmark: whose rows are the architectures of a table, or None.
+      queries: of a trial, 0 where the budget is in seconds only.
+    """
+
+    space: SearchSpace
+    benchmark: Any
+    queries: int
+
+
+def make(kind: str, inputs: Inputs, settings: Mapping[str, Any]) -> SearchAlgorithm:
+    """An algorithm of the registry with what its settings name.
+
+    Args:
+      kind: a key of `search.ALGORITHMS`.
+      inputs: where inputs come from.
+      settings: of the entry.
+
+    Raises:
+      ConfigError: there is no such algorithm, setting, encoding or file, or the
+        settings do not fit the space.
+    """
+    if kind not in search.ALGORITHMS:
+        raise errors.unknown_name("search algorithm", kind, search.ALGORITHMS)
+    known = inspect.signature(search.ALGORITHMS[kind]).parameters
+    given = {key: value for key, value in settings.items() if value is not None}
+    # Where both are possible, a table is used where one is named.
+    if "table" in known:
+        if "features" not in known:
+            given.setdefault("table", RANDOM_PROJECTION)
+        _name_table(given, inputs)
+    if "network" in known:
+        _name_network(given, inputs)
+    if "features" in known:
+        given.setdefault("features", FEATURES.get(kind, ""))
+        _name_features(given, inputs.space)
+    if "capacity" in known and inputs.queries:
+        given.setdefault("capacity", inputs.queries)
+    return search.make(kind, inputs.space, **given)
+
+
+def learns(kind: str) -> bool:
+    """Whether an algorithm learns its embedding: of a table it reads `archs` only."""
+    if kind not in search.ALGORITHMS:
+        raise errors.unknown_name("search algorithm", kind, search.ALGORITHMS)
+    return "network" in inspect.signature(search.ALGORITHMS[kind]).parameters
+
+
+def embeddings(kind: str, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Settings that stand for each embedding that the entry reads; none: no entry.
+
+    Args:
+      kind: a key of `search.ALGORITHMS`.
+      settings: of the entry; `table` or `table_seed`, not both, may be a list.
+
+    Raises:
+      ConfigError: there is no such algorithm, a list is empty or names one embedding
+        twice, both are lists, or an algorithm that learns its embedding has several.
+    """
+    if kind not in search.ALGORITHMS:
+        raise errors.unknown_name("search algorithm", kind, search.ALGORITHMS)
+    known = inspect.signature(search.ALGORITHMS[kind]).parameters
+    lists = {
+        key: list(settings[key])
+        for key in ("table", "table_seed")
+        if isinstance(settings.get(key), list | tuple)
+    }
+    for key, values in lists.items():
+        if not values or len({str(value) for value in values}) < len(values):
+            raise errors.ConfigError(
+                f"{key} = {values}: name at least one, and none twice"
+            )
+    if learns(kind) or "table" not in known:
+        if lists:
+            raise errors.ConfigError(
+                f"{kind} reads no embedding: {', '.join(lists)} must not be a list"
+            )
+        return []
+    if len(lists) > 1:
+        raise errors.ConfigError("table and table_seed are lists: only one may be")
+    if lists:
+        ((key, values),) = lists.items()
+        return [{key: value} for value in values]
+    if settings.get("table") == ONE_HOT:
+        return []
+    named = settings.get("table") or "features" not in known
+    return [{"table": settings.get("table", RANDOM_PROJECTION)}] if named else []
+
+
+def _name_features(given: dict[str, Any], space: SearchSpace) -> None:
+    """Replaces the name of an encoding by its function."""
+    name, options = given.pop("features", ""), given.pop("features_options", {})
+    if name:
+        given["features"] = encoders.make(name, space.name, **options)
+
+
+def _name_table(given: dict[str, Any], inputs: Inputs) -> None:
+    """Replaces the name of a table by its arrays."""
+    name = given.pop("table", "")
+    size, seed = given.pop("table_size", 16), given.pop("table_seed", 0)
+    if name == RANDOM_PROJECTION:
+        given["table"] = embedding_table.random_projection(
+            jax.random.key(seed), inputs.space, candidates(inputs), num_features=size
+        )
+    elif name == ONE_HOT:
+        given["table"] = _one_hot(inputs)
+    elif name:
+        given["table"] = read_table(name, inputs.space)
+
+
+def _one_hot(inputs: Inputs) -> EmbeddingTable:
+    """All architectures by their one-hot genes."""
+    archs = jnp.asarray(candidates(inputs), jnp.int32)
+    vectors = jax.vmap(gene_features.one_hot(inputs.space))(archs)
+    return EmbeddingTable(archs, vectors.astype(jnp.float32))
+
+
+def _name_network(given: dict[str, Any], inputs: Inputs) -> None:
+    """Replaces names by an encoder and the architectures that it embeds."""
+    name, options = given.pop("network", "gin"), given.pop("network_options", {})
+    if name not in NETWORKS:
+        raise errors.unknown_name("network", name, NETWORKS)
+    known = [*inspect.signature(NETWORKS[name]).parameters][1:]
+    for option in options:
+        if option not in known:
+            raise errors.unknown_name(f"option of the network {name!r}", option, known)
+    given["network"] = NETWORKS[name](inputs.space.name, **options)
+    table = given.pop("table", "")
+    given["candidates"] = (
+        read_table(table, inputs.space).archs if table else candidates(inputs)
+    )
+
+
+def candidates(inputs: Inputs) -> np.ndarray:
+    """int32 `[N, G]`, all architectures of a space that can be listed.
+
+    NAS-Bench-201 is listed by itself, other spaces by the rows of their table.
+
+    Raises:
+      ConfigError: there is no list.
+    """
+    listed = isinstance(inputs.benchmark, TabularBenchmark)
+    rows = inputs.benchmark.archs if listed else None
+    if inputs.space.name == "nasbench201" and (
+        rows is None or len(rows) < nasbench201.SIZE
+    ):
+        return nasbench201.enumerate_cells()
+    if rows is None:
+        raise errors.ConfigError(
+            f"the architectures of {inputs.space.name} are not listed: name a file of "
+            "`archs` and `vectors` as table"
+        )
+    return np.asarray(rows, np.int32)
+
+
+@read_guard.guarded("not a table of embeddings", remedy="make it again")
+def read_table(path: str, space: SearchSpace) -> EmbeddingTable:
+    """Embeddings from a safetensors file of `archs` `[N, G]` and `vectors` `[N, D]`.
+
+    Raises:
+      DataError: the file is missing or damaged, or lacks one of the two.
+      ConfigError: the architectures are not of the space.
+    """
+    tree = arrays.load(path)
+    for key in ("archs", "vectors"):
+        if key not in tree:
+            near = errors.suggest(key, tree)
+            raise errors.DataError(f"{path}: no array {key!r}{near}")
+    if not np.issubdtype(tree["archs"].dtype, np.integer):
+        raise errors.DataError(
+            f"{path}: genes in `archs` are whole numbers, not {tree['archs'].dtype}"
+        )
+    table = EmbeddingTable(
+        jnp.asarray(tree["archs"], jnp.int32), jnp.asarray(tree["vectors"], jnp.float32)
+    )
+    embedding_table.check(table, space, needed=1)
+    return table
+
+
+def techniques(kind: str, settings: Mapping[str, Any]) -> set[str]:
+    """Words for what an algorithm is made of, as surrogates name theirs.
+
+    Read from the names of the algorithm, its predictor, features and table.
+    """
+    named = (
+        kind,
+        *(settings.get(key, "") for key in ("predictor", "features", "table")),
+    )
+    words = {word for name in named for word in re.split(r"[^a-z0-9]+", str(name))}
+    return (words | {_NETWORKS[word] for word in words if word in _NETWORKS}) - {""}

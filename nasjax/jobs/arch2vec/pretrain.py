@@ -1,0 +1,118 @@
+"""arch2vec (chapter 3): pre-training, what was learnt, embeddings for searches."""
+
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+
+from nasjax.core import compilation, errors, malloc, result, stopwatch, workdir
+from nasjax.encoders import graph_inputs
+from nasjax.encoders.arch2vec import model as models
+from nasjax.jobs import config_door
+from nasjax.jobs.arch2vec import figures, search, variants
+from nasjax.jobs.arch2vec import seeds as pretraining
+from nasjax.jobs.arch2vec import tables as table
+from nasjax.jobs.arch2vec.variants import Config
+from nasjax.training import runner
+
+RESULT_FILE = "result.json"
+
+
+def pretrain(config: Config, folder: pathlib.Path) -> dict[str, Any]:
+    """Trains all variants and returns `result.json`.
+
+    Args:
+      config: as in `configs/arch2vec/`.
+      folder: working directory.
+
+    Raises:
+      ConfigError: a setting does not fit.
+      training.loop.Stopped: the process was asked to stop; the same call continues.
+    """
+    graph_inputs.form(config["space"])
+    for name in config["variants"]:
+        variants.variant(config, name)
+    compilation.enable_cache()
+    malloc.keep_memory()
+    workdir.claim(folder, dict(config), ignore=pretraining.IGNORED)
+    graphs = variants.load(config)
+    key = jax.random.key(config["seed"])
+    trained = {}
+    with stopwatch.Stopwatch(folder) as watch, runner.StageRunner(folder) as stages:
+        for name in config["variants"]:
+            trained[name] = pretraining.train(config, graphs, name, folder, stages)
+    found = {name: made.measured for name, made in trained.items()}
+    learnt = {name: _representation(made) for name, made in trained.items()}
+    examined = figures.examine(
+        jax.random.fold_in(key, len(models.VARIANTS) + 1),
+        config,
+        graphs.archs,
+        learnt,
+        folder,
+    )
+    outcome = {
+        "variants": found,
+        **examined,
+        "tables": {"3.1": table.rows(config, [found]), **examined.get("tables", {})},
+        "notes": [table.NOTE],
+        "num_archs": len(graphs.archs),
+        "seconds": watch.seconds,
+        "config": dict(config),
+        "versions": result.versions(),
+    }
+    result.write(folder / RESULT_FILE, outcome)
+    show(outcome, folder)
+    return outcome
+
+
+def _representation(made: variants.Trained) -> figures.Representation:
+    def embed(archs: Any) -> Any:
+        return variants.embeddings(made.model, made.weights, archs)
+
+    return figures.Representation(made.vectors, embed)
+
+
+def show(outcome: Mapping[str, Any], folder: pathlib.Path) -> None:
+    """Prints the table."""
+    columns = {
+        "exact": "reconstruction_exact",
+        "element": "reconstruction_elementwise",
+        "valid (released)": "validity_released",
+        "unique": "uniqueness",
+        "valid (strict)": "validity_strict",
+        "unique (strict)": "uniqueness_strict",
+        "CPU s": "cpu_seconds",
+    }
+    print(f"{'variant':12}" + "".join(f"{name:>18}" for name in columns))
+    for name, measured in outcome["variants"].items():
+        cells = (f"{measured[field]:18.4f}" for field in columns.values())
+        print(f"{name:12}" + "".join(cells))
+    print(table.NOTE)
+    print(f"{folder / RESULT_FILE}")
+
+
+def run(config: dict[str, Any], folder: str, mode: str = "train") -> dict[str, Any]:
+    """Runs a mode and returns `result.json`.
+
+    Args:
+      config: as in `configs/arch2vec/`.
+      folder: working directory.
+      mode: `"train"`, `"pretrain"` (several seeds) or `"search"`.
+
+    Raises:
+      NasjaxError: bad configuration, data or working directory.
+    """
+    if mode not in MODES:
+        raise errors.unknown_name("mode", mode, MODES)
+    if not folder:
+        raise errors.ConfigError("no working directory: pass --workdir=FOLDER")
+    config = config_door.enter("launch/arch2vec.py", config)
+    return MODES[mode](config, pathlib.Path(folder))
+
+
+MODES = {
+    "train": pretrain,
+    "pretrain": pretraining.run,
+    "search": search.run,
+}

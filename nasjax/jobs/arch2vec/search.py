@@ -1,0 +1,236 @@
+"""Searches with arch2vec's embeddings on benchmarks: tables 3.2 and 3.3, figure 3.6.
+
+One call runs all algorithms on every data set, each as a run of `jobs.search` in a
+folder of its own, and joins their rows with the thesis' values. Embeddings are those
+that pre-training left in the working directory, one of each seed: trials with one of
+them are a cluster (`search_clusters`), and what is said of a variant is over seeds.
+"""
+
+import hashlib
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from nasjax.core import arrays, batching, errors, progress, result
+from nasjax.experiments import search_inputs, search_problem
+from nasjax.experiments.search_problem import Config
+from nasjax.jobs.arch2vec import search_tables as tables
+from nasjax.jobs.arch2vec import seeds as pretraining
+from nasjax.jobs.search import trials
+
+FOLDER = "search"
+"""Below the working directory."""
+RESULT_FILE = "result.json"
+
+Files = Mapping[str, list[str]]
+"""Of embeddings, by variant, one a pre-training seed."""
+
+_CHUNK = 1 << 14
+
+
+def run(config: Mapping[str, Any], folder: str | pathlib.Path) -> dict[str, Any]:
+    """Searches on all data sets and returns the joined `result.json`.
+
+    Args:
+      config: `space`, `seed`, `pretraining_seeds`, and `search`, of which
+
+        `algorithms`, `settings`, `controls`, `num_trials`, `seed`: as for
+        `jobs.search`; an entry's `table` may be a variant of the model, whose
+        embeddings pre-training wrote, and `row` says which row of the thesis' tables
+        it is;
+        `tables`: by variant a file, or files, that pre-training did not write;
+        `benchmark`: `name`, `path`, `listed` and `average` (`search_problem.load`);
+        `data_sets`: by name `data_set`, `schedule` and `epoch` of the reward,
+        `report_schedule`, and the budget: `queries` or `seconds`, or in `queries_of`
+        the name of another one, of whose trials the mean number of queries is taken.
+
+      folder: working directory of the pre-training; everything is written below
+        `search` there.
+
+    Raises:
+      ConfigError: a setting does not fit.
+      DataError: a benchmark or an embedding is missing or damaged.
+      search.Stopped: the process was asked to stop; the same call continues.
+    """
+    place = pathlib.Path(folder)
+    section = _section(config)
+    files = _files(config, place)
+    outcomes: dict[str, dict[str, Any]] = {}
+    chosen = section["data_sets"]
+    for name in sorted(chosen, key=lambda name: bool(chosen[name]["queries_of"])):
+        like = chosen[name]["queries_of"]
+        queries = _mean_queries(outcomes[like]) if like else 0
+        wanted = search_config(section, chosen[name], files, queries)
+        if section["benchmark"].get("listed"):
+            wanted = _listed(wanted, files, place / FOLDER / "tables")
+        outcomes[name] = trials.run(wanted, str(place / FOLDER / name))
+    seconds = sum(joined["seconds"] for joined in outcomes.values())
+    outcome = tables.join(config, outcomes) | {"seconds": seconds}
+    result.write(place / FOLDER / RESULT_FILE, outcome)
+    for line in outcome["statements"]:
+        progress.echo(line)
+    return outcome
+
+
+def search_config(
+    section: Config, chosen: Config, files: Files, queries: int
+) -> dict[str, Any]:
+    """The configuration of `jobs.search` for one data set.
+
+    Args:
+      section: `config.search`.
+      chosen: an entry of its `data_sets`.
+      files: of variants, with the embeddings of each seed.
+      queries: of a trial, where `chosen` has no budget of its own.
+    """
+    settings = {}
+    for name, entry in section["settings"].items():
+        own = {key: value for key, value in entry.items() if key != "row"}
+        if own.get("table") in files:
+            paths = files[own["table"]]
+            # Of what it does not read, any file names the architectures.
+            learns = search_inputs.learns(own.get("algorithm", name))
+            own["table"] = paths[0] if learns else list(paths)
+        settings[name] = own
+    budget = {"queries": chosen["queries"], "seconds": chosen["seconds"]}
+    if chosen["queries_of"]:
+        like = section["data_sets"][chosen["queries_of"]]
+        kept = ("data_set", "schedule", "queries", "seconds")
+        like = {key: like[key] for key in kept}
+        budget = {"queries": queries, "seconds": 0.0, "like": like}
+    data_set = chosen["data_set"]
+    report = chosen["report_schedule"]
+    return {
+        "seed": section["seed"],
+        "num_trials": section["num_trials"],
+        "epoch": chosen["epoch"],
+        "benchmark": {
+            **section["benchmark"],
+            "data_set": data_set,
+            "schedule": chosen["schedule"],
+        },
+        "report": {"data_set": data_set if report else "", "schedule": report},
+        "budget": budget,
+        "algorithms": list(section["algorithms"]),
+        "controls": list(section["controls"]),
+        "settings": settings,
+        # Trials of other embeddings are not these, wherever the file lies.
+        "embeddings": {
+            variant: [_digest(file) for file in paths]
+            for variant, paths in files.items()
+        },
+    }
+
+
+def _section(config: Mapping[str, Any]) -> Config:
+    if "search" not in config:
+        raise errors.ConfigError(
+            "the configuration has no section `search`; searches on benchmarks are for "
+            "nasbench101 and nasbench201. In the DARTS space every architecture is "
+            "trained: python launch/search.py --mode=drive "
+            "--config=configs/search/darts.py"
+        )
+    section = config["search"]
+    if not section["data_sets"]:
+        raise errors.ConfigError("search.data_sets is empty: name at least one")
+    for name, chosen in section["data_sets"].items():
+        like = chosen["queries_of"]
+        if like and section["data_sets"].get(like, {}).get("queries_of", like):
+            raise errors.ConfigError(
+                f"search.data_sets.{name}.queries_of = {like!r} must name a data set "
+                "with a budget of its own"
+            )
+    return section
+
+
+def _files(config: Mapping[str, Any], folder: pathlib.Path) -> dict[str, list[str]]:
+    """By variant that a search reads the file of each pre-training seed."""
+    section = config["search"]
+    seeds = pretraining.seeds(config)
+    files: dict[str, list[str]] = {}
+    for name in section["algorithms"]:
+        variant = section["settings"].get(name, {}).get("table", "")
+        known = ("", search_inputs.RANDOM_PROJECTION, search_inputs.ONE_HOT)
+        if variant in known or pathlib.Path(variant).suffix:
+            continue
+        given = section.get("tables", {}).get(variant, "")
+        if given:
+            paths = [given] if isinstance(given, str) else list(given)
+            missing = [path for path in paths if not pathlib.Path(path).exists()]
+            if missing:
+                raise errors.DataError(
+                    f"{name}: there is no {missing[0]}, which search.tables.{variant} "
+                    "names"
+                )
+        else:
+            found = {
+                s: pretraining.embeddings(folder, config, s, variant) for s in seeds
+            }
+            absent = [seed for seed, path in found.items() if not path.exists()]
+            if absent:
+                raise errors.DataError(
+                    f"{name}: there is no {found[absent[0]]}, the embeddings of the "
+                    f"variant {variant!r} of seed {absent[0]}; run the same command "
+                    f"with --mode=pretrain first, or set search.tables.{variant}=FILE"
+                )
+            paths = [str(path) for path in found.values()]
+        files[variant] = paths
+    return files
+
+
+def _digest(file: str) -> str:
+    return hashlib.sha256(pathlib.Path(file).read_bytes()).hexdigest()[:16]
+
+
+def _mean_queries(outcome: Mapping[str, Any]) -> int:
+    """Queries of a trial, the mean over algorithms."""
+    taken = [row["queries"] for row in outcome["algorithms"].values()]
+    return round(float(np.mean(taken)))
+
+
+# --- tables of a part of the space ---------------------------------------------------
+
+
+def _listed(
+    wanted: dict[str, Any], files: Files, folder: pathlib.Path
+) -> dict[str, Any]:
+    """The same configuration with tables of what the benchmark knows only."""
+    reward = search_problem.load(wanted).reward
+    kept = {}
+    for variant, paths in files.items():
+        for number, file in enumerate(paths):
+            kept[file] = str(folder / f"{variant}_{number}.safetensors")
+            tree = arrays.load(file)
+            rows = known_rows(reward, tree["archs"])
+            if not len(rows):
+                raise errors.DataError(
+                    f"{file}: the benchmark knows none of its "
+                    f"{len(tree['archs']):,} architectures"
+                )
+            arrays.save(
+                pathlib.Path(kept[file]),
+                {key: np.asarray(tree[key])[rows] for key in ("archs", "vectors")},
+            )
+    for entry in wanted["settings"].values():
+        table = entry.get("table", "")
+        if isinstance(table, list):
+            entry["table"] = [kept[file] for file in table]
+        elif table:
+            entry["table"] = kept.get(table, table)
+        else:
+            entry.pop("table", None)
+    return wanted
+
+
+def known_rows(benchmark: Any, archs: Any) -> np.ndarray:
+    """Rows int64 of the architectures `[N, G]` that a benchmark knows.
+
+    Of isomorphic ones the first.
+    """
+    find = jax.jit(jax.vmap(benchmark.find))
+    row = batching.apply(find, np.asarray(archs, np.int32), _CHUNK)
+    _, first = np.unique(row, return_index=True)
+    return np.sort(first[row[first] >= 0])

@@ -1,0 +1,128 @@
+"""The curves that surrogates are fitted to: what `config.data` names."""
+
+import dataclasses
+import pathlib
+from typing import Any
+
+import jax
+import numpy as np
+
+from nasjax import nasbench
+from nasjax.core import arrays, errors, progress
+from nasjax.jobs.nasbench_x11 import trainings
+from nasjax.nasbench import loading
+from nasjax.nasbench.surrogate import csv_curves, curve_data
+from nasjax.nasbench.surrogate.csv_columns import Columns
+from nasjax.nasbench.surrogate.curve_data import CurveData
+from nasjax.nasbench.table import TabularBenchmark
+
+_NO_CSV = tuple(
+    ".xlsx .xls .xlsm .ods .numbers .parquet .feather .arrow .json .jsonl .html .rds "
+    ".rda .rdata .dta .sav .db .sqlite .h5 .hdf5 .csv.zip .csv.bz2 .csv.xz".split()
+)
+"""Names of tables of other kinds, which the reader of CSV refuses with a remedy."""
+
+
+def read(config: dict[str, Any]) -> tuple[CurveData, np.ndarray | None]:
+    """The data, and the curves of further seeds where there are any.
+
+    Args:
+      config: `data.name` is a benchmark, the file of a table, a CSV file of curves
+        (`csv_curves.SUFFIXES`), `curves.safetensors` of
+        `launch/train_architecture.py`, or another .safetensors of features and curves;
+        the rest of `data` says how to read it.
+
+    Returns:
+      One row each architecture, and float64 `[N, S, T]` or None. What is left out is
+      printed, a line each.
+
+    Raises:
+      ConfigError: a setting does not fit the file.
+      DataError: the file is missing or holds no curves or features.
+    """
+    settings = config["data"]
+    name, metric = settings["name"], settings["metric"]
+    if not name:
+        raise errors.ConfigError("no curves: pass --config.data.name=FILE")
+    path, repeats = pathlib.Path(name).expanduser(), None
+    if trainings.is_file(path):
+        data, repeats = trainings.read(
+            path, settings["features"], metric, settings["benchmark_seed"]
+        )
+    elif settings["arrays"] or _is_own_file(path):
+        data = _read_own(path, settings)
+    else:
+        data, repeats = _read_benchmark(settings)
+    if metric not in data.curves:
+        raise errors.unknown_name("metric", metric, data.curves)
+    for note in data.notes:
+        progress.echo(f"{path.name}: {note}")
+    return _with_first_epochs(data, settings["first_epochs"], metric), repeats
+
+
+def _is_own_file(path: pathlib.Path) -> bool:
+    """A user's CSV, or arrays that are no benchmark of a known kind."""
+    if path.name.lower().endswith((*csv_curves.SUFFIXES, *_NO_CSV)):
+        return True
+    if path.suffix != ".safetensors" or not path.is_file():
+        return False
+    return arrays.load_metadata(path).get("form") not in loading.FORMS
+
+
+def _read_own(path: pathlib.Path, settings: dict[str, Any]) -> CurveData:
+    if settings["benchmark_seed"]:
+        raise errors.ConfigError(
+            f"config.data.benchmark_seed is {settings['benchmark_seed']}, but {path} "
+            "has one training a row: pass --config.data.benchmark_seed=0"
+        )
+    if path.suffix == ".safetensors":
+        return curve_data.read_arrays(path, features_name=settings["features"])
+    if settings["features"]:
+        raise errors.ConfigError(
+            f"config.data.features is {settings['features']!r}, but {path} gives its "
+            'own: pass --config.data.features="", and --config.data.columns.features '
+            "for columns"
+        )
+    described = Columns(**settings["columns"])
+    return csv_curves.read(path, described, metric=settings["metric"])
+
+
+def _read_benchmark(settings: dict[str, Any]) -> tuple[CurveData, np.ndarray | None]:
+    name, seed = settings["name"], settings["benchmark_seed"]
+    options = {"data_set": settings["data_set"]} if settings["data_set"] else {}
+    benchmark = nasbench.load(name, **options)
+    if not isinstance(benchmark, TabularBenchmark):
+        raise errors.ConfigError(f"{name} is no table; a surrogate is fitted to curves")
+    features = settings["features"] or trainings.FEATURES[benchmark.space]
+    data = curve_data.from_benchmark(benchmark, features, seed=seed)
+    runs = benchmark.require(settings["metric"])
+    others = [s for s in range(runs.num_seeds) if s != seed]
+    if not others or settings["metric"] not in data.curves:
+        return data, None
+    rows = np.asarray(jax.jit(jax.vmap(benchmark.index.find))(data.archs))
+    repeats = np.asarray(runs.values, np.float64)[rows][:, others]
+    whole = np.isfinite(repeats).all(axis=(1, 2))
+    if whole.all():
+        return data, repeats
+    note = (
+        f"{np.sum(~whole)} of {len(data)} architectures lack a training of another "
+        "seed: the noise is not judged by seeds"
+    )
+    return dataclasses.replace(data, notes=(*data.notes, note)), None
+
+
+def _with_first_epochs(data: CurveData, count: int, metric: str) -> CurveData:
+    """Adds the start of the curve to the features."""
+    if not count:
+        return data
+    length = data.curves[metric].shape[1]
+    if not 0 < count < length:
+        raise errors.ConfigError(
+            f"config.data.first_epochs is {count}, but curves have {length} epochs: "
+            f"pass --config.data.first_epochs=0 (none) to {length - 1}"
+        )
+    data = data.with_first_epochs(count, metric)
+    # The registry's features lack them: a saved surrogate is asked by its features.
+    return dataclasses.replace(
+        data, archs=None, space="", features_name=curve_data.GIVEN
+    )

@@ -1,0 +1,128 @@
+"""NAS-Bench-x11 (chapter 5): tables, the embedded benchmark, and surrogates.
+
+`convert` and `query` work on tables; `build` trains the embedded benchmark and
+`install` puts it into the package; `fit`, `evaluate` and `sample` make, judge and use
+surrogates of learning curves; `import` reads the official ones.
+"""
+
+import os
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from nasjax.core import atomic_file, compilation, errors, malloc, result, workdir
+from nasjax.jobs import config_door
+from nasjax.jobs.nasbench_x11 import surrogates
+from nasjax.nasbench import digits201, digits201_build
+from nasjax.nasbench.readers import official_surrogates
+from nasjax.nasbench.reliability import reliability
+from nasjax.nasbench.surrogate import storage
+from nasjax.nasbench.table import TabularBenchmark
+
+
+def run(config: dict[str, Any], folder: str, mode: str) -> dict[str, Any]:
+    """Runs a mode that needs a configuration and a working directory.
+
+    Args:
+      config: as in `configs/nasbench_x11/`.
+      folder: working directory.
+      mode: `"fit"`, `"evaluate"`, `"sample"`, `"build"` or
+        `"install"`.
+
+    Raises:
+      NasjaxError: bad configuration, data or working directory.
+    """
+    if mode not in MODES:
+        raise errors.unknown_name("mode", mode, MODES)
+    if not folder:
+        raise errors.ConfigError("no working directory: pass --workdir=FOLDER")
+    path = pathlib.Path(folder)
+    command = "launch/nasbench_x11.py"
+    if mode in ("build", "install"):
+        return MODES[mode](config_door.enter(f"{command} --mode=build", config), path)
+    config = config_door.enter(command, config)
+    compilation.enable_cache()
+    malloc.keep_memory()
+    return MODES[mode](config, path)
+
+
+def build(config: dict[str, Any], folder: pathlib.Path) -> dict[str, Any]:
+    """Trains the embedded benchmark; `config.build` says which seeds, how and where."""
+    settings = config.get("build")
+    if settings is None:
+        raise errors.ConfigError("this configuration has no section `build`")
+    workdir.claim(folder, {"benchmark": digits201.FORM})
+    output = digits201_build.build(
+        folder, seeds=settings["seeds"], num_processes=settings["num_processes"]
+    )
+    table = digits201.load(output)
+    seeds = list(table.seeds)
+    print(f"{output}: seeds {', '.join(map(str, seeds))}")
+    outcome = {
+        "output": output.name,
+        "seeds": seeds,
+        **_facts(table, output.stat().st_size),
+        "config": dict(config),
+        "versions": result.versions(),
+    }
+    result.write(folder / "result.json", outcome)
+    return outcome
+
+
+def _facts(table: TabularBenchmark, size: int) -> dict[str, Any]:
+    """What the documentation says of the embedded benchmark."""
+    valid, test = (
+        np.asarray(table.curves[name].values)[..., -1]
+        for name in ("valid_accuracy", "test_accuracy")
+    )
+    facts: dict[str, Any] = {
+        "functions": len(table.archs),
+        "megabytes": size / 1e6,
+    }
+    if table.seconds is not None:
+        facts["cpu_seconds_a_training"] = float(np.mean(table.seconds.values))
+    if valid.shape[1] > 1:
+        facts["reliability"] = reliability(valid, by=test)._asdict()
+    return facts
+
+
+def install(config: dict[str, Any], folder: pathlib.Path) -> dict[str, Any]:
+    """Puts what `build` made in `folder` into the package."""
+    del config
+    seeds = digits201_build.install(folder)
+    print(f"{digits201.FILE}: seeds {', '.join(map(str, seeds))}")
+    return {"output": os.fspath(digits201.FILE), "seeds": list(seeds)}
+
+
+def import_official(input: str, output: str, runtime: str = "") -> None:
+    """Imports an official surrogate, prints what it is and writes our file.
+
+    Args:
+      input: folder or zip of one benchmark of nas-bench-x11 or nasbench301.
+      output: the file to write.
+      runtime: nasbench301's model of training seconds, "" for none.
+
+    Raises:
+      ConfigError: a path is missing.
+      DataError: the input is of no known form, damaged or unsafe.
+    """
+    for name, value in (("input", input), ("output", output)):
+        if not value:
+            raise errors.ConfigError(f"--{name} is missing")
+    atomic_file.require_writable(output)
+    surrogate = storage.save(output, official_surrogates.read(input, runtime))
+    metric, curve_model = next(iter(surrogate.models.items()))
+    print(
+        f"{output}: {surrogate.space}, {metric} of {len(surrogate.epochs)} epochs, "
+        f"{len(curve_model.members)} distinct members; {surrogate.version}"
+    )
+
+
+MODES = {
+    "fit": surrogates.fit,
+    "evaluate": surrogates.evaluate,
+    "sample": surrogates.sample,
+    "build": build,
+    "install": install,
+}

@@ -1,0 +1,194 @@
+"""Fits surrogates of learning curves, judges them and draws curves (chapter 5).
+
+Every surrogate that is finished is a file in `surrogates/`, and a run that was killed
+goes on with the next one.
+"""
+
+import json
+import pathlib
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nasjax.core import arrays, errors, progress, result, stopwatch, workdir
+from nasjax.jobs.nasbench_x11 import figures as nasbench_x11_figures
+from nasjax.jobs.nasbench_x11 import tables
+from nasjax.nasbench.surrogate import (
+    cross_validation,
+    curve_data,
+    fitting,
+    held_out,
+    model,
+    storage,
+)
+from nasjax.nasbench.surrogate.study import Config, Experiment
+
+RESULT_FILE = "result.json"
+EVALUATION_FILE = "evaluation.json"
+SAMPLES_FILE = "samples.safetensors"
+SURROGATES = "surrogates"
+
+
+def fit(config: Config, folder: pathlib.Path) -> dict[str, Any]:
+    """Fits, judges and saves every surrogate of the configuration.
+
+    Returns:
+      What `result.json` holds.
+    """
+    experiment = Experiment(config)
+    # What is wrong with the configuration was said above: the folder is not taken then.
+    workdir.claim(folder, config)
+    with stopwatch.Stopwatch(folder) as watch:
+        if config["folds"]:
+            outcome = cross_validation.cross_validate(experiment)
+        else:
+            outcome = _fit_all(experiment, folder)
+    outcome |= {
+        "seconds": watch.seconds,
+        "config": config,
+        "versions": result.versions(),
+    }
+    result.write(folder / RESULT_FILE, outcome)
+    print(tables.summary(outcome))
+    return outcome
+
+
+def evaluate(config: Config, folder: pathlib.Path) -> dict[str, Any]:
+    """Judges the saved surrogates again, on the same held-out architectures."""
+    experiment = Experiment(config)
+    scores: dict[str, Any] = {}
+    for path in _saved(folder, config):
+        surrogate = storage.load(path)
+        fitted = surrogate.require(experiment.metric)
+        score: dict[str, Any] = dict(held_out.judge(experiment, fitted))
+        scores[path.stem] = score | {"version": surrogate.version}
+    outcome = {
+        "surrogates": scores,
+        "baselines": held_out.judge_baselines(experiment),
+        "versions": result.versions(),
+    }
+    result.write(folder / EVALUATION_FILE, outcome)
+    print(tables.summary(outcome))
+    return outcome
+
+
+def sample(config: Config, folder: pathlib.Path) -> dict[str, Any]:
+    """Draws curves of the held-out architectures and writes them, with figure 5.7."""
+    experiment = Experiment(config)
+    settings = config["sample"]
+    name = settings["surrogate"] or next(iter(experiment.settings))
+    path = folder / SURROGATES / f"{name}.safetensors"
+    if not path.exists():
+        known = [saved.stem for saved in _saved(folder, config)]
+        raise errors.unknown_name(f"surrogate in {folder}", name, known)
+    curve_model = storage.load(path).require(experiment.metric)
+    for key, most in (("num_archs", len(experiment.test)), ("num_samples", 10**6)):
+        if not 1 <= settings[key] <= most:
+            raise errors.ConfigError(
+                f"config.sample.{key} is {settings[key]}: pass 1 to {most}"
+            )
+    rows = experiment.test[: settings["num_archs"]]
+    keys = jax.random.split(experiment.key, (len(rows), settings["num_samples"]))
+    draw = jax.jit(
+        jax.vmap(jax.vmap(model.CurveModel.sample, (None, 0, None)), (None, 0, 0))
+    )
+    features = jnp.asarray(experiment.data.features[rows])
+    curves = np.asarray(draw(curve_model, keys, features))
+    arrays.save(folder / SAMPLES_FILE, {"rows": rows, experiment.metric: curves})
+    figures = nasbench_x11_figures.draw_predictions(
+        experiment, curve_model, folder, "figure_5_7", first=9
+    )
+    print(f"{folder / SAMPLES_FILE}: {curves.shape} curves of {name}; {figures[0]}")
+    return {"surrogate": name, "shape": list(curves.shape)}
+
+
+def _fit_all(experiment: Experiment, folder: pathlib.Path) -> dict[str, Any]:
+    train = experiment.data.take(experiment.train)
+    targets = train.curves[experiment.metric]
+    scores: dict[str, Any] = {}
+    means: dict[str, fitting.Mean] = {}
+    bar = progress.progress(len(experiment.settings), description="surrogates")
+    for name, settings in experiment.settings.items():
+        path = folder / SURROGATES / f"{name}.safetensors"
+        report = path.with_suffix(".json")
+        if not report.exists():
+            kind = f"{settings.compression}_{settings.regressor}"
+            if kind not in means:
+                means = {
+                    kind: fitting.fit_mean(
+                        experiment.key, train.features, targets, settings
+                    )
+                }
+            surrogate = _surrogate(experiment, train, means[kind], settings)
+            surrogate = storage.save(path, surrogate)
+            fitted = surrogate.require(experiment.metric)
+            score: dict[str, Any] = dict(held_out.judge(experiment, fitted))
+            score |= {
+                "fit_seconds": means[kind].seconds,
+                "rounds": means[kind].rounds,
+                "version": surrogate.version,
+            }
+            result.write(report, score)
+        scores[name] = json.loads(report.read_text())
+        bar.update(1)
+    bar.close()
+    outcome: dict[str, Any] = {
+        "surrogates": scores,
+        "baselines": held_out.judge_baselines(experiment),
+        "features": list(experiment.data.feature_names),
+        "ignored": experiment.data.ignored,
+        "notes": list(experiment.data.notes),
+        "num_train": len(experiment.train),
+        "num_test": len(experiment.test),
+        "tables": tables.tables(experiment, scores),
+    }
+    first = next(iter(experiment.settings))
+    saved = storage.load(folder / SURROGATES / f"{first}.safetensors")
+    curve_model = saved.require(experiment.metric)
+    if experiment.repeats is not None:
+        outcome["seed_noise"] = held_out.judge_seed_noise(experiment, curve_model)
+    outcome["studies"] = nasbench_x11_figures.draw_studies(
+        experiment, curve_model, folder
+    )
+    return outcome
+
+
+def _surrogate(
+    experiment: Experiment,
+    train: curve_data.CurveData,
+    mean: fitting.Mean,
+    settings: fitting.Settings,
+) -> model.Surrogate:
+    """The judged metric's model and, where it is kept whole, those of all metrics."""
+    metric = experiment.metric
+    models = {
+        metric: fitting.add_noise(
+            experiment.key, mean, train.curves[metric], settings, metric
+        )
+    }
+    if settings.name in experiment.config["keep_all_metrics"]:
+        others = {name: c for name, c in train.curves.items() if name != metric}
+        models |= fitting.fit(experiment.key, train.features, others, settings)
+    seconds = None
+    if train.seconds is not None:
+        seconds = fitting.fit_seconds(train.features, train.seconds, settings)
+    return model.Surrogate(
+        models=models,
+        seconds=seconds,
+        space=train.space,
+        features=train.features_name,
+        data_set=train.data_set,
+        epochs=train.epochs,
+        metric=metric.rsplit("_", 1)[-1],
+        techniques=settings.techniques,
+    )
+
+
+def _saved(folder: pathlib.Path, config: Config) -> list[pathlib.Path]:
+    paths = sorted((folder / SURROGATES).glob("*.safetensors"))
+    if not paths:
+        how = " with --config.folds=0, which saves them" if config["folds"] else ""
+        raise errors.DataError(f"{folder}: no surrogates; run --mode=fit first{how}")
+    return paths

@@ -1,0 +1,299 @@
+"""Searches with real trainings, in this process, in others or on a Dask cluster.
+
+Every architecture that an algorithm asks for is trained by a protocol. Each evaluation
+is saved, workers may be lost, and a run that was killed goes on where it was.
+"""
+
+import functools
+import math
+import pathlib
+import shutil
+import time
+from collections.abc import Mapping
+from concurrent import futures
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nasjax import search, spaces
+from nasjax.core import (
+    arrays,
+    checkpoint,
+    errors,
+    metric_log,
+    result,
+    stopwatch,
+    workdir,
+)
+from nasjax.core.types import Evaluation
+from nasjax.experiments import search_inputs, search_scores
+from nasjax.experiments.search_problem import Config
+from nasjax.experiments.search_scores import SPLITS, Optima, Scores
+from nasjax.jobs.search import cells as search_cells
+from nasjax.jobs.search import chunks, executors, figures, tables
+from nasjax.jobs.search import settings as setup
+from nasjax.jobs.search.settings import Budget, Entry
+from nasjax.search import incumbents
+from nasjax.search.history import History
+from nasjax.training import architecture
+from nasjax.training import protocol as protocols
+from nasjax.training.protocol import Protocol
+
+RESULT_FILE = "result.json"
+TRIALS_FILE = "trials.safetensors"
+SEARCHES = "searches"
+TRAININGS = "trainings"
+_MAY_CHANGE = (*executors.PLACES, "protocol.data.dir", "budget.queries")
+
+
+def run(config: Config, folder: pathlib.Path) -> dict[str, Any]:
+    """Drives every algorithm, `num_trials` times, and returns `result.json`.
+
+    Args:
+      config: `algorithms`, `settings`, `controls`, `num_trials`, `seed` and `budget` as
+        for trials (`budget.seconds` are measured there, and then not reproducible);
+        `budget.queries` may be raised later, and the searches go on;
+        `protocol`: how architectures are trained (`training.protocol.read`);
+        `ask_ahead`: W, proposals in flight; the history depends on it;
+        `executor`, `workers`, `address`: where trainings run, one of
+        `search_workers.EXECUTORS`, how many processes, and the scheduler of a running
+        Dask cluster ("": none).
+      folder: working directory; other machines of a cluster must see it.
+
+    Raises:
+      NasjaxError: bad configuration, data or working directory, or a training that
+        lost its worker again and again.
+      search.Stopped: the process was asked to stop; the state is saved.
+    """
+    protocol, entries, limits = _read(config)
+    workdir.claim(folder, dict(config), ignore=_MAY_CHANGE)
+    searches = _plan(entries, limits, folder)
+    histories: dict[str, list[History]] = {entry.name: [] for entry in entries}
+    cpu = dict.fromkeys(histories, 0.0)
+    with (
+        stopwatch.Stopwatch(folder) as watch,
+        executors.executor(config) as executor,
+        _open_log(searches, folder) as log,
+    ):
+        drive = functools.partial(_drive, config, protocol, limits, executor, log)
+        for planned in searches:
+            started = time.process_time()
+            histories[planned.entry.name].append(drive(planned))
+            cpu[planned.entry.name] += time.process_time() - started
+    # What trainings left behind is of no use once all searches are over.
+    shutil.rmtree(folder / TRAININGS, ignore_errors=True)
+    joined = {name: _join(parts) for name, parts in histories.items()}
+    _save(folder, joined, protocol)
+    outcome = _summarise(config, folder, protocol, joined, cpu)
+    found = {name: row["found"] for name, row in outcome["algorithms"].items()}
+    best = {name: cells[0]["arch"] for name, cells in found.items() if cells}
+    outcome["commands"] = search_cells.commands(protocol.space, best)
+    search_cells.draw(protocol.space, found, folder / "figures")
+    outcome["seconds"] = watch.seconds
+    result.write(folder / RESULT_FILE, outcome)
+    tables.show(outcome, folder)
+    search_cells.show(protocol.space, outcome, folder / TRIALS_FILE)
+    return outcome
+
+
+def _read(config: Config) -> tuple[Protocol, list[Entry], Budget]:
+    """Everything that can be wrong, before the workdir belongs to the configuration."""
+    if "protocol" not in config:
+        raise errors.ConfigError(
+            "drive needs a configuration with a section `protocol`, such as "
+            "configs/search/digits.py"
+        )
+    executors.check(config)
+    for key in ("ask_ahead", "num_trials"):
+        if config[key] < 1:
+            raise errors.ConfigError(f"{key} = {config[key]} must be at least 1")
+    protocol, limits = protocols.read(config["protocol"]), setup.budget(config)
+    if not limits.queries:
+        raise errors.ConfigError("drive needs budget.queries, how many to train")
+    inputs = search_inputs.Inputs(spaces.make(protocol.space), None, limits.queries)
+    entries = setup.entries(config, inputs, functools.partial(_shape, protocol.epochs))
+    for entry in entries:
+        if entry.others:
+            raise errors.ConfigError(
+                f"{entry.name}: drive searches with one embedding, not "
+                f"{len(entry.embeddings)}: give each a working directory of its own"
+            )
+    arch = inputs.space.sample(jax.random.key(0))
+    architecture.check(protocol, np.asarray(arch))
+    return protocol, entries, limits
+
+
+def _shape(num_epochs: int, *_: Any) -> Evaluation:
+    """What a training returns, for tracing."""
+    zero = jnp.float32(0)
+    return Evaluation(zero, zero, zero, jnp.zeros(num_epochs))
+
+
+class _Search(NamedTuple):
+    """One search of one algorithm.
+
+    Attributes:
+      entry: the algorithm.
+      trial: number of the search, which picks its key.
+      num_steps: proposals.
+      saved: folder of its state.
+      trainings: folder of the state of its trainings.
+    """
+
+    entry: Entry
+    trial: int
+    num_steps: int
+    saved: pathlib.Path
+    trainings: pathlib.Path
+
+
+def _plan(entries: list[Entry], limits: Budget, folder: pathlib.Path) -> list[_Search]:
+    """All searches in the order in which they run."""
+    planned = []
+    for entry in entries:
+        steps = math.ceil(limits.queries / entry.size)
+        for trial in range(entry.num_trials):
+            places = (
+                folder / part / entry.name / str(trial)
+                for part in (SEARCHES, TRAININGS)
+            )
+            planned.append(_Search(entry, trial, steps, *places))
+    return planned
+
+
+def _open_log(searches: list[_Search], folder: pathlib.Path) -> metric_log.MetricLog:
+    """The log, with one row for every step that a checkpoint holds."""
+    saved: dict[tuple[str, int], int] = {}
+    for planned in searches:
+        with checkpoint.Checkpoints(planned.saved) as checkpoints:
+            told = checkpoints.newest_whole() or 0
+        saved[planned.entry.name, planned.trial] = told
+
+    def keep(row: Mapping[str, Any]) -> bool:
+        search = row["stage"], row.get("trial", 0)
+        return row.get("told", row["step"]) <= saved.get(search, -1)
+
+    return metric_log.MetricLog(folder, keep=keep)
+
+
+def _drive(
+    config: Config,
+    protocol: Protocol,
+    limits: Budget,
+    executor: futures.Executor,
+    log: metric_log.MetricLog,
+    planned: _Search,
+) -> History:
+    """One search; a finished one is read back."""
+    entry, trial = planned.entry, planned.trial
+    keys = jax.random.split(jax.random.key(config["seed"]), config["num_trials"])
+
+    def write(told: int, row: dict[str, float]) -> None:
+        # Steps grow through all searches, also where an earlier one is continued.
+        values = {"trial": trial, "told": told, **row}
+        log.write(log.last_step + 1, values, stage=entry.name)
+
+    return search.drive(
+        keys[trial],
+        entry.algorithm,
+        executors.CachedTrainer(architecture.Trainer(protocol)),
+        planned.num_steps,
+        executor=executor,
+        ask_ahead=config["ask_ahead"],
+        folder=planned.saved,
+        trainings_folder=planned.trainings,
+        budget_seconds=limits.seconds or math.inf,
+        budget_queries=limits.queries,
+        last_epoch=protocol.epochs,
+        curve_length=protocol.epochs,
+        log=write,
+        description=f"{entry.name}/{trial}",
+    )
+
+
+# --- results -----------------------------------------------------------------------
+
+
+def _join(parts: list[History]) -> History:
+    """Searches `[R, K]`, only the evaluations that count."""
+    stacked = [jax.tree.map(lambda x: np.asarray(x)[None], part) for part in parts]
+    finished = [chunks.Trials(chunks.compress(part), 0.0) for part in stacked]
+    return chunks.join(finished).history
+
+
+def _save(folder: pathlib.Path, joined: dict[str, History], protocol: Protocol) -> None:
+    tree = {
+        name: chunks.as_tree(chunks.Trials(history, 0.0))
+        for name, history in joined.items()
+    }
+    metadata = {"form": chunks.FORM, "space": protocol.space}
+    arrays.save(folder / TRIALS_FILE, tree, metadata=metadata)
+
+
+def _summarise(
+    config: Config,
+    folder: pathlib.Path,
+    protocol: Protocol,
+    joined: dict[str, History],
+    cpu: dict[str, float],
+) -> dict[str, Any]:
+    """`result.json` without its seconds; figures on the way."""
+    times = search_scores.time_grid(list(joined.values()), 0.0)
+    judged = {
+        name: _judge(history, int(config["budget"]["queries"]), times)
+        for name, history in joined.items()
+    }
+    nothing = Optima({"valid": None, "test": None}, "unknown")
+    space = spaces.make(protocol.space)
+    rows = {}
+    for name, scores in judged.items():
+        row = tables.algorithm(scores, nothing, cpu[name])
+        found = search_cells.found(space, scores)
+        rows[name] = row | {"best": found[0]["arch"] if found else None, "found": found}
+    benchmark = {
+        "space": protocol.space,
+        "data_set": protocol.data["name"],
+        "metric": "loss" if protocol.space in protocols.TEXT_SPACES else "accuracy",
+        "epoch": protocol.epochs,
+        "last_epoch": protocol.epochs,
+        "listed": False,
+        "version": "",
+    }
+    is_accuracy = benchmark["metric"] == "accuracy"
+    figures.draw(
+        folder,
+        judged,
+        # The error is what an accuracy falls short of 1, the loss what minus it of 0.
+        Optima(dict.fromkeys(SPLITS, 1.0 if is_accuracy else 0.0), "perfect"),
+        title=f"{protocol.space} on {protocol.data['name']}",
+        unit="%" if is_accuracy else "nats",
+        seconds="training seconds",
+        word="error" if is_accuracy else "loss",
+        log=False,
+    )
+    return {
+        "algorithms": rows,
+        "comparisons": tables.comparisons(
+            judged, {name: setup.controls(config, name) for name in judged}
+        ),
+        "benchmark": benchmark,
+        "report": benchmark,
+        "tables": {},
+        "notes": ["regret: - (the best architecture is not known)"],
+        "warnings": [],
+        "config": dict(config),
+        "versions": result.versions(),
+    }
+
+
+def _judge(history: History, num_queries: int, times: np.ndarray) -> Scores:
+    """The incumbents by their own trainings."""
+    places = np.asarray(jax.jit(jax.vmap(incumbents.incumbents))(history))
+    at = np.maximum(places, 0)
+    scores = {
+        split: np.take_along_axis(np.asarray(getattr(history, split)), at, axis=1)
+        for split in SPLITS
+    }
+    return search_scores.from_scores(history, places, scores, num_queries, times)

@@ -1,0 +1,376 @@
+"""`result.json` of a search: means with intervals, comparisons, the thesis' tables."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from nasjax.core import progress, statistics
+from nasjax.experiments import published
+from nasjax.experiments.search_scores import SPLITS, Optima, Scores
+
+_ROUNDING = 1e-6
+"""Regrets below are the float32 rounding of a mean."""
+_CURVE_RESAMPLES = 1000
+
+ROWS = {
+    "3.2": {
+        "random_search": "Random Search",
+        "reinforce": "RL",
+        "regularized_evolution": "RE",
+        "bananas": "BANANAS",
+    },
+    "3.3": {
+        "random_search": "RS",
+        "reinforce": "REINFORCE",
+        "regularized_evolution": "RE",
+    },
+}
+"""Rows of the thesis' tables by registry name of the algorithm."""
+
+
+def regret(values: np.ndarray, optimum: float | None) -> np.ndarray:
+    """`optimum - values`, NaN where there is no optimum."""
+    if optimum is None:
+        return np.full(values.shape, np.nan)
+    short = optimum - values
+    return np.where(np.abs(short) < _ROUNDING, 0.0, short)
+
+
+def algorithm(scores: Scores, optima: Optima, cpu_seconds: float) -> dict[str, Any]:
+    """The numbers of one algorithm; what is not recorded is None.
+
+    `regret_mean` is of the test score, or of the validation score where there is no
+    test score; `regret_of` says which. Trials without a score are left out and counted.
+    `clusters` is the number of embeddings, over which the intervals then are; None
+    where the algorithm reads none. With one, intervals leave out what another
+    embedding would give.
+    """
+    finals = {split: scores.final(split) for split in SPLITS}
+    valid, test = (interval(finals[split], scores.clusters) for split in SPLITS)
+    split = judged_by([scores])
+    short = regret(finals[split], optima.values[split])
+    regrets = interval(short, scores.clusters)
+    known = short[np.isfinite(short)]
+    return {
+        "final_test_mean": test["mean"],
+        "ci95": test["ci95"],
+        "final_test_std": test["std"],
+        "final_valid_mean": valid["mean"],
+        "final_valid_ci95": valid["ci95"],
+        "final_valid_std": valid["std"],
+        "regret_mean": regrets["mean"],
+        "regret_ci95": regrets["ci95"],
+        "regret_of": split,
+        "found_optimum": float((known == 0).mean()) if len(known) else None,
+        "num_trials": len(scores.num_queries),
+        "clusters": len(scores.embeddings) or None,
+        "embedding_means": _embedding_means(finals[split], scores.clusters),
+        "trials_without_score": int(np.isnan(finals["valid"]).sum()),
+        "queries": float(scores.num_queries.mean()),
+        "simulated_seconds": _mean(scores.seconds),
+        "cpu_seconds": cpu_seconds,
+    }
+
+
+def interval(values: np.ndarray, clusters: np.ndarray | None = None) -> dict[str, Any]:
+    """Mean, 95 % interval and deviation of the finite values `[R]`.
+
+    The one interval of all summaries: `statistics.mean_interval`. One value has none.
+    """
+    finite = np.isfinite(values)
+    known = values[finite]
+    if not len(known):
+        return {"mean": None, "ci95": None, "std": None}
+    labels = None if clusters is None else clusters[finite]
+    mean, low, high = statistics.mean_interval(known, clusters=labels)
+    if len(known) == 1:
+        return {"mean": float(mean), "ci95": None, "std": None}
+    return {
+        "mean": float(mean),
+        "ci95": [float(low), float(high)],
+        "std": float(known.std(ddof=1)),
+    }
+
+
+def _embedding_means(
+    values: np.ndarray, clusters: np.ndarray | None
+) -> list[float] | None:
+    """Mean of the finite values with each embedding, None where there is one."""
+    if clusters is None:
+        return None
+    finite = np.isfinite(values)
+    means = statistics.cluster_means(values[finite], clusters[finite])
+    return [float(mean) for mean in means]
+
+
+def judged_by(judged: Sequence[Scores]) -> str:
+    """`"test"` where every algorithm has test scores, else `"valid"`."""
+    known = [np.isfinite(scores.final("test")).any() for scores in judged]
+    return "test" if all(known) else "valid"
+
+
+def comparisons(
+    judged: Mapping[str, Scores], controls: Mapping[str, Sequence[str]]
+) -> dict[str, dict[str, Any]]:
+    """Each algorithm minus its controls.
+
+    A positive difference is better than the control; `ci95` is of the mean difference.
+    Trials of the same key are paired; with the same embeddings, those of the same
+    embedding, and the test is over the embeddings. Where only one of the two varies
+    over embeddings, or both over different ones, nothing is paired.
+
+    Args:
+      judged: scores of each algorithm.
+      controls: by name those it is compared with; others than `judged` are left out.
+
+    Returns:
+      By algorithm and control `difference`, `ci95`, `p_value`, `test` (which), `of`,
+      `num_pairs` (None where nothing is paired) and `clusters` (embeddings of the
+      algorithm and of the control).
+    """
+    split = judged_by(list(judged.values()))
+    found: dict[str, dict[str, Any]] = {}
+    for name, scores in judged.items():
+        for control in controls.get(name, ()):
+            if control != name and control in judged:
+                row = _compare(scores, judged[control], split)
+                if row is not None:
+                    found.setdefault(name, {})[control] = row
+    return found
+
+
+def _compare(scores: Scores, control: Scores, split: str) -> dict[str, Any] | None:
+    """The difference of two algorithms; None where too little is scored."""
+    alike = scores.embeddings == control.embeddings
+    single = scores.clusters is None and control.clusters is None
+    if alike or single:
+        made = _paired(scores, control, split)
+    else:
+        made = _unpaired(scores, control, split)
+    if made is None:
+        return None
+    difference, test, num_pairs = made
+    return {
+        "difference": float(difference.mean),
+        "ci95": [float(difference.low), float(difference.high)],
+        "p_value": float(difference.p_value),
+        "test": test,
+        "of": split,
+        "num_pairs": num_pairs,
+        "clusters": [len(each.embeddings) or None for each in (scores, control)],
+    }
+
+
+Compared = tuple[statistics.PairedDifference, str, int | None]
+
+
+def _paired(scores: Scores, control: Scores, split: str) -> Compared | None:
+    count = max(1, len(scores.embeddings)) if scores.clusters is not None else 1
+    grids = [each.final(split).reshape(count, -1) for each in (scores, control)]
+    # One of them may have had fewer trials.
+    size = min(grid.shape[1] for grid in grids)
+    pair = [grid[:, :size].ravel() for grid in grids]
+    both = np.isfinite(pair[0]) & np.isfinite(pair[1])
+    if not both.any():
+        return None
+    labels = np.repeat(np.arange(count), size)[both] if count > 1 else None
+    difference = statistics.paired_difference(
+        pair[0][both], pair[1][both], clusters=labels
+    )
+    test = "sign flips" if labels is None else "paired t over embeddings"
+    return difference, test, int(both.sum())
+
+
+def _unpaired(scores: Scores, control: Scores, split: str) -> Compared | None:
+    values, labels = [], []
+    for each in (scores, control):
+        finals = each.final(split)
+        finite = np.isfinite(finals)
+        known = None if each.clusters is None else each.clusters[finite]
+        values.append(finals[finite])
+        labels.append(known)
+        if (finite.sum() if known is None else len(np.unique(known))) < 2:
+            return None
+    difference = statistics.unpaired_difference(
+        *values, first_clusters=labels[0], second_clusters=labels[1]
+    )
+    return difference, "Welch's t over embeddings", None
+
+
+def curves(scores: Scores, optima: Optima) -> dict[str, dict[str, np.ndarray]]:
+    """Mean regret with its 95 % band against queries and against time.
+
+    Returns:
+      By `queries/SPLIT` and `seconds/SPLIT`: `x`, `mean`, `low`, `high`, each `[K]`, of
+      the points at which every scored trial has an incumbent.
+    """
+    found = {}
+    queries = np.arange(1, scores.by_query["valid"].shape[1] + 1)
+    for axis, x, values in (
+        ("queries", queries, scores.by_query),
+        ("seconds", scores.times, scores.by_time),
+    ):
+        for split in SPLITS:
+            short = regret(values[split], optima.values[split])
+            has_score = np.isfinite(short).any(axis=1)
+            scored = short[has_score]
+            points = np.isfinite(scored).all(axis=0)
+            if len(scored) and points.any():
+                labels = scores.clusters
+                band = statistics.mean_interval(
+                    scored[:, points],
+                    clusters=None if labels is None else labels[has_score],
+                    num_resamples=_CURVE_RESAMPLES,
+                )
+                found[f"{axis}/{split}"] = {
+                    "x": np.asarray(x, np.float64)[points],
+                    **band._asdict(),
+                }
+    return found
+
+
+def tables(
+    kinds: Mapping[str, str],
+    judged: Mapping[str, Scores],
+    problem: Mapping[str, Any],
+) -> dict[str, list[dict[str, Any]]]:
+    """Rows of tables 3.2 and 3.3, in percent.
+
+    Args:
+      kinds: registry name of each algorithm.
+      judged: scores of each algorithm.
+      problem: what `result.json` says of the benchmarks, and the configuration.
+    """
+    reward, report = problem["benchmark"], problem["report"]
+    if report["metric"] != "accuracy" or reward["space"] not in TABLES:
+        return {}
+    table = TABLES[reward["space"]]
+    if table == "3.3" and report["data_set"] not in published.DATA_SETS_3_3:
+        return {}
+    known, rows = facts(problem), []
+    for name, scores in judged.items():
+        label = ROWS[table].get(kinds[name], name)
+        for split in SPLITS if table == "3.3" else ("test",):
+            row = _row(name, label, split, scores)
+            row["settings"]["data_set"] = report["data_set"]
+            rows.append(row | thesis(table, label, split, known))
+    return {table: rows}
+
+
+TABLES = {"nasbench101": "3.2", "nasbench201": "3.3"}
+
+
+def facts(problem: Mapping[str, Any]) -> dict[str, Any]:
+    """What a search was, in the words of `published`.
+
+    Args:
+      problem: `benchmark`, `report` and `config` of `result.json`.
+    """
+    reward, report = problem["benchmark"], problem["report"]
+    section = problem["config"]["budget"]
+    budget: Any = (int(section["queries"]), float(section["seconds"]))
+    if section.get("like") == CIFAR10:
+        budget = published.LIKE_CIFAR10
+    return {
+        "space": reward["space"],
+        "metric": report["metric"],
+        "listed": reward["listed"],
+        "budget": budget,
+        "reward_data_set": reward["data_set"],
+        "report_data_set": report["data_set"],
+        "reward_epoch": reward["epoch"],
+        "report_epoch": report["epoch"],
+        "reward_schedule": reward["last_epoch"],
+        "report_schedule": report["last_epoch"],
+    }
+
+
+CIFAR10 = {"data_set": "cifar10", "schedule": 12, "queries": 0, "seconds": 12_000.0}
+"""The searches whose mean number of queries is the budget of others (section 3.4.2)."""
+
+
+def thesis(table: str, row: str, column: str, known: Mapping[str, Any]) -> Any:
+    """`thesis` and `thesis_std` of a row, None where the thesis has no such number."""
+    number = published.find(table, row, column, known)
+    value, std = number if number is not None else (None, None)
+    return {"thesis": value, "thesis_std": std}
+
+
+def _row(name: str, label: str, split: str, scores: Scores) -> dict[str, Any]:
+    numbers = interval(100 * scores.final(split), scores.clusters)
+    return {
+        "settings": {
+            "row": label,
+            "algorithm": name,
+            "split": split,
+            "queries": float(scores.num_queries.mean()),
+        },
+        "value": numbers["mean"],
+        "ci95": numbers["ci95"],
+        "std": numbers["std"],
+        "num_seeds": len(scores.num_queries),
+        "clusters": len(scores.embeddings) or None,
+    }
+
+
+def _mean(values: np.ndarray) -> float | None:
+    return float(values.mean()) if np.isfinite(values).all() else None
+
+
+def show(outcome: Mapping[str, Any], folder: Any) -> None:
+    """Prints one line for each algorithm, best first."""
+    rows = outcome["algorithms"]
+    is_accuracy = outcome["report"]["metric"] == "accuracy"
+    scale, unit = (100.0, "%") if is_accuracy else (-1.0, "nats")
+    head = ("valid", "test", "95 % interval", "regret", "against", "p", "queries")
+    widths = (9, 9, 19, 9, 9, 8, 9)
+    titles = "".join(f"{h:>{w}}" for h, w in zip(head, widths, strict=True))
+    progress.echo(f"{f'({unit})':<24}{titles}")
+    best = "final_test_mean" if judged_names(rows) == "test" else "final_valid_mean"
+    compared = outcome["comparisons"]
+    order = sorted(rows, key=lambda name: -(rows[name][best] or -np.inf))
+    for name in order:
+        row = rows[name]
+        # The first control of an entry is the one that differs in one thing.
+        own: dict[str, Any] = compared.get(name, {})
+        control = next(iter(own), "")
+        versus = own.get(control, {})
+        ends = row["ci95"] if best == "final_test_mean" else row["final_valid_ci95"]
+        cells = (
+            _text(row["final_valid_mean"], scale),
+            _text(row["final_test_mean"], scale),
+            "-" if ends is None else " - ".join(_text(end, scale) for end in ends),
+            _text(row["regret_mean"], abs(scale)),
+            _text(versus.get("difference"), abs(scale), sign="+"),
+            "-" if not versus else f"{versus['p_value']:.4f}",
+            f"{row['queries']:.0f}",
+        )
+        texts = "".join(f"{c:>{w}}" for c, w in zip(cells, widths, strict=True))
+        progress.echo(f"{name:<24}{texts}  {control}".rstrip())
+    if any(compared.values()):
+        progress.echo("  against: difference to the control at the end of the line")
+    for name in order:
+        if rows[name]["clusters"] == 1:
+            progress.echo(
+                f"  {name}: one embedding; another may give another mean, which is not "
+                "in the interval"
+            )
+    for note in outcome["notes"]:
+        progress.echo(f"  {note}")
+    progress.echo(
+        f"{outcome['seconds']:.0f} s; trials, results and figures in {folder}"
+    )
+
+
+def judged_names(rows: Mapping[str, Any]) -> str:
+    """Which split all rows have; see `judged_by`."""
+    return (
+        "test"
+        if all(r["final_test_mean"] is not None for r in rows.values())
+        else "valid"
+    )
+
+
+def _text(value: float | None, scale: float, sign: str = "") -> str:
+    return "-" if value is None else f"{scale * value:{sign}.3f}"

@@ -1,0 +1,137 @@
+"""Tables of embedded architectures, and steps between them."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from nasjax.core import errors, sampling
+from nasjax.core.types import Array, Key, SearchSpace
+from nasjax.search import gene_features, novelty
+
+
+class EmbeddingTable(struct.PyTreeNode):
+    """Architectures with a vector each, such as the encodings of arch2vec.
+
+    Attributes:
+      archs: int32 `[N, G]`.
+      vectors: float32 `[N, D]`.
+      groups: int32 `[N]`, the same number for rows that are one cell; None: all are
+        different. `identify` finds them.
+    """
+
+    archs: Array
+    vectors: Array
+    groups: Array | None = None
+
+
+def check(table: EmbeddingTable | None, space: SearchSpace, *, needed: int) -> None:
+    """Raises a `ConfigError` unless the table fits the space.
+
+    Args:
+      table: to be checked.
+      space: whose architectures it must hold.
+      needed: how many rows there must be at least.
+    """
+    if table is None:
+        raise errors.ConfigError(
+            "table=... is needed: an EmbeddingTable of the architectures to choose "
+            "from, such as latent.random_projection(key, space, archs)"
+        )
+    archs, vectors = table.archs.shape, table.vectors.shape
+    if len(archs) != 2 or len(vectors) != 2 or archs[0] != vectors[0]:
+        raise errors.ConfigError(
+            f"an EmbeddingTable has archs [N, G] and vectors [N, D], not {list(archs)} "
+            f"and {list(vectors)}"
+        )
+    if archs[1] != space.num_genes:
+        raise errors.ConfigError(
+            f"the EmbeddingTable has architectures of {archs[1]} genes; those of "
+            f"{space.name} have {space.num_genes}"
+        )
+    if archs[0] < needed:
+        raise errors.ConfigError(
+            f"the EmbeddingTable has {archs[0]} rows; at least {needed} are needed"
+        )
+
+
+def identify(table: EmbeddingTable, space: SearchSpace) -> EmbeddingTable:
+    """The table with its `groups`, by `space.fingerprint`; those it has are kept."""
+    if table.groups is not None:
+        return table
+    return table.replace(groups=novelty.groups(space, table.archs))
+
+
+def visit(table: EmbeddingTable, visited: Array, row: Array) -> Array:
+    """bool `[N]` with all rows marked that are the same cell as `row` `[]`."""
+    if table.groups is None:
+        return visited.at[row].set(True)
+    return visited | (table.groups == table.groups[row])
+
+
+def first_rows(key: Key, table: EmbeddingTable, count: int) -> Array:
+    """Rows int32 `[count]` of different cells, at random.
+
+    Rows that are one cell are drawn as one of the four times `count` rows that come
+    first in a random order; if these hold too few cells, some are repeated.
+    """
+    num_rows = table.archs.shape[0]
+    num_drawn = count if table.groups is None else min(4 * count, num_rows)
+    scores = sampling.uniform(key, num_rows)
+    rows = jax.lax.top_k(scores, num_drawn)[1].astype(jnp.int32)
+    if table.groups is None:
+        return rows
+    new = novelty.is_first(table.groups[rows][:, None])
+    return rows[novelty.foremost(new, count)]
+
+
+def random_projection(
+    key: Key, space: SearchSpace, archs: Array | np.ndarray, *, num_features: int = 16
+) -> EmbeddingTable:
+    """A table that needs no training: one-hot genes times a fixed Gaussian matrix.
+
+    Distances follow the number of genes in which two architectures differ. Entries of
+    the matrix are N(0, 1 / (G D)), so that vectors have a norm of about 1.
+
+    Args:
+      key: of the matrix; the same key, the same table.
+      space: whose genes they are.
+      archs: int32 `[N, G]`, such as `nasbench201.enumerate_cells()`.
+      num_features: D.
+
+    Raises:
+      ConfigError: the space does not say which values its genes have, or the
+        architectures have another number of genes.
+    """
+    archs = jnp.asarray(archs, jnp.int32)
+    encoded = jax.vmap(gene_features.one_hot(space))(archs)
+    scale = (space.num_genes * num_features) ** -0.5
+    matrix = scale * jax.random.normal(key, (encoded.shape[1], num_features))
+    table = EmbeddingTable(archs, encoded @ matrix)
+    check(table, space, needed=1)
+    return table
+
+
+def nearest(
+    table: EmbeddingTable, target: Array, excluded: Array, *, skip_first: bool = False
+) -> tuple[Array, Array]:
+    """The row whose vector is nearest to the target by Euclidean distance.
+
+    |v|^2 - 2 v t orders rows as |v - t| does; under vmap over targets it is one matrix
+    product for all of them.
+
+    Args:
+      table: of N rows.
+      target: float32 `[D]`.
+      excluded: bool `[N]`, rows that are not wanted.
+      skip_first: never the nearest row of all, excluded or not.
+
+    Returns:
+      The row int32 `[]` and whether there is one, bool `[]`.
+    """
+    norms = jnp.sum(jnp.square(table.vectors), axis=1)
+    distances = norms - 2 * (table.vectors @ target)
+    if skip_first:
+        excluded |= jnp.arange(norms.shape[0]) == jnp.argmin(distances)
+    row = jnp.argmin(jnp.where(excluded, jnp.inf, distances)).astype(jnp.int32)
+    return row, ~excluded[row]
