@@ -252,7 +252,7 @@ def released(space, count):
     keys = jax.random.split(jax.random.key(1), count)
     archs = jax.jit(jax.vmap(spaces.make(space).sample))(keys)
     weights = jax.jit(made.init)(jax.random.key(0))
-    return made, weights, training.store(made.form, archs)
+    return made, weights, training.to_graphs(made.form, archs)
 
 
 def tensors(made, graphs):
@@ -334,13 +334,13 @@ def time_training():
 
 def time_encoding():
     made, weights, _ = released("nasbench201", 1)
-    graphs = training.store(made.form, nasbench201.enumerate_cells())
+    graphs = training.to_graphs(made.form, nasbench201.enumerate_cells())
     net = in_torch(made, weights).eval()
     nodes, adjacency = tensors(made, graphs)
     found = {}
 
     def ours():
-        found["ours"] = training.means(made, weights, graphs)
+        found["ours"] = training.posterior_means(made, weights, graphs)
 
     def reference():
         parts = zip(nodes.split(256), adjacency.split(256), strict=True)
@@ -415,19 +415,21 @@ def time_generation():
 
 
 def time_jraph(kind):
-    for space in graph_inputs.FORMS:
+    for space in graph_inputs.SPECS:
         dense, weights, graphs = released(space, 1_600)
         other = model.make(space, dense.settings._replace(messages="jraph"))
         if kind == "training":
             ours, reference = (epochs(made, graphs)[0] for made in (dense, other))
         else:
             ours, reference = (
-                functools.partial(training.means, made, weights, graphs)
+                functools.partial(training.posterior_means, made, weights, graphs)
                 for made in (dense, other)
             )
 
         def check(made=(dense, other), weights=weights, graphs=graphs):
-            one, same = (training.means(each, weights, graphs) for each in made)
+            one, same = (
+                training.posterior_means(each, weights, graphs) for each in made
+            )
             assert np.abs(one - same).max() <= 1e-4
 
         measure(

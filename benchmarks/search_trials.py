@@ -39,7 +39,7 @@ from jax.tree_util import Partial
 from nasjax import nasbench, search
 from nasjax.core import malloc
 from nasjax.nasbench import TabularBenchmark, index
-from nasjax.nasbench.runs import Runs
+from nasjax.nasbench.runs import TrainingRuns
 from nasjax.spaces import nasbench201
 
 
@@ -70,10 +70,12 @@ def make_table(rng):
         index=index.build("nasbench201", cells.astype(np.int8)),
         archs=jnp.asarray(cells, jnp.int8),
         curves={
-            "valid_accuracy": Runs.build(valid.astype(np.float32)),
-            "test_accuracy": Runs.build(valid.astype(np.float32) - 0.01),
+            "valid_accuracy": TrainingRuns.build(valid.astype(np.float32)),
+            "test_accuracy": TrainingRuns.build(valid.astype(np.float32) - 0.01),
         },
-        seconds=Runs.build(rng.uniform(600, 1800, valid.shape).astype(np.float32)),
+        seconds=TrainingRuns.build(
+            rng.uniform(600, 1800, valid.shape).astype(np.float32)
+        ),
         facts={},
         space="nasbench201",
         data_set="made up",

@@ -238,7 +238,7 @@ def copy_weights(params, net, model):
 
 @functools.cache
 def make_net(problem):
-    return spec.Supernet(
+    return spec.SupernetSpec(
         num_cells=3,
         channels=problem.channels,
         num_classes=10,

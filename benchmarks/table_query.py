@@ -34,7 +34,7 @@ import numpy as np
 
 from nasjax.core import malloc
 from nasjax.nasbench import TabularBenchmark, index
-from nasjax.nasbench.runs import Runs
+from nasjax.nasbench.runs import TrainingRuns
 from nasjax.spaces import nasbench101_cells, nasbench201
 from nasjax.spaces import nasbench101_notation as notation
 
@@ -53,10 +53,10 @@ def make_table(space, archs, epochs, rng, fingerprints=None):
         index=index.build(space, archs, fingerprints),
         archs=jnp.asarray(archs, jnp.int8),
         curves={
-            "valid_accuracy": Runs.build(values),
-            "test_accuracy": Runs.build(rng.random(shape, np.float32)),
+            "valid_accuracy": TrainingRuns.build(values),
+            "test_accuracy": TrainingRuns.build(rng.random(shape, np.float32)),
         },
-        seconds=Runs.build(rng.random(shape[:2] + (1,), np.float32)),
+        seconds=TrainingRuns.build(rng.random(shape[:2] + (1,), np.float32)),
         facts={},
         space=space,
         data_set="cifar10",

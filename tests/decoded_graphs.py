@@ -34,7 +34,7 @@ def damaged(space, rng, size=512):
     Each starts as a cell; most have 0 to 3 flipped edges and 0 to 2 other labels, so
     that every rule is broken alone as well as with others; an eighth is noise.
     """
-    form = graph_inputs.form(space)
+    form = graph_inputs.spec(space)
     graphs = jax.vmap(form.to_graph)(random_cells(space, rng, size))
     adjacency, ops, num_nodes = (np.array(leaf) for leaf in graphs)
     n = form.num_nodes

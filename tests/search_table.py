@@ -8,7 +8,7 @@ import numpy as np
 from jax.tree_util import Partial
 
 from nasjax.nasbench import TabularBenchmark, index
-from nasjax.nasbench.runs import Runs
+from nasjax.nasbench.runs import TrainingRuns
 from nasjax.spaces import nasbench201
 
 EPOCHS = (4, 12)
@@ -40,10 +40,10 @@ def make(seed=0):
         index=index.build("nasbench201", cells.astype(np.int8)),
         archs=jnp.asarray(cells, jnp.int8),
         curves={
-            "valid_accuracy": Runs.build(valid.astype(np.float32)),
-            "test_accuracy": Runs.build(test.astype(np.float32)),
+            "valid_accuracy": TrainingRuns.build(valid.astype(np.float32)),
+            "test_accuracy": TrainingRuns.build(test.astype(np.float32)),
         },
-        seconds=Runs.build(seconds.astype(np.float32)),
+        seconds=TrainingRuns.build(seconds.astype(np.float32)),
         facts={},
         space="nasbench201",
         data_set="made up",

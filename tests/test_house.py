@@ -27,8 +27,10 @@ ROOMS = {
     "nasbench": "core data spaces networks training encoders predictors",
     "search": "core predictors",
     "report": "core spaces",
+    "experiments": "core data spaces predictors encoders networks training supernet "
+    "nasbench search report",
     "jobs": "core data spaces predictors encoders networks training supernet nasbench "
-    "search report",
+    "search report experiments",
     "__init__": "",
     "__main__": "jobs",
 }
@@ -68,7 +70,7 @@ DOORS = {
     "zstandard": ("nasjax/core/compilation",),
     "grain": ("nasjax/data/imagenet",),
     "PIL": ("nasjax/data/imagenet",),
-    "distributed": ("nasjax/search/executors",),
+    "distributed": ("nasjax/search/loops/executors",),
     "matplotlib": ("nasjax/report",),
     "plotly": ("nasjax/report",),
 }
@@ -361,7 +363,7 @@ def test_a_missing_init_is_found(tmp_path):
 KEPT = {
     "nasjax/jobs/a.py": "from nasjax import data, search\nfrom . import b\nimport jax",
     "nasjax/search/a.py": "from nasjax.core.types import Key\nimport flax.linen as nn",
-    "nasjax/search/executors.py": "def f():\n    import distributed",
+    "nasjax/search/loops/executors.py": "def f():\n    import distributed",
     "nasjax/core/a.py": "import nasjax\nfrom flax import struct\nimport json, pickle",
     "nasjax/core/safe_pickle.py": "import pickle\nclass U(pickle.Unpickler): pass",
     "nasjax/core/graphs.py": "import jraph\nimport flax.struct\nmodel.eval()",

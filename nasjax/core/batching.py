@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 
-def each(tree: Any, size: int) -> Iterator[tuple[Any, int]]:
+def iterate(tree: Any, size: int) -> Iterator[tuple[Any, int]]:
     """Leading slices of a tree of arrays, and how many rows of each count.
 
     Args:
@@ -23,7 +23,7 @@ def each(tree: Any, size: int) -> Iterator[tuple[Any, int]]:
         yield chunk, min(size, total - first)
 
 
-def apply(function: Callable[[Any], Any], tree: Any, size: int) -> Any:
+def map_batched(function: Callable[[Any], Any], tree: Any, size: int) -> Any:
     """`function(tree)` slice by slice: arrays of numpy with the length of the tree.
 
     Args:
@@ -33,6 +33,6 @@ def apply(function: Callable[[Any], Any], tree: Any, size: int) -> Any:
     """
     parts = [
         jax.tree.map(lambda leaf, count=count: np.asarray(leaf)[:count], function(part))
-        for part, count in each(tree, size)
+        for part, count in iterate(tree, size)
     ]
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)

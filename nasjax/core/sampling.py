@@ -1,9 +1,9 @@
 """Random numbers that compile and run fast inside a search.
 
 XLA takes twice as long to compile the generator for an axis of 6 or 10 as for one of 8
-or 16, so all are drawn as a power of two and cut. Every call of `jax.random` costs about
-half a second of compilation on CPU: a function of a space draws one block of uniform
-numbers and cuts it up with `to_integers`.
+or 16, so all are drawn as a power of two and cut. Every call of `jax.random` costs
+about half a second of compilation on CPU: a function of a space draws one block of
+uniform numbers and cuts it up with `to_integers`.
 """
 
 import jax

@@ -11,6 +11,8 @@ import jax.numpy as jnp
 
 Array = jax.Array
 Key = jax.Array
+Tree = dict[str, Any]
+"""Nested dicts of arrays, such as the parameters of a network."""
 
 LAST = -1
 """`Proposal.epochs` value that means "train to the end"."""

@@ -11,9 +11,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from nasjax.core.types import Array
 from nasjax.data import digits
-
-Array = jax.Array
 
 NUM_TRAIN, NUM_VALID, NUM_TEST = 768, 512, 517
 NUM_EVALUATED = 1024

@@ -42,7 +42,7 @@ def architectures(
     Raises:
       ConfigError: there is no such space, or it has fewer architectures.
     """
-    graph_inputs.form(space)
+    graph_inputs.spec(space)
     if space == "darts_shared":
         return draw_darts(key, count or NUM_DARTS, report=report)
     if space == "nasbench101":

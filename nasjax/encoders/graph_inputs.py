@@ -12,7 +12,7 @@ from nasjax.spaces import darts, nasbench101, nasbench201
 from nasjax.spaces import nasbench101_notation as notation
 
 
-class Form(NamedTuple):
+class GraphSpec(NamedTuple):
     """How architectures of a space become graphs of one size.
 
     Attributes:
@@ -35,18 +35,18 @@ class Form(NamedTuple):
         return len(self.op_names)
 
 
-FORMS: Mapping[str, Form] = {
-    "nasbench101": Form(
+SPECS: Mapping[str, GraphSpec] = {
+    "nasbench101": GraphSpec(
         "nasbench101",
         notation.MAX_VERTICES,
         ("input", *notation.OP_NAMES, "output"),
         nasbench101.to_graph,
         padded=True,
     ),
-    "nasbench201": Form(
+    "nasbench201": GraphSpec(
         "nasbench201", 8, nasbench201.GRAPH_OP_NAMES, nasbench201.to_graph
     ),
-    "darts_shared": Form(
+    "darts_shared": GraphSpec(
         "darts_shared", 11, darts.COMPACT_OP_NAMES, darts.to_compact_graph
     ),
 }
@@ -54,7 +54,7 @@ FORMS: Mapping[str, Form] = {
 as both, on the 11 nodes of the published encoding."""
 
 
-class Inputs(NamedTuple):
+class GraphInputs(NamedTuple):
     """What the networks read of B graphs.
 
     Attributes:
@@ -68,26 +68,26 @@ class Inputs(NamedTuple):
     real: Array
 
 
-def form(space: str) -> Form:
+def spec(space: str) -> GraphSpec:
     """The form of a space.
 
     Raises:
       ConfigError: arch2vec does not encode the space.
     """
-    if space not in FORMS:
-        raise errors.unknown_name("space of arch2vec", space, FORMS)
-    return FORMS[space]
+    if space not in SPECS:
+        raise errors.unknown_name("space of arch2vec", space, SPECS)
+    return SPECS[space]
 
 
-def read(form: Form, archs: Array) -> Inputs:
+def read(form: GraphSpec, archs: Array) -> GraphInputs:
     """Inputs of architectures int32 `[B, G]`."""
     graph = jax.vmap(form.to_graph)(archs)
     return inputs(form, graph.ops, graph.adjacency)
 
 
-def inputs(form: Form, ops: Array, adjacency: Array) -> Inputs:
+def inputs(form: GraphSpec, ops: Array, adjacency: Array) -> GraphInputs:
     """Inputs of graphs: ids `[B, N]`, -1 on padding, and adjacency `[B, N, N]`."""
-    return Inputs(
+    return GraphInputs(
         jax.nn.one_hot(ops, form.num_ops, dtype=jnp.float32),
         adjacency.astype(jnp.float32),
         (ops >= 0).astype(jnp.float32),

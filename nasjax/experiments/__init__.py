@@ -1,1 +1,1 @@
-"""TODO."""
+"""Protocols and scores as pure functions of keys, arrays and benchmarks."""

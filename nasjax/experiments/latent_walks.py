@@ -148,9 +148,9 @@ def edits_between(first: np.ndarray, second: np.ndarray, space: str) -> np.ndarr
     Raises:
       ConfigError: arch2vec does not encode the space.
     """
-    form = graph_inputs.form(space)
+    form = graph_inputs.spec(space)
     pairs = (np.asarray(first), np.asarray(second))
-    found = batching.apply(lambda pair: _edits(*pair, form.space), pairs, _PAIRS)
+    found = batching.map_batched(lambda pair: _edits(*pair, form.space), pairs, _PAIRS)
     return found.astype(np.int64)
 
 
@@ -240,7 +240,7 @@ def drawn_walk(archs: np.ndarray, space: str) -> "cell_walks.Walk":
     """
     from nasjax.report import cell_walks  # here: it loads matplotlib
 
-    form = graph_inputs.form(space)
+    form = graph_inputs.spec(space)
     graphs = _graphs(jnp.asarray(archs), form.space)
     names = [_SHORT_NAMES.get(name, name) for name in form.op_names]
     cells = [
@@ -256,7 +256,7 @@ def _graphs(archs: Array, space: str) -> Graph:
     """Graphs of architectures `[B, G]`, those of NAS-Bench-101 pruned."""
     if space == "nasbench101":
         archs = jax.vmap(nasbench101.prune)(archs)
-    return jax.vmap(graph_inputs.form(space).to_graph)(archs)
+    return jax.vmap(graph_inputs.spec(space).to_graph)(archs)
 
 
 @functools.partial(jax.jit, static_argnames="space")

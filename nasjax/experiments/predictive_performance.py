@@ -79,7 +79,7 @@ def predict(
     accuracy = np.asarray(accuracy, np.float32)
     _check(vectors, accuracy)
     state = _fit(key, vectors[rows.fitted], accuracy[rows.fitted])
-    predicted = batching.apply(
+    predicted = batching.map_batched(
         functools.partial(_predict, state), vectors[rows.tested], _CHUNK
     )
     return Predictions(rows.tested, predicted)

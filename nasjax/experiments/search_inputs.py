@@ -55,7 +55,7 @@ _NETWORKS = {
 """The technique behind a word in the name of an algorithm or predictor."""
 
 
-class Inputs(NamedTuple):
+class SearchInputs(NamedTuple):
     """Where inputs come from.
 
     Attributes:
@@ -69,7 +69,9 @@ class Inputs(NamedTuple):
     queries: int
 
 
-def make(kind: str, inputs: Inputs, settings: Mapping[str, Any]) -> SearchAlgorithm:
+def make(
+    kind: str, inputs: SearchInputs, settings: Mapping[str, Any]
+) -> SearchAlgorithm:
     """An algorithm of the registry with what its settings name.
 
     Args:
@@ -155,7 +157,7 @@ def _name_features(given: dict[str, Any], space: SearchSpace) -> None:
         given["features"] = encoders.make(name, space.name, **options)
 
 
-def _name_table(given: dict[str, Any], inputs: Inputs) -> None:
+def _name_table(given: dict[str, Any], inputs: SearchInputs) -> None:
     """Replaces the name of a table by its arrays."""
     name = given.pop("table", "")
     size, seed = given.pop("table_size", 16), given.pop("table_seed", 0)
@@ -169,14 +171,14 @@ def _name_table(given: dict[str, Any], inputs: Inputs) -> None:
         given["table"] = read_table(name, inputs.space)
 
 
-def _one_hot(inputs: Inputs) -> EmbeddingTable:
+def _one_hot(inputs: SearchInputs) -> EmbeddingTable:
     """All architectures by their one-hot genes."""
     archs = jnp.asarray(candidates(inputs), jnp.int32)
     vectors = jax.vmap(gene_features.one_hot(inputs.space))(archs)
     return EmbeddingTable(archs, vectors.astype(jnp.float32))
 
 
-def _name_network(given: dict[str, Any], inputs: Inputs) -> None:
+def _name_network(given: dict[str, Any], inputs: SearchInputs) -> None:
     """Replaces names by an encoder and the architectures that it embeds."""
     name, options = given.pop("network", "gin"), given.pop("network_options", {})
     if name not in NETWORKS:
@@ -192,7 +194,7 @@ def _name_network(given: dict[str, Any], inputs: Inputs) -> None:
     )
 
 
-def candidates(inputs: Inputs) -> np.ndarray:
+def candidates(inputs: SearchInputs) -> np.ndarray:
     """int32 `[N, G]`, all architectures of a space that can be listed.
 
     NAS-Bench-201 is listed by itself, other spaces by the rows of their table.

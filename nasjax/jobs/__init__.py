@@ -1,4 +1,4 @@
-"""One file a launch script: plain arguments in, `result.json` out."""
+"""A folder a launch script: plain arguments in, `result.json` out."""
 
 from nasjax.core import errors, progress
 

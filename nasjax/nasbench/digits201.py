@@ -15,7 +15,7 @@ import numpy as np
 
 from nasjax.core import arrays, errors
 from nasjax.nasbench import index
-from nasjax.nasbench.runs import Runs, to_device
+from nasjax.nasbench.runs import TrainingRuns, to_device
 from nasjax.nasbench.table import TabularBenchmark
 from nasjax.spaces import nasbench201
 
@@ -80,13 +80,15 @@ def load(path: str | os.PathLike[str] = FILE) -> TabularBenchmark:
     curves = {}
     for split, number in IMAGES.items():
         accuracy = stored[f"{split}_correct"].astype(np.float32) / np.float32(number)
-        curves[f"{split}_accuracy"] = Runs.build(accuracy)
-        curves[f"{split}_loss"] = Runs.build(stored[f"{split}_loss"].astype(np.float32))
+        curves[f"{split}_accuracy"] = TrainingRuns.build(accuracy)
+        curves[f"{split}_loss"] = TrainingRuns.build(
+            stored[f"{split}_loss"].astype(np.float32)
+        )
     return TabularBenchmark(
         index=index.GeneIndex(to_device(stored["function"].astype(np.int32))),
         archs=to_device(stored["archs"]),
         curves=curves,
-        seconds=Runs.build(stored["seconds"][..., None]),
+        seconds=TrainingRuns.build(stored["seconds"][..., None]),
         facts={"parameters": to_device(stored["parameters"])},
         space="nasbench201",
         data_set="digits",

@@ -26,18 +26,17 @@ import numpy as np
 from absl import logging
 
 from nasjax.core import arrays, atomic_file, errors, malloc, progress, worker_process
+from nasjax.core.types import Array
 from nasjax.data import noisy_digits
 from nasjax.nasbench import digits201
 from nasjax.networks import nasbench201
 from nasjax.networks.nasbench201 import Skeleton
 from nasjax.spaces import nasbench201_functions
 from nasjax.training import scanned
-from nasjax.training.scanned import Recipe
-
-Array = jax.Array
+from nasjax.training.scanned import SGDSettings
 
 BATCH = 64
-RECIPE = Recipe(learning_rate=0.4, momentum=0.9, weight_decay=5e-4)
+RECIPE = SGDSettings(learning_rate=0.4, momentum=0.9, weight_decay=5e-4)
 SKELETON = Skeleton(
     channels=16,
     num_stages=1,
@@ -98,7 +97,7 @@ def _training_batches(seed: int) -> scanned.Split:
     return scanned.Split(*jax.jit(epochs)(key, noisy_digits.load()))
 
 
-def train_function(function: int, seed: int) -> tuple[scanned.Curves, float]:
+def train_function(function: int, seed: int) -> tuple[scanned.ScannedCurves, float]:
     """Trains one function with one seed; also the CPU seconds that took.
 
     The seed decides on the order and the noise of the images, which are the same for
@@ -120,7 +119,7 @@ def train_piece(folder: str, seed: int, start: int) -> None:
     results = [train_function(function, seed) for function in functions]
     tree = {
         name: np.stack([getattr(curves, name) for curves, _ in results])
-        for name in scanned.Curves._fields
+        for name in scanned.ScannedCurves._fields
     }
     tree = {name: digits201.compact(name, values) for name, values in tree.items()}
     tree["seconds"] = np.array([seconds for _, seconds in results], np.float32)
@@ -194,7 +193,7 @@ def _piece(folder: pathlib.Path, seed: int, start: int) -> dict[str, np.ndarray]
         return None
     count = min(PIECE, nasbench201_functions.NUM_FUNCTIONS - start)
     shapes: dict[str, tuple[int, ...]]
-    shapes = {name: (count, digits201.EPOCHS) for name in scanned.Curves._fields}
+    shapes = {name: (count, digits201.EPOCHS) for name in scanned.ScannedCurves._fields}
     shapes["seconds"] = (count,)
     try:
         piece = arrays.load(path)
@@ -240,7 +239,7 @@ def assemble(folder: str | os.PathLike[str]) -> list[int]:
             [np.concatenate([piece[name] for piece in own]) for own in pieces.values()],
             axis=1,
         )
-        for name in (*scanned.Curves._fields, "seconds")
+        for name in (*scanned.ScannedCurves._fields, "seconds")
     }
     functions = nasbench201_functions.functions()
     count = functools.partial(nasbench201.count_parameters, skeleton=SKELETON)

@@ -15,7 +15,7 @@ def to_device(values: np.ndarray) -> Array:
     return jax.device_put(values).block_until_ready()
 
 
-class Runs(struct.PyTreeNode):
+class TrainingRuns(struct.PyTreeNode):
     """One quantity of every training of every architecture.
 
     Attributes:
@@ -28,7 +28,7 @@ class Runs(struct.PyTreeNode):
     present: Array
 
     @classmethod
-    def build(cls, values: np.ndarray) -> "Runs":
+    def build(cls, values: np.ndarray) -> "TrainingRuns":
         """Runs of `values` `[N, S, T]` with at most 8 seeds."""
         recorded = ~np.isnan(values[:, :, -1])
         # A training that diverged is there, too: it has values before.

@@ -12,7 +12,7 @@ from nasjax.core import errors
 from nasjax.core.types import LAST, Array, Evaluation, Key
 from nasjax.nasbench import genes
 from nasjax.nasbench.index import Index
-from nasjax.nasbench.runs import Runs
+from nasjax.nasbench.runs import TrainingRuns
 
 SIGNS = {"accuracy": 1.0, "loss": -1.0}
 """What turns the recorded metric into a score, higher is better."""
@@ -51,8 +51,8 @@ class TabularBenchmark(struct.PyTreeNode):
 
     index: Index
     archs: Array
-    curves: dict[str, Runs]
-    seconds: Runs | None
+    curves: dict[str, TrainingRuns]
+    seconds: TrainingRuns | None
     facts: dict[str, Array]
     space: str = struct.field(pytree_node=False)
     data_set: str = struct.field(pytree_node=False)
@@ -116,7 +116,9 @@ class TabularBenchmark(struct.PyTreeNode):
         series = runs.series(row, slot, len(self.epochs))
         return jnp.where(known, series, jnp.nan)
 
-    def _recorded(self, arch: Array, metric: str | None) -> tuple[Runs, Array, Array]:
+    def _recorded(
+        self, arch: Array, metric: str | None
+    ) -> tuple[TrainingRuns, Array, Array]:
         """Curves of a metric, the architecture's row (0 if unknown), and if known."""
         runs = self.require(f"valid_{self.metric}" if metric is None else metric)
         row = self._row(arch)
@@ -142,7 +144,7 @@ class TabularBenchmark(struct.PyTreeNode):
         ]
         return jnp.where(known, runs.average(row, series), jnp.nan)
 
-    def require(self, metric: str) -> Runs:
+    def require(self, metric: str) -> TrainingRuns:
         """The recordings of a metric.
 
         Raises:
@@ -202,7 +204,7 @@ class TabularBenchmark(struct.PyTreeNode):
         row, place = self._row(arch), self._place(epoch)
         known, row, num_epochs = row >= 0, jnp.maximum(row, 0), len(self.epochs)
 
-        def pick(runs: Runs, value: Any) -> Array:
+        def pick(runs: TrainingRuns, value: Any) -> Array:
             """`value` is a function of a slot."""
             slots = [jnp.int32(s) for s in range(runs.num_seeds)]
             if choice is None:
@@ -237,7 +239,7 @@ class TabularBenchmark(struct.PyTreeNode):
         )
 
     def _cost(
-        self, runs: Runs, row: Array, slot: Array, place: Array, paid: Array
+        self, runs: TrainingRuns, row: Array, slot: Array, place: Array, paid: Array
     ) -> Array:
         """Seconds from place `paid` (-2: the start) to `place`, at least 0."""
         num_epochs, recorded = len(self.epochs), runs.values.shape[2]

@@ -22,7 +22,7 @@ import numpy as np
 from nasjax import spaces
 from nasjax.core import arrays, atomic_file, errors, read_guard, result
 from nasjax.nasbench import index as lookup
-from nasjax.nasbench.runs import Runs, to_device
+from nasjax.nasbench.runs import TrainingRuns, to_device
 from nasjax.nasbench.table import TabularBenchmark
 from nasjax.spaces import fingerprints, nasbench101_notation, nasbench201
 
@@ -209,11 +209,11 @@ def load(
         index=index,
         archs=to_device(view("archs")),
         curves={
-            metric: Runs.build(view(key))
+            metric: TrainingRuns.build(view(key))
             for metric, key in part.curves.items()
             if metrics is None or metric in metrics
         },
-        seconds=Runs.build(view(part.seconds)) if part.seconds else None,
+        seconds=TrainingRuns.build(view(part.seconds)) if part.seconds else None,
         facts={name: to_device(view(key)) for name, key in part.facts.items()},
         space=description["space"],
         data_set=part.data_set,

@@ -14,7 +14,8 @@ import jax.numpy as jnp
 from jax import lax
 from jax.typing import DTypeLike
 
-Array = jax.Array
+from nasjax.core.types import Array
+
 Statistics = dict[str, Array]
 
 EPSILON = 1e-5

@@ -3,10 +3,8 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import jax
+from nasjax.core.types import Array, Key
 
-Array = jax.Array
-Key = jax.Array
 Params = Any
 Statistics = Any
 

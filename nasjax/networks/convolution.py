@@ -6,8 +6,7 @@ import numpy as np
 from jax import lax
 
 from nasjax.core import formulation
-
-Array = jax.Array
+from nasjax.core.types import Array
 
 
 @jax.jit

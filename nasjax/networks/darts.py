@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nasjax.core import errors, formulation
+from nasjax.core.types import Array, Tree
 from nasjax.networks import (
     batch_norm,
     convolution,
@@ -23,9 +24,6 @@ from nasjax.networks import (
 )
 from nasjax.networks.classifier import Classifier, Outputs
 from nasjax.spaces import darts as space
-
-Array = jax.Array
-Tree = dict[str, Any]
 
 STEM_MULTIPLIER = 3
 STEM_STRIDES = {"cifar": 1, "imagenet": 8}
@@ -117,7 +115,7 @@ def reductions(num_cells: int) -> tuple[int, ...]:
 
 def cells(
     arch: Any, *, num_cells: int, channels: int, stem: str
-) -> tuple[darts_cell.Cell, ...]:
+) -> tuple[darts_cell.DartsCell, ...]:
     """The stack of cells; errors as in `network`."""
     normal, reduce = _edges(arch)
     width = STEM_MULTIPLIER * channels if stem == "cifar" else channels
@@ -127,7 +125,7 @@ def cells(
     for k in range(num_cells):
         reduction = k in reductions(num_cells)
         channels = 2 * channels if reduction else channels
-        cell = darts_cell.Cell(
+        cell = darts_cell.DartsCell(
             edges=reduce if reduction else normal,
             inputs=(before, last),
             channels=channels,
@@ -141,7 +139,7 @@ def cells(
 
 
 def parameter_shapes(
-    stack: tuple[darts_cell.Cell, ...],
+    stack: tuple[darts_cell.DartsCell, ...],
     *,
     num_classes: int,
     auxiliary: bool,
@@ -211,7 +209,7 @@ def _check(
         darts_auxiliary.check_size((height // stride, width // stride), stem, stride)
 
 
-def _stem_shapes(first: darts_cell.Cell, stem: str, image_channels: int) -> Tree:
+def _stem_shapes(first: darts_cell.DartsCell, stem: str, image_channels: int) -> Tree:
     if stem == "cifar":
         widths = [image_channels, first.inputs[0]]
     else:
@@ -225,7 +223,7 @@ def _stem_shapes(first: darts_cell.Cell, stem: str, image_channels: int) -> Tree
 
 
 def _keep(
-    key: Array | None, drop_path: Any, stack: tuple[darts_cell.Cell, ...], x: Array
+    key: Array | None, drop_path: Any, stack: tuple[darts_cell.DartsCell, ...], x: Array
 ) -> Any:
     """Factor of every edge's output, `[2 * num_steps, N]` for each cell, or Nones."""
     if isinstance(drop_path, int | float) and drop_path == 0:

@@ -6,16 +6,12 @@ convolution, but for the second one on ImageNet, whose normalisation the publish
 results were made without.
 """
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 
 from nasjax.core import errors
+from nasjax.core.types import Array, Tree
 from nasjax.networks import batch_norm, convolution, darts_cell
-
-Array = jax.Array
-Tree = dict[str, Any]
 
 CHANNELS = (128, 768)
 WINDOW = 5

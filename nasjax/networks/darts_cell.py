@@ -15,18 +15,16 @@ import jax.numpy as jnp
 from jax import lax
 
 from nasjax.core import formulation
+from nasjax.core.types import Array, Tree
 from nasjax.networks import batch_norm, convolution, depthwise, pooling
 from nasjax.networks import operations as ops
-
-Array = jax.Array
-Tree = dict[str, Any]
 
 NUM_INPUTS = 2
 """States 0 and 1 are the preprocessed outputs of cells k-2 and k-1."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Cell:
+class DartsCell:
     """One cell of the stack.
 
     Attributes:
@@ -64,7 +62,7 @@ class Cell:
         return 2 if self.reduction and self.edges[edge][1] < NUM_INPUTS else 1
 
 
-def parameter_shapes(cell: Cell) -> Tree:
+def parameter_shapes(cell: DartsCell) -> Tree:
     """Shape of every trained parameter, in the form of `initialization`.
 
     Operations have a leading axis, one entry an edge (`Cell.slots`).
@@ -114,7 +112,7 @@ def apply(
     inputs: tuple[Array, Array],
     keep: Array | None = None,
     *,
-    cell: Cell,
+    cell: DartsCell,
     train: bool,
 ) -> tuple[Array, Tree]:
     """Runs one cell.
@@ -216,7 +214,7 @@ def operate(
     return x, new
 
 
-def _split(params: Tree, statistics: Tree, cell: Cell, name: str) -> list[Any]:
+def _split(params: Tree, statistics: Tree, cell: DartsCell, name: str) -> list[Any]:
     """(params, statistics) of the edges computed together, in order."""
     sources = [max(cell.edges[e][1], 1) for e in cell.slots(name)]
     sizes = [sources.count(source) for source in dict.fromkeys(sources)]
@@ -228,7 +226,9 @@ def _split(params: Tree, statistics: Tree, cell: Cell, name: str) -> list[Any]:
     ]
 
 
-def _bare(states: Sequence[Array], edges: list[int], cell: Cell) -> dict[int, Array]:
+def _bare(
+    states: Sequence[Array], edges: list[int], cell: DartsCell
+) -> dict[int, Array]:
     """Outputs of the edges whose operation has no parameters; one pool a source."""
     found: dict[int, Array] = {}
     pooled: dict[tuple[str, int], Array] = {}
@@ -247,7 +247,7 @@ def _bare(states: Sequence[Array], edges: list[int], cell: Cell) -> dict[int, Ar
     return found
 
 
-def _dropped(y: Array, keep: Array | None, edge: int, cell: Cell) -> Array:
+def _dropped(y: Array, keep: Array | None, edge: int, cell: DartsCell) -> Array:
     is_identity = cell.edges[edge][0] == ops.SKIP and cell.stride(edge) == 1
     if keep is None or is_identity:
         return y

@@ -16,8 +16,7 @@ import numpy as np
 from jax import lax
 
 from nasjax.core import formulation
-
-Array = jax.Array
+from nasjax.core.types import Array
 
 BANDED_PIXELS = 64
 """Largest H * W whose banded matrix is cheaper than shifted sums (measured on CPU)."""

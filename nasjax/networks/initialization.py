@@ -19,11 +19,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nasjax.core.types import Array, Tree
 from nasjax.networks import batch_norm
 
-Array = jax.Array
 Shape = tuple[int, ...]
-Tree = dict[str, Any]
 
 
 def uniform_fan_in(key: Array, shapes: Tree) -> Tree:

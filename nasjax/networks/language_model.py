@@ -13,10 +13,9 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 
+from nasjax.core.types import Array, Key
 from nasjax.networks import recurrent
 
-Array = jax.Array
-Key = jax.Array
 Hidden = tuple[tuple[Array, ...], ...]
 """`[B, H]` for each hidden state of each layer."""
 

@@ -22,12 +22,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from nasjax.core import errors, formulation
+from nasjax.core.types import Array, Tree
 from nasjax.networks import batch_norm, convolution, initialization, pooling
 from nasjax.networks.classifier import Classifier, Outputs
 from nasjax.spaces import nasbench101_notation as notation
-
-Array = jax.Array
-Tree = dict[str, Any]
 
 MOMENTUM = 1 - 0.997
 """Weight of a batch in the running statistics; TensorFlow counts the complement."""

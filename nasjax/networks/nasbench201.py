@@ -19,12 +19,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from nasjax.core.types import Array, Tree
 from nasjax.networks import batch_norm, convolution, pooling
 from nasjax.networks.classifier import Classifier, Outputs
 from nasjax.spaces import nasbench201
-
-Array = jax.Array
-Tree = dict[str, Any]
 
 _CONVOLUTIONS = (nasbench201.CONV_1X1, nasbench201.CONV_3X3)
 

@@ -12,8 +12,7 @@ import numpy as np
 from jax import lax
 
 from nasjax.core import formulation
-
-Array = jax.Array
+from nasjax.core.types import Array
 
 
 def max_pool(x: Array, *, stride: int = 1) -> Array:

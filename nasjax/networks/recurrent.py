@@ -14,10 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from nasjax.core import errors
+from nasjax.core.types import Array, Key
 from nasjax.spaces import nasbench_nlp_recipes as recipes
-
-Array = jax.Array
-Key = jax.Array
 
 X = 0
 """The vertex of the input; the previous hidden state k is vertex 1 + k."""
@@ -43,7 +41,7 @@ class Node(NamedTuple):
         return X in self.inputs
 
 
-class Cell(NamedTuple):
+class RecurrentCell(NamedTuple):
     """A recipe.
 
     Attributes:
@@ -76,7 +74,7 @@ Weights = dict[str, Linear]
 """By the number of the vertex, as text."""
 
 
-def read(arch: Any) -> Cell:
+def read(arch: Any) -> RecurrentCell:
     """The recipe of a gene vector.
 
     Args:
@@ -104,10 +102,10 @@ def read(arch: Any) -> Cell:
         if op >= 0
     )
     hidden = genes[-recipes.MAX_HIDDEN :].tolist()
-    return Cell(nodes, tuple(vertex for vertex in hidden if vertex >= 0))
+    return RecurrentCell(nodes, tuple(vertex for vertex in hidden if vertex >= 0))
 
 
-def shapes(cell: Cell, input_size: int, hidden_size: int) -> Weights:
+def shapes(cell: RecurrentCell, input_size: int, hidden_size: int) -> Weights:
     """Shapes of the weights, tuples in place of the arrays."""
 
     def size(vertex: int) -> int:
@@ -122,7 +120,10 @@ def shapes(cell: Cell, input_size: int, hidden_size: int) -> Weights:
 
 
 def step(
-    cell: Cell, weights: Weights, projected: dict[int, Array], hidden: tuple[Array, ...]
+    cell: RecurrentCell,
+    weights: Weights,
+    projected: dict[int, Array],
+    hidden: tuple[Array, ...],
 ) -> tuple[Array, ...]:
     """The new hidden states of one token.
 
@@ -160,7 +161,7 @@ _OPERATIONS: dict[int, Callable[..., Array]] = {
 }
 
 
-def project(cell: Cell, weights: Weights, x: Array) -> dict[int, Array]:
+def project(cell: RecurrentCell, weights: Weights, x: Array) -> dict[int, Array]:
     """What x `[T, B, D_in]` adds to each linear node that reads it, `[T, B, H]`.
 
     Outside the scan: one matrix product over all tokens instead of one each.
@@ -173,7 +174,7 @@ def project(cell: Cell, weights: Weights, x: Array) -> dict[int, Array]:
 
 
 def run(
-    cell: Cell,
+    cell: RecurrentCell,
     weights: Weights,
     x: Array,
     hidden: tuple[Array, ...],
@@ -211,7 +212,9 @@ def run(
     return outputs, hidden
 
 
-def drop_weights(key: Key, cell: Cell, weights: Weights, rate: float) -> Weights:
+def drop_weights(
+    key: Key, cell: RecurrentCell, weights: Weights, rate: float
+) -> Weights:
     """DropConnect on the recurrent part (Merity et al., 2018, section 2).
 
     Every number of the maps between vectors of the hidden size, which are those that

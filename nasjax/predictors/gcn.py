@@ -79,7 +79,7 @@ def init(key: Key, num_inputs: int, *, layers: int, width: int, head: int) -> Pa
     return params
 
 
-def hidden(params: Params, inputs: graph_inputs.Inputs) -> Array:
+def hidden(params: Params, inputs: graph_inputs.PreparedGraphs) -> Array:
     """The last hidden layer `[M, H]`.
 
     One layer is the mean of a convolution along the edges and one against them,
@@ -98,14 +98,14 @@ def hidden(params: Params, inputs: graph_inputs.Inputs) -> Array:
     return jax.nn.relu(pooled @ params["head_kernel"] + params["head_bias"][None])
 
 
-def apply(params: Params, inputs: graph_inputs.Inputs) -> Array:
+def apply(params: Params, inputs: graph_inputs.PreparedGraphs) -> Array:
     """Outputs `[M]` of the network, in the unit of standardised targets."""
     return hidden(params, inputs) @ params["out_kernel"] + params["out_bias"]
 
 
 def train(
     key: Key,
-    inputs: graph_inputs.Inputs,
+    inputs: graph_inputs.PreparedGraphs,
     targets: Array,
     mask: Array,
     *,
@@ -135,7 +135,7 @@ def train(
     key_init, key_train = jax.random.split(key)
 
     def loss(
-        params: Params, batch: tuple[graph_inputs.Inputs, Array], valid: Array
+        params: Params, batch: tuple[graph_inputs.PreparedGraphs, Array], valid: Array
     ) -> Array:
         errors = apply(params, batch[0]) - batch[1]
         return minibatches.mean(jnp.square(errors), valid)
@@ -280,7 +280,7 @@ def bogcn(
     return assemble(fit, predict, rank=3 if cell_axis else 2)
 
 
-def _basis(params: Params, inputs: graph_inputs.Inputs) -> Array:
+def _basis(params: Params, inputs: graph_inputs.PreparedGraphs) -> Array:
     """The hidden units and a constant, `[M, H + 1]`."""
     units = hidden(params, inputs)
     return jnp.pad(units, ((0, 0), (0, 1)), constant_values=1)

@@ -7,7 +7,7 @@ from flax import struct
 from nasjax.core.types import Array, Graph
 
 
-class Inputs(struct.PyTreeNode):
+class PreparedGraphs(struct.PyTreeNode):
     """What the layers read of a batch of graphs.
 
     Attributes:
@@ -23,7 +23,7 @@ class Inputs(struct.PyTreeNode):
     pooling: Array
 
 
-def prepare(graphs: Graph, num_ops: int) -> Inputs:
+def prepare(graphs: Graph, num_ops: int) -> PreparedGraphs:
     """Normalised adjacencies and one-hot operations of a batch.
 
     Args:
@@ -44,7 +44,7 @@ def prepare(graphs: Graph, num_ops: int) -> Inputs:
     loops = adjacency.astype(jnp.float32) + jnp.eye(num_cells * size)[None]
     loops = loops * present[:, :, None] * present[:, None]
     count = jnp.maximum(jnp.sum(present, axis=1, keepdims=True), 1)
-    return Inputs(
+    return PreparedGraphs(
         forward=_average_rows(loops.mT),
         backward=_average_rows(loops),
         nodes=jax.nn.one_hot(ops, num_cells * num_ops),

@@ -23,7 +23,7 @@ from matplotlib.textpath import TextPath
 from matplotlib.ticker import MaxNLocator
 
 from nasjax.report import canvas
-from nasjax.report.genotypes import Cell, Edge, read_cell, read_genotype
+from nasjax.report.genotypes import DrawnCell, Edge, read_cell, read_genotype
 
 _MARGIN = 0.25
 _HEADER = 0.62
@@ -104,7 +104,7 @@ def draw_genotype(
     ]
 
 
-def cell_figure(cell: Cell, *, title: str = "") -> Figure:
+def cell_figure(cell: DrawnCell, *, title: str = "") -> Figure:
     """The drawing of one cell as a figure that is not yet written."""
     layout = _place(cell)
     header = _header(cell, title)
@@ -130,7 +130,7 @@ def cell_figure(cell: Cell, *, title: str = "") -> Figure:
     return figure
 
 
-def summary_figure(cells: Mapping[str, Cell], num_operations: int) -> Figure:
+def summary_figure(cells: Mapping[str, DrawnCell], num_operations: int) -> Figure:
     """Figures 2.4(b) and (c): input edges of each node, operations of each edge.
 
     Args:
@@ -155,7 +155,7 @@ def summary_figure(cells: Mapping[str, Cell], num_operations: int) -> Figure:
     return figure
 
 
-def _place(cell: Cell) -> _Layout:
+def _place(cell: DrawnCell) -> _Layout:
     links = [edge[:2] for edge in cell.edges]
     links += [(node, cell.output) for node in cell.concat]
     nodes = range(cell.num_nodes)
@@ -182,7 +182,7 @@ def _place(cell: Cell) -> _Layout:
     return _Layout(size, side, list(zip(xs, ys, strict=True)), corners)
 
 
-def _columns(cell: Cell, side: float) -> list[float]:
+def _columns(cell: DrawnCell, side: float) -> list[float]:
     """x of every node: the inputs share a column, labels stand between columns."""
     xs = [_MARGIN + side / 2] * len(cell.inputs)
     for node in cell.intermediate:
@@ -197,7 +197,7 @@ def _columns(cell: Cell, side: float) -> list[float]:
 
 
 def _rows(
-    cell: Cell, side: float, down: Mapping[tuple[int, int], float]
+    cell: DrawnCell, side: float, down: Mapping[tuple[int, int], float]
 ) -> list[float]:
     """y of every node: a row is as high as its longest label."""
     ys = [_MARGIN + _HEADER + side / 2]
@@ -232,7 +232,7 @@ def _operation_lines(edge: Edge, weighted: bool) -> list[str]:
     return [f"{name}  {weight:.2f}" for name, weight in edge.operations]
 
 
-def _header(cell: Cell, title: str) -> list[tuple[str, float, str]]:
+def _header(cell: DrawnCell, title: str) -> list[tuple[str, float, str]]:
     """(text, points, colour) of the lines above the cell."""
     operations = sum(len(edge.operations) for edge in cell.edges)
     edges = f"{len(cell.edges)} of {cell.num_possible_edges} edges"
@@ -311,7 +311,9 @@ def _draw_label(
         )
 
 
-def _draw_node(axes: Axes, layout: _Layout, cell: Cell, node: int, alive: bool) -> None:
+def _draw_node(
+    axes: Axes, layout: _Layout, cell: DrawnCell, node: int, alive: bool
+) -> None:
     x, y = layout.centers[node]
     half = layout.side / 2
     if not alive:
@@ -343,7 +345,7 @@ def _draw_node(axes: Axes, layout: _Layout, cell: Cell, node: int, alive: bool) 
         axes.text(x, y, text, parse_math=False, **style)
 
 
-def _node_name(cell: Cell, node: int) -> str:
+def _node_name(cell: DrawnCell, node: int) -> str:
     if node < len(cell.inputs):
         return cell.inputs[node]
     if node == cell.output:

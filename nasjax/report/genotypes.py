@@ -33,7 +33,7 @@ class Edge(NamedTuple):
     operations: tuple[tuple[str, float], ...]
 
 
-class Cell(NamedTuple):
+class DrawnCell(NamedTuple):
     """One cell of a pruned genotype.
 
     Attributes:
@@ -78,7 +78,7 @@ class Cell(NamedTuple):
         return frozenset((fed & used) | {self.output})
 
 
-def read_genotype(genotype: Mapping[str, Any]) -> dict[str, Cell]:
+def read_genotype(genotype: Mapping[str, Any]) -> dict[str, DrawnCell]:
     """Reads a whole genotype, `{"format", "operations", "cells"}`.
 
     Returns:
@@ -106,7 +106,7 @@ def read_genotype(genotype: Mapping[str, Any]) -> dict[str, Cell]:
     return {name: read_cell(cell, name) for name, cell in cells.items()}
 
 
-def read_cell(cell: Mapping[str, Any], name: str = "cell") -> Cell:
+def read_cell(cell: Mapping[str, Any], name: str = "cell") -> DrawnCell:
     """Reads one cell, `{"num_nodes", "inputs", "edges", "concat"}`.
 
     An edge without operations carries nothing and is dropped.
@@ -127,7 +127,7 @@ def read_cell(cell: Mapping[str, Any], name: str = "cell") -> Cell:
         raise DataError(f"genotype {name}: {error}; write the genotype anew") from error
     edges.sort(key=lambda edge: (edge.target, edge.source))
     edges = [edge for edge in edges if edge.operations]
-    read = Cell(inputs, num_nodes, tuple(edges), concat, weighted)
+    read = DrawnCell(inputs, num_nodes, tuple(edges), concat, weighted)
     _check(read, name)
     return read
 
@@ -160,7 +160,7 @@ def _read_edge(edge: Mapping[str, Any]) -> Edge:
     return Edge(source, target, _of_type(float, edge["weight"]), tuple(operations))
 
 
-def _check(cell: Cell, name: str) -> None:
+def _check(cell: DrawnCell, name: str) -> None:
     if cell.num_nodes > MAX_NODES:
         raise DataError(
             f"genotype {name}: more than {MAX_NODES} nodes; write the genotype anew"

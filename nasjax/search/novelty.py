@@ -121,7 +121,7 @@ def groups(space: SearchSpace, archs: Array) -> Array | None:
     if identity(space) is _genes:
         prints = rows
     else:
-        prints = batching.apply(
+        prints = batching.map_batched(
             functools.partial(_identify, identity(space)),
             rows,
             min(_CHUNK, 1 << max(len(rows) - 1, 0).bit_length()),

@@ -19,11 +19,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from nasjax.core import errors
+from nasjax.core.sampling import to_integers
 from nasjax.core.types import Array, Graph, Key, SearchSpace
 from nasjax.spaces import darts_notation, fingerprints, literals
 from nasjax.spaces.darts_costs import Costs as Costs
 from nasjax.spaces.darts_costs import costs as costs
-from nasjax.core.sampling import to_integers
 
 OP_NAMES = (
     "max_pool_3x3",

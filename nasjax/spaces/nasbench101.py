@@ -18,9 +18,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nasjax.core.sampling import first_valid, to_integers
 from nasjax.core.types import Array, Graph, Key, SearchSpace
 from nasjax.spaces import nasbench101_notation as notation
-from nasjax.core.sampling import first_valid, to_integers
 from nasjax.spaces.fingerprints import LANES, finish, mix, start
 from nasjax.spaces.nasbench101_notation import (
     EDGES,

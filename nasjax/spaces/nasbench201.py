@@ -19,9 +19,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from nasjax.core import errors
+from nasjax.core.sampling import to_integers
 from nasjax.core.types import Array, Graph, Key, SearchSpace
 from nasjax.spaces import fingerprints, literals
-from nasjax.core.sampling import to_integers
 
 OP_NAMES = (
     "none",
@@ -92,7 +92,9 @@ def _neighbor(arch: Array, index: Array) -> Array:
 
 def mutate(key: Key, arch: Array) -> Array:
     """Another operation on one edge, both uniform."""
-    return _neighbor(arch, to_integers(jax.random.uniform(key), NUM_GENES * (NUM_OPS - 1)))
+    return _neighbor(
+        arch, to_integers(jax.random.uniform(key), NUM_GENES * (NUM_OPS - 1))
+    )
 
 
 def neighbors(arch: Array) -> tuple[Array, Array]:

@@ -36,7 +36,7 @@ class Instance(NamedTuple):
     inputs: Terms
 
 
-class Functions(NamedTuple):
+class FunctionClasses(NamedTuple):
     """The functions of the space.
 
     Attributes:
@@ -142,7 +142,7 @@ def without_dead_edges(arch: tuple[int, ...]) -> tuple[int, ...]:
 
 
 @functools.cache
-def functions() -> Functions:
+def functions() -> FunctionClasses:
     """Enumerates the space once (a second).
 
     Functions are numbered so that stored trainings keep their numbers: each text of an
@@ -165,7 +165,7 @@ def functions() -> Functions:
     for form in forms:
         number.setdefault(form, len(number))
     order = sorted(cheapest, key=number.__getitem__)
-    return Functions(
+    return FunctionClasses(
         np.array([number[form] for form in forms], np.int32),
         np.array([cheapest[form][1] for form in order], np.int32),
     )

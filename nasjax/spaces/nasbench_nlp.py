@@ -19,12 +19,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from nasjax.core import errors
+from nasjax.core.sampling import first_valid, to_integers
 from nasjax.core.types import Array, Graph, Key, SearchSpace
 from nasjax.spaces import fingerprints
 from nasjax.spaces import nasbench_nlp_changes as changes
 from nasjax.spaces import nasbench_nlp_recipes as recipes
-from nasjax.core.sampling import first_valid, to_integers
-from nasjax.spaces.nasbench_nlp_changes import Change, Recipe
+from nasjax.spaces.nasbench_nlp_changes import Change, RecipeGenes
 from nasjax.spaces.nasbench_nlp_recipes import (
     BLEND,
     LINEAR,
@@ -56,14 +56,14 @@ _CANDIDATES = 16
 _CHANGES = 32
 
 
-def unpack(arch: Array) -> Recipe:
+def unpack(arch: Array) -> RecipeGenes:
     """Splits a gene vector."""
     arch = jnp.asarray(arch)
     nodes = arch[:-MAX_HIDDEN].reshape(MAX_STEPS, 1 + MAX_INPUT)
-    return Recipe(nodes[:, 0], nodes[:, 1:], arch[-MAX_HIDDEN:])
+    return RecipeGenes(nodes[:, 0], nodes[:, 1:], arch[-MAX_HIDDEN:])
 
 
-def pack(recipe: Recipe) -> Array:
+def pack(recipe: RecipeGenes) -> Array:
     """The inverse of `unpack`."""
     nodes = jnp.concatenate([recipe.ops[:, None], recipe.inputs], axis=1)
     return jnp.concatenate([nodes.reshape(-1), recipe.hidden]).astype(jnp.int32)
@@ -82,7 +82,7 @@ def _bits(vertices: Array) -> Array:
     )
 
 
-def _needed(recipe: Recipe) -> Array:
+def _needed(recipe: RecipeGenes) -> Array:
     """Bit set of the vertices from which a hidden state is reached."""
     reads, needed = _bits(recipe.inputs), _bits(recipe.hidden)
     for i in reversed(range(MAX_STEPS)):
@@ -148,7 +148,7 @@ def prune(arch: Array) -> Array:
         return jnp.where(vertex < 0, -1, vertices[vertex])
 
     return pack(
-        Recipe(
+        RecipeGenes(
             jnp.where(there, recipe.ops[order], -1),
             jnp.where(there[:, None], moved(recipe.inputs[order]), -1),
             moved(recipe.hidden),
@@ -230,7 +230,7 @@ def _draw(key: Key, num_nodes: int) -> tuple[Array, Array]:
     direct = jnp.any((reads >= 1) & (reads < NUM_BASE), axis=1)
     best, states = jax.lax.top_k(noise.state - direct, MAX_HIDDEN)
     named = jnp.arange(MAX_HIDDEN) < num_hidden
-    recipe = Recipe(ops, inputs, jnp.where(named, states + NUM_BASE, -1))
+    recipe = RecipeGenes(ops, inputs, jnp.where(named, states + NUM_BASE, -1))
     return prune(pack(recipe)), jnp.all((best >= 0) | ~named)
 
 
@@ -306,7 +306,7 @@ def fingerprint(arch: Array) -> Array:
     return jnp.stack([_fingerprint_lane(recipe, lane) for lane in fingerprints.LANES])
 
 
-def _fingerprint_lane(recipe: Recipe, lane: tuple[int, int, int]) -> Array:
+def _fingerprint_lane(recipe: RecipeGenes, lane: tuple[int, int, int]) -> Array:
     ops, inputs, hidden = recipe
     vertex = jnp.arange(MAX_NODES)
     kinds = jnp.concatenate([jnp.arange(NUM_BASE), NUM_BASE + 1 + ops])

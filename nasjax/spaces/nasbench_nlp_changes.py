@@ -26,7 +26,7 @@ NUM_INSERTED = LINEAR + 1
 """Operations that an inserted node may have: activations, sum, product, linear."""
 
 
-class Recipe(NamedTuple):
+class RecipeGenes(NamedTuple):
     """Genes by their role.
 
     Attributes:
@@ -63,14 +63,14 @@ class Change(NamedTuple):
     vertex: Array
 
 
-def apply(recipe: Recipe, change: Change) -> Recipe:
+def apply(recipe: RecipeGenes, change: Change) -> RecipeGenes:
     """The changed recipe; it may be invalid, or leave nodes that nothing needs."""
     functions = (_operation, _input, _hidden, _width, _insert, _bypass)
     result = recipe
     for kind, function in enumerate(functions):
         changed = function(recipe, change)
         take = change.kind == kind
-        result = Recipe(
+        result = RecipeGenes(
             *(
                 jnp.where(take, new, old)
                 for new, old in zip(changed, result, strict=True)
@@ -79,12 +79,12 @@ def apply(recipe: Recipe, change: Change) -> Recipe:
     return result
 
 
-def _count(recipe: Recipe, change: Change) -> Array:
+def _count(recipe: RecipeGenes, change: Change) -> Array:
     """Number of inputs of the node."""
     return jnp.sum(recipe.inputs[change.node] >= 0)
 
 
-def _operation(recipe: Recipe, change: Change) -> Recipe:
+def _operation(recipe: RecipeGenes, change: Change) -> RecipeGenes:
     op, count = recipe.ops[change.node], _count(recipe, change)
     # Operations of one input are 0..2, of two 3..5, of three 5..6.
     first = jnp.where(count == 1, 0, jnp.where(count == 2, SUM, LINEAR))
@@ -93,20 +93,20 @@ def _operation(recipe: Recipe, change: Change) -> Recipe:
     return recipe._replace(ops=recipe.ops.at[change.node].set(op))
 
 
-def _input(recipe: Recipe, change: Change) -> Recipe:
+def _input(recipe: RecipeGenes, change: Change) -> RecipeGenes:
     used = change.slot < _count(recipe, change)
     vertex = jnp.where(used, change.vertex, -1)
     inputs = recipe.inputs.at[change.node, change.slot].set(vertex)
     return recipe._replace(inputs=inputs)
 
 
-def _hidden(recipe: Recipe, change: Change) -> Recipe:
+def _hidden(recipe: RecipeGenes, change: Change) -> RecipeGenes:
     used = recipe.hidden[change.slot] >= 0
     vertex = jnp.where(used, NUM_BASE + change.node, -1)
     return recipe._replace(hidden=recipe.hidden.at[change.slot].set(vertex))
 
 
-def _width(recipe: Recipe, change: Change) -> Recipe:
+def _width(recipe: RecipeGenes, change: Change) -> RecipeGenes:
     row = recipe.inputs[change.node]
     slot = jnp.arange(MAX_INPUT)
     following = jnp.concatenate([row[1:], jnp.full(1, -1, row.dtype)])
@@ -118,7 +118,7 @@ def _width(recipe: Recipe, change: Change) -> Recipe:
     return recipe._replace(inputs=recipe.inputs.at[change.node].set(row))
 
 
-def _insert(recipe: Recipe, change: Change) -> Recipe:
+def _insert(recipe: RecipeGenes, change: Change) -> RecipeGenes:
     """Invalid (no operation at the end) where all 15 slots are taken."""
     step, at = jnp.arange(MAX_STEPS), change.node
 
@@ -135,10 +135,10 @@ def _insert(recipe: Recipe, change: Change) -> Recipe:
     # Past the last slot the write is dropped.
     reader = inputs.at[at + 1, change.slot].set(NUM_BASE + at, mode="drop")
     fits = (old >= 0) & (recipe.ops[-1] < 0)
-    return Recipe(jnp.where(fits, ops, -1), reader, moved(recipe.hidden))
+    return RecipeGenes(jnp.where(fits, ops, -1), reader, moved(recipe.hidden))
 
 
-def _bypass(recipe: Recipe, change: Change) -> Recipe:
+def _bypass(recipe: RecipeGenes, change: Change) -> RecipeGenes:
     vertex = NUM_BASE + change.node
     source = recipe.inputs[change.node, change.slot]
     return recipe._replace(

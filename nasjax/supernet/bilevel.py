@@ -17,16 +17,14 @@ coefficients, through which alone the loss depends on alpha and beta.
 import functools
 import math
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from nasjax.core import errors
+from nasjax.core.types import Array, Tree
 from nasjax.supernet import objective, spec
 
-Array = jax.Array
-Tree = dict[str, Any]
 Images = tuple[Array, Array]
 """Images `[N, H, W, C]` and labels `[N]`."""
 
@@ -85,7 +83,7 @@ def first_order(
     statistics: Tree,
     valid: Images,
     *,
-    net: spec.Supernet,
+    net: spec.SupernetSpec,
 ) -> Array:
     """dL_val/d mixing at the current weights."""
     return objective.gradients(params, mixing, statistics, *valid, net=net).mixing
@@ -116,7 +114,7 @@ def exact(
     train: Images,
     valid: Images,
     *,
-    net: spec.Supernet,
+    net: spec.SupernetSpec,
     mu: float,
     decay: float,
 ) -> Array:
@@ -155,7 +153,7 @@ def finite_differences(
     train: Images,
     valid: Images,
     *,
-    net: spec.Supernet,
+    net: spec.SupernetSpec,
     mu: float,
     decay: float,
 ) -> Array:

@@ -19,12 +19,10 @@ import jax.numpy as jnp
 from jax import lax
 
 from nasjax.core import formulation
+from nasjax.core.types import Array, Tree
 from nasjax.networks import batch_norm, convolution, depthwise, pooling
 from nasjax.networks import operations as ops
 from nasjax.supernet import families, spec
-
-Array = jax.Array
-Tree = dict[str, Any]
 
 
 class Term(NamedTuple):
@@ -48,8 +46,8 @@ def apply(
     mixing: Array,
     inputs: tuple[Array, Array],
     *,
-    net: spec.Supernet,
-    cell: spec.Cell,
+    net: spec.SupernetSpec,
+    cell: spec.CellSpec,
     train: bool,
 ) -> tuple[Array, Tree]:
     """Runs one cell.
@@ -111,7 +109,7 @@ def apply(
     return jnp.concatenate(sources[spec.NUM_INPUTS :]), new
 
 
-def _split_edges(tree: Any, net: spec.Supernet) -> list[Any]:
+def _split_edges(tree: Any, net: spec.SupernetSpec) -> list[Any]:
     """Arrays `[E_all * F, ...]` to one tree of `[S, E * F, ...]` a group of edges.
 
     Arrays of the factorized reduction have strided edges only, those of the first

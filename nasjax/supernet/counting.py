@@ -33,23 +33,23 @@ class _Layer:
     live: np.ndarray  # [E] for operations, else []
 
 
-def dense(net: spec.Supernet) -> Count:
+def dense(net: spec.SupernetSpec) -> Count:
     """The whole supernet, alpha and beta not counted."""
     return _count(net, derive.liveness(net), None)
 
 
-def structural(net: spec.Supernet, masks: masking.Masks) -> Count:
+def structural(net: spec.SupernetSpec, masks: masking.Masks) -> Count:
     """Live operations, edges and cells with all their weights."""
     return _count(net, derive.liveness(net, masks), None)
 
 
-def effective(net: spec.Supernet, masks: masking.Masks) -> Count:
+def effective(net: spec.SupernetSpec, masks: masking.Masks) -> Count:
     """Live operations, edges and cells, unmasked weights only."""
     return _count(net, derive.liveness(net, masks), masks.weights)
 
 
 def _count(
-    net: spec.Supernet,
+    net: spec.SupernetSpec,
     live: tuple[derive.CellLiveness, ...],
     weights: masking.Weights | None,
 ) -> Count:
@@ -66,7 +66,9 @@ def _count(
     return Count(params, macs)
 
 
-def _layers(net: spec.Supernet, live: tuple[derive.CellLiveness, ...]) -> list[_Layer]:
+def _layers(
+    net: spec.SupernetSpec, live: tuple[derive.CellLiveness, ...]
+) -> list[_Layer]:
     flat = jax.tree_util.tree_flatten_with_path(
         spec.parameter_shapes(net), is_leaf=lambda x: isinstance(x, tuple)
     )[0]
@@ -74,7 +76,7 @@ def _layers(net: spec.Supernet, live: tuple[derive.CellLiveness, ...]) -> list[_
 
 
 def _layer(
-    net: spec.Supernet,
+    net: spec.SupernetSpec,
     live: tuple[derive.CellLiveness, ...],
     names: list[str],
     shape: spec.Shape,
@@ -97,13 +99,13 @@ def _layer(
     return _Layer(path, shape, 0 if vector else positions, per_edge)
 
 
-def _stem_positions(net: spec.Supernet, name: str) -> int:
+def _stem_positions(net: spec.SupernetSpec, name: str) -> int:
     height, width, _ = net.image_shape
     stride = net.stem_stride if net.stem == "cifar" else 2 ** int(name[-1])
     return (height // stride) * (width // stride)
 
 
-def table(net: spec.Supernet, masks: masking.Masks) -> dict[str, dict[str, int]]:
+def table(net: spec.SupernetSpec, masks: masking.Masks) -> dict[str, dict[str, int]]:
     """`{"params": {"dense", "structural", "effective"}, "macs": {...}}`."""
     counts = {
         "dense": dense(net),

@@ -36,7 +36,7 @@ class CellLiveness:
 
 
 def liveness(
-    net: spec.Supernet, masks: masking.Masks | None = None
+    net: spec.SupernetSpec, masks: masking.Masks | None = None
 ) -> tuple[CellLiveness, ...]:
     """Live operations, nodes and inputs of every cell; all live without masks.
 
@@ -67,7 +67,7 @@ def liveness(
 
 
 def _forward(
-    net: spec.Supernet,
+    net: spec.SupernetSpec,
     k: int,
     masks: masking.Masks | None,
     fed: tuple[bool, bool],
@@ -91,7 +91,7 @@ def _forward(
     return CellLiveness(live, reached[spec.NUM_INPUTS :], inputs, True)  # type: ignore[arg-type]
 
 
-def dead_nodes(net: spec.Supernet, masks: masking.Masks) -> list[str]:
+def dead_nodes(net: spec.SupernetSpec, masks: masking.Masks) -> list[str]:
     """Names of the intermediate nodes that masking left without any input."""
     return [
         f"cell {k} node {i}"
@@ -102,7 +102,7 @@ def dead_nodes(net: spec.Supernet, masks: masking.Masks) -> list[str]:
 
 
 def genotype(
-    net: spec.Supernet,
+    net: spec.SupernetSpec,
     arch: mixing.Arch,
     masks: masking.Masks,
     mode: str = mixing.MULTIPLY,
@@ -142,7 +142,7 @@ def genotype(
     return {"format": FORMAT, "operations": list(net.operations), "cells": cells}
 
 
-def edge_importance(net: spec.Supernet, arch: mixing.Arch) -> dict[str, dict]:
+def edge_importance(net: spec.SupernetSpec, arch: mixing.Arch) -> dict[str, dict]:
     """Softmax of beta on every edge before masking, by set and "source>target"."""
     weights = np.asarray(mixing.edge_weights(arch["beta"], net))
     return {
@@ -152,7 +152,7 @@ def edge_importance(net: spec.Supernet, arch: mixing.Arch) -> dict[str, dict]:
     }
 
 
-def alive_summary(net: spec.Supernet, masks: masking.Masks) -> dict[str, float]:
+def alive_summary(net: spec.SupernetSpec, masks: masking.Masks) -> dict[str, float]:
     """Fractions of live operations and edges, and of weights whose masks are one.
 
     Averages over the cells; an operation on a dead edge is not alive.

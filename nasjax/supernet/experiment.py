@@ -21,7 +21,7 @@ class Experiment(NamedTuple):
     folder: pathlib.Path
     dataset: data.Dataset
     tuning_dataset: data.Dataset
-    net: spec.Supernet
+    net: spec.SupernetSpec
     training: settings.Training
     masking: settings.Masking
     finetuning: settings.Finetuning
@@ -70,7 +70,7 @@ def read(config: dict[str, Any], folder: pathlib.Path) -> Experiment:
 
 def network(
     section: dict[str, Any], num_classes: int, image_shape: tuple[int, int, int]
-) -> spec.Supernet:
+) -> spec.SupernetSpec:
     """The network of a configuration's section "supernet" on a data set.
 
     `reductions=(-1,)` stands for DARTS' rule.
@@ -78,7 +78,7 @@ def network(
     values = {**section, "num_classes": num_classes, "image_shape": image_shape}
     if list(values.get("reductions", ())) == [-1]:
         values["reductions"] = spec.default_reductions(section["num_cells"])
-    return settings.read(spec.Supernet, "supernet", values)
+    return settings.read(spec.SupernetSpec, "supernet", values)
 
 
 def _tuning_dataset(

@@ -13,11 +13,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from nasjax.core.types import Array, Tree
 from nasjax.networks import depthwise
 from nasjax.networks import operations as ops
 
-Array = jax.Array
-Tree = dict[str, Any]
 Families = tuple[tuple[str, ...], ...]
 """The names of each family's operations; its first name stands for it."""
 

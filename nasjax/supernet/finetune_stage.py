@@ -3,21 +3,19 @@
 import dataclasses
 from typing import Any
 
-import jax
 import numpy as np
 import optax
 from flax import struct
 
+from nasjax.core.types import Array, Tree
 from nasjax.supernet import masking, network, objective, settings, spec, stage
 from nasjax.training import optimizers
 from nasjax.training.loop import Stage, Totals
 
-Array = jax.Array
-Tree = dict[str, Any]
 NAME = "finetune"
 
 
-class State(struct.PyTreeNode):
+class FinetuneState(struct.PyTreeNode):
     """State of fine-tuning: masked kernels hold exact zeros and stay so.
 
     Attributes:
@@ -39,13 +37,13 @@ class State(struct.PyTreeNode):
 
 def init(
     key: Array,
-    net: spec.Supernet,
+    net: spec.SupernetSpec,
     params: Tree,
     statistics: Tree,
     coefficients: Array,
     masks: masking.Weights,
     s: settings.Finetuning,
-) -> State:
+) -> FinetuneState:
     """The masked network as fine-tuning starts from it.
 
     Args:
@@ -63,7 +61,7 @@ def init(
     if net.affine:
         params = network.with_affine(params, net)
     params = masking.zeroed(params, masks)
-    return State(
+    return FinetuneState(
         params=params,
         statistics=statistics,
         mixing=coefficients,
@@ -73,7 +71,7 @@ def init(
     )
 
 
-def description(net: spec.Supernet, s: settings.Finetuning) -> spec.Supernet:
+def description(net: spec.SupernetSpec, s: settings.Finetuning) -> spec.SupernetSpec:
     """The supernet's description with fine-tuning's classes and BN parameters."""
     classes = s.num_classes or net.num_classes
     return dataclasses.replace(net, num_classes=classes, affine=net.affine or s.affine)
@@ -93,16 +91,18 @@ def _optimiser(
 
 
 def make_stage(
-    net: spec.Supernet, s: settings.Finetuning, images: stage.Images, *, start: int
+    net: spec.SupernetSpec, s: settings.Finetuning, images: stage.Images, *, start: int
 ) -> Stage:
     """Training of the unmasked weights; masked entries receive no update at all."""
     optimiser = _optimiser(s, images.steps_per_epoch)
     batches = images.batches(start)
 
-    def prepare(state: State) -> tuple[Tree, Array]:
+    def prepare(state: FinetuneState) -> tuple[Tree, Array]:
         return state.params, state.mixing
 
-    def finish(state: State, g: objective.Gradients, count: int) -> State:
+    def finish(
+        state: FinetuneState, g: objective.Gradients, count: int
+    ) -> FinetuneState:
         # Weight decay and momentum of a zero with zero gradient are zero as well.
         gradient = masking.masked_params(g.params, state.masks)
         updates, opt = optimiser.update(gradient, state.opt, state.params)
@@ -115,11 +115,11 @@ def make_stage(
 
     run = stage.gradient_step(prepare, finish, net)
 
-    def step(state: State, index: int) -> State:
+    def step(state: FinetuneState, index: int) -> FinetuneState:
         batch = next(batches)
         return run(state, batch.images, batch.labels)
 
-    def end_epoch(state: State, epoch: int) -> tuple[State, dict]:
+    def end_epoch(state: FinetuneState, epoch: int) -> tuple[FinetuneState, dict]:
         row = state.totals.row()
         row |= stage.test_scores(
             state.params, state.statistics, state.mixing, images, net=net

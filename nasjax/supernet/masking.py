@@ -12,10 +12,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from nasjax.core.types import Array, Tree
 from nasjax.supernet import mixing, spec
 
-Array = jax.Array
-Tree = dict[str, Any]
 Weights = dict[str, Array]
 """One array a maskable parameter, keyed by its '/'-joined path."""
 
@@ -98,7 +97,7 @@ def _map_masked(
 
 
 def coefficients(
-    masks: Masks, arch: mixing.Arch, net: spec.Supernet, mode: str = mixing.MULTIPLY
+    masks: Masks, arch: mixing.Arch, net: spec.SupernetSpec, mode: str = mixing.MULTIPLY
 ) -> Array:
     """Masked mixing coefficients `[A, E, O]`, see `mixing.coefficients`."""
     levels = {"alpha": masks.alpha, "beta": masks.beta}
@@ -110,7 +109,7 @@ def effective(
     params: Tree,
     arch: mixing.Arch,
     *,
-    net: spec.Supernet,
+    net: spec.SupernetSpec,
     threshold: float = THRESHOLD,
     mode: str = mixing.MULTIPLY,
 ) -> tuple[Tree, Array]:

@@ -7,6 +7,7 @@ import jax
 import optax
 from flax import struct
 
+from nasjax.core.types import Array, Tree
 from nasjax.supernet import (
     derive,
     masking,
@@ -20,12 +21,10 @@ from nasjax.supernet import (
 from nasjax.training import optimizers
 from nasjax.training.loop import Stage, Totals
 
-Array = jax.Array
-Tree = dict[str, Any]
 NAME = "masking"
 
 
-class State(struct.PyTreeNode):
+class MaskingState(struct.PyTreeNode):
     """State of hierarchical masking: only `scores` and BN statistics change."""
 
     params: Tree
@@ -36,10 +35,10 @@ class State(struct.PyTreeNode):
     totals: Totals
 
 
-def init(trained: training_stage.State, s: settings.Masking) -> State:
+def init(trained: training_stage.SearchState, s: settings.Masking) -> MaskingState:
     """All scores at their initial value: the masked network is the supernet."""
     scores = masking.constant(trained.params, trained.arch)
-    return State(
+    return MaskingState(
         params=trained.params,
         statistics=trained.statistics,
         arch=trained.arch,
@@ -68,14 +67,14 @@ def _mask_optimiser(
 
 
 def make_stage(
-    net: spec.Supernet, s: settings.Masking, images: stage.Images, *, start: int
+    net: spec.SupernetSpec, s: settings.Masking, images: stage.Images, *, start: int
 ) -> Stage:
     """Training of the scores on the training loss; everything else is frozen."""
     steps_before_decay = s.decay_epoch * images.steps_per_epoch
     optimiser = _mask_optimiser(s, steps_before_decay)
     batches = images.batches(start)
 
-    def effective(state: State, scores: masking.Masks) -> tuple[Tree, Array]:
+    def effective(state: MaskingState, scores: masking.Masks) -> tuple[Tree, Array]:
         return masking.effective(
             scores,
             state.params,
@@ -85,10 +84,10 @@ def make_stage(
             mode=s.mode,
         )
 
-    def prepare(state: State) -> tuple[Tree, Array]:
+    def prepare(state: MaskingState) -> tuple[Tree, Array]:
         return effective(state, state.scores)
 
-    def finish(state: State, g: objective.Gradients, count: int) -> State:
+    def finish(state: MaskingState, g: objective.Gradients, count: int) -> MaskingState:
         _, pull_back = jax.vjp(functools.partial(effective, state), state.scores)
         (d_scores,) = pull_back((g.params, g.mixing))
         updates, opt = optimiser.update(d_scores, state.opt, state.scores)
@@ -102,11 +101,11 @@ def make_stage(
     run = stage.gradient_step(prepare, finish, net)
     prepared = jax.jit(prepare)
 
-    def step(state: State, index: int) -> State:
+    def step(state: MaskingState, index: int) -> MaskingState:
         batch = next(batches)
         return run(state, batch.images, batch.labels)
 
-    def end_epoch(state: State, epoch: int) -> tuple[State, dict]:
+    def end_epoch(state: MaskingState, epoch: int) -> tuple[MaskingState, dict]:
         params, coefficients = prepared(state)
         row = state.totals.row()
         row |= derive.alive_summary(net, masking.binary(state.scores, s.threshold))

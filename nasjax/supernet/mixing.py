@@ -16,9 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from nasjax.core import errors
+from nasjax.core.types import Array
 from nasjax.supernet import spec
 
-Array = jax.Array
 Arch = dict[str, Array]
 
 INITIAL_SCALE = 1e-3
@@ -26,7 +26,7 @@ MULTIPLY, RENORMALIZE = "multiply", "renormalize"
 MODES = (MULTIPLY, RENORMALIZE)
 
 
-def init_arch(key: Array, net: spec.Supernet, dtype: Any = jnp.float32) -> Arch:
+def init_arch(key: Array, net: spec.SupernetSpec, dtype: Any = jnp.float32) -> Arch:
     """Draws alpha `[A, E, O]` and beta `[A, E]` from 1e-3 N(0, 1)."""
     key_alpha, key_beta = jax.random.split(key)
     shape = (len(net.arch_names), len(net.edges))
@@ -46,7 +46,7 @@ def operation_weights(
 
 def edge_weights(
     beta: Array,
-    net: spec.Supernet,
+    net: spec.SupernetSpec,
     mask: Array | None = None,
     mode: str = MULTIPLY,
 ) -> Array:
@@ -61,7 +61,7 @@ def edge_weights(
 
 def coefficients(
     arch: Arch,
-    net: spec.Supernet,
+    net: spec.SupernetSpec,
     masks: Arch | None = None,
     mode: str = MULTIPLY,
 ) -> Array:
@@ -88,7 +88,7 @@ def coefficients(
     return edges[..., None] * operations
 
 
-def _same_target(net: spec.Supernet) -> np.ndarray:
+def _same_target(net: spec.SupernetSpec) -> np.ndarray:
     targets = np.array([target for _, target in net.edges])
     return targets[:, None] == targets
 

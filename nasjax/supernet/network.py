@@ -12,14 +12,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nasjax.core.types import Array, Tree
 from nasjax.networks import batch_norm, convolution
 from nasjax.supernet import cell, spec
 
-Array = jax.Array
-Tree = dict[str, Any]
 
-
-def init_params(key: Array, net: spec.Supernet, dtype: Any = jnp.float32) -> Tree:
+def init_params(key: Array, net: spec.SupernetSpec, dtype: Any = jnp.float32) -> Tree:
     """Draws every kernel from U(-1, 1) / sqrt(fan_in), PyTorch's default.
 
     BN scales start at one, BN biases at zero, the classifier's bias like its kernel.
@@ -50,7 +48,7 @@ def init_params(key: Array, net: spec.Supernet, dtype: Any = jnp.float32) -> Tre
     return jax.tree_util.tree_map_with_path(draw, shapes, is_leaf=_is_shape)
 
 
-def init_statistics(net: spec.Supernet, dtype: Any = jnp.float32) -> Tree:
+def init_statistics(net: spec.SupernetSpec, dtype: Any = jnp.float32) -> Tree:
     """Running mean 0 and variance 1 of every BN."""
     return jax.tree.map(
         lambda shape: batch_norm.initial_statistics(shape, dtype),
@@ -59,7 +57,7 @@ def init_statistics(net: spec.Supernet, dtype: Any = jnp.float32) -> Tree:
     )
 
 
-def with_affine(params: Tree, net: spec.Supernet) -> Tree:
+def with_affine(params: Tree, net: spec.SupernetSpec) -> Tree:
     """Adds the BN scales (one) and biases (zero) that an affine `net` has in addition.
 
     The network's output does not change.
@@ -102,7 +100,7 @@ def apply(
     mixing: Array,
     images: Array,
     *,
-    net: spec.Supernet,
+    net: spec.SupernetSpec,
     train: bool,
 ) -> tuple[Array, Tree]:
     """Logits of a batch.
@@ -140,7 +138,7 @@ def apply(
 
 
 def _stem(
-    params: Tree, statistics: Tree, x: Array, net: spec.Supernet, train: bool
+    params: Tree, statistics: Tree, x: Array, net: spec.SupernetSpec, train: bool
 ) -> tuple[Array, Array, Tree]:
     """Conv-BN ("cifar") or the ImageNet stems of DARTS; returns inputs of cell 0."""
     new: Tree = {}

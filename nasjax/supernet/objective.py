@@ -6,15 +6,13 @@ maps, so a process compiles a single forward and backward pass of the network.
 """
 
 import functools
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from nasjax.core.types import Array, Tree
 from nasjax.supernet import network, spec
-
-Array = jax.Array
-Tree = dict[str, Any]
 
 
 class Gradients(NamedTuple):
@@ -48,7 +46,7 @@ def loss(
     images: Array,
     labels: Array,
     *,
-    net: spec.Supernet,
+    net: spec.SupernetSpec,
 ) -> tuple[Array, tuple[Array, Tree]]:
     """Mean training loss with batch statistics, and (correct, new statistics)."""
     logits, new = network.apply(params, statistics, mixing, images, net=net, train=True)
@@ -64,7 +62,7 @@ def gradients(
     images: Array,
     labels: Array,
     *,
-    net: spec.Supernet,
+    net: spec.SupernetSpec,
 ) -> Gradients:
     """Loss of one batch and its gradients in weights and mixing coefficients.
 
@@ -92,7 +90,7 @@ def evaluate(
     labels: Array,
     weights: Array,
     *,
-    net: spec.Supernet,
+    net: spec.SupernetSpec,
 ) -> tuple[Array, Array]:
     """Summed loss and number of correct images, with running BN statistics.
 

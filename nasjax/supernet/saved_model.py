@@ -13,14 +13,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from nasjax.core import arrays, errors, read_guard
+from nasjax.core.types import Tree
 from nasjax.supernet import masking, spec
 
-Array = jax.Array
-Tree = dict[str, Any]
 FORMAT = "nasjax.supernet/1"
 
 
-class Model(NamedTuple):
+class SavedModel(NamedTuple):
     """A masked network ready for evaluation.
 
     Attributes:
@@ -32,7 +31,7 @@ class Model(NamedTuple):
       facts: JSON-ready facts stored beside it, such as the genotype.
     """
 
-    net: spec.Supernet
+    net: spec.SupernetSpec
     params: Tree
     statistics: Tree
     mixing: Any
@@ -40,7 +39,7 @@ class Model(NamedTuple):
     facts: dict[str, Any]
 
 
-def save(path: str | os.PathLike[str], model: Model) -> None:
+def save(path: str | os.PathLike[str], model: SavedModel) -> None:
     """Writes the model, atomically. Masks are stored as one byte an entry."""
     masks = jax.tree.map(lambda m: np.asarray(m) > 0, model.masks)
     kernels = {name.replace("/", "."): m for name, m in masks.weights.items()}
@@ -55,7 +54,7 @@ def save(path: str | os.PathLike[str], model: Model) -> None:
     arrays.save(path, tree, metadata=metadata)
 
 
-def load(path: str | os.PathLike[str]) -> Model:
+def load(path: str | os.PathLike[str]) -> SavedModel:
     """Reads what `save` wrote.
 
     Raises:
@@ -72,7 +71,7 @@ def load(path: str | os.PathLike[str]) -> Model:
         return _restore(path, metadata)
 
 
-def _restore(path: str | os.PathLike[str], metadata: dict[str, Any]) -> Model:
+def _restore(path: str | os.PathLike[str], metadata: dict[str, Any]) -> SavedModel:
     tree = jax.tree.map(jnp.asarray, arrays.load(path))  # to the device, once
     masks = jax.tree.map(lambda m: m.astype(jnp.float32), tree["masks"])
     weights = {name.replace(".", "/"): m for name, m in masks["weights"].items()}
@@ -80,12 +79,12 @@ def _restore(path: str | os.PathLike[str], metadata: dict[str, Any]) -> Model:
         k: tuple(v) if isinstance(v, list) else v for k, v in metadata["net"].items()
     }
     try:
-        net = spec.Supernet(**described)
+        net = spec.SupernetSpec(**described)
     except TypeError as error:
         raise errors.DataError(
             f"{path}: its description does not fit this version of nasjax ({error})"
         ) from error
-    return Model(
+    return SavedModel(
         net=net,
         params=tree["params"],
         statistics=tree["statistics"],

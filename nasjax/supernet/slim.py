@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nasjax.core.types import Tree
 from nasjax.networks import batch_norm
 from nasjax.networks import operations as ops
 from nasjax.supernet import masking, slim_network, spec
@@ -32,7 +33,6 @@ from nasjax.supernet.slim_network import (
 
 __all__ = ["SlimNetwork", "apply", "count", "evaluate", "load", "save", "slim"]
 
-Tree = dict[str, Any]
 Flags = np.ndarray
 """bool `[C]`, one flag a channel."""
 
@@ -80,7 +80,7 @@ def slim(
     mixing: jax.Array,
     masks: masking.Masks,
     *,
-    net: spec.Supernet,
+    net: spec.SupernetSpec,
 ) -> SlimNetwork:
     """Physically removes dead operations, edges, nodes, cells and channels.
 
@@ -149,7 +149,7 @@ def _plan(
     statistics: Tree,
     coefficients: np.ndarray,
     wanted: Flags,
-    net: spec.Supernet,
+    net: spec.SupernetSpec,
     k: int,
 ) -> _Plan:
     cell, weights = net.cells[k], coefficients[net.arch_index(k)]
@@ -254,7 +254,7 @@ def _fold_kernels(
 
 
 def _stem(
-    params: Tree, statistics: Tree, before: Flags, last: Flags, net: spec.Supernet
+    params: Tree, statistics: Tree, before: Flags, last: Flags, net: spec.SupernetSpec
 ) -> tuple[Tree, _Value, _Value]:
     """Cuts the stem; it stays even if its kernels are zero, but for unread outputs."""
     arrays: Tree = {}
@@ -284,8 +284,8 @@ def _stem(
 
 
 def _build(
-    plan: _Plan, incoming: Sequence[list[_Value]], cell: spec.Cell, dtype: Any
-) -> tuple[slim_network.Cell | None, Tree, list[_Value]]:
+    plan: _Plan, incoming: Sequence[list[_Value]], cell: spec.CellSpec, dtype: Any
+) -> tuple[slim_network.SlimCell | None, Tree, list[_Value]]:
     """Description, arrays and output nodes of one cell."""
     arrays: Tree = {"nodes": {}, "operations": {}}
     stride = 2 if cell.reduction else 1
@@ -319,7 +319,7 @@ def _build(
     outputs = nodes[spec.NUM_INPUTS :]
     if not live:
         return None, {}, outputs
-    description = slim_network.Cell(
+    description = slim_network.SlimCell(
         stride=stride,
         inputs=(channels[0], channels[1]),
         operations=tuple(sorted(live, key=lambda o: (o.source, o.target))),
@@ -336,7 +336,7 @@ def _input(
     folded: _Folded,
     incoming: list[_Value],
     wanted: Flags,
-    cell: spec.Cell,
+    cell: spec.CellSpec,
     dtype: Any,
 ) -> tuple[Tree, _Value, tuple[int, ...]]:
     """Layer, value and channels read of one preprocessed input."""

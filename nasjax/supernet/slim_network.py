@@ -17,12 +17,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from nasjax.core import arrays, errors, formulation, read_guard
+from nasjax.core.types import Array, Tree
 from nasjax.networks import batch_norm, convolution, depthwise, pooling
 from nasjax.networks import operations as ops
 from nasjax.supernet import objective
 
-Array = jax.Array
-Tree = dict[str, Any]
 Channels = tuple[int, ...]
 
 FORMAT = "nasjax.slim/1"
@@ -46,7 +45,7 @@ class Operation:
 
 
 @dataclasses.dataclass(frozen=True)
-class Cell:
+class SlimCell:
     """One live cell.
 
     Attributes:
@@ -80,7 +79,7 @@ class Description:
     num_classes: int
     stem: str
     stem_stride: int
-    cells: tuple[Cell | None, ...]
+    cells: tuple[SlimCell | None, ...]
     classifier: Channels
 
 
@@ -231,7 +230,7 @@ def _stem(params: Tree, x: Array, description: Description) -> tuple[Any, Any]:
     return y, y if description.stem == "imagenet4" else conv(3, jax.nn.relu(y), 2)
 
 
-def _cell(params: Tree, inputs: tuple[Any, Any], cell: Cell) -> Array:
+def _cell(params: Tree, inputs: tuple[Any, Any], cell: SlimCell) -> Array:
     sources: dict[int, Array] = {}
     for i, channels in enumerate(cell.inputs):
         if channels:
@@ -251,7 +250,7 @@ def _add(
     params: Tree,
     sources: dict[int, Array],
     group: tuple[int, ...],
-    cell: Cell,
+    cell: SlimCell,
     stride: int,
 ) -> None:
     """Adds the operations that read the nodes of `group` to their targets' sums."""
@@ -318,13 +317,13 @@ def _parse(fields: dict[str, Any]) -> Description:
     def channels(values: list[int]) -> Channels:
         return tuple(int(value) for value in values)
 
-    def cell(entry: dict[str, Any]) -> Cell:
+    def cell(entry: dict[str, Any]) -> SlimCell:
         before, last = entry["inputs"]
         operations = tuple(
             Operation(**operation | {"channels": channels(operation["channels"])})
             for operation in entry["operations"]
         )
-        return Cell(
+        return SlimCell(
             stride=int(entry["stride"]),
             inputs=(channels(before), channels(last)),
             operations=operations,

@@ -6,13 +6,12 @@ Nothing here computes on images; `network` and `cell` read the shapes, `counting
 
 import dataclasses
 import functools
-from typing import Any
 
 from nasjax.core import errors
+from nasjax.core.types import Tree
 from nasjax.networks import operations as ops
 
 Shape = tuple[int, ...]
-Tree = dict[str, Any]
 
 NUM_INPUTS = 2
 """A cell's nodes 0 and 1 are the outputs of cells k-2 and k-1."""
@@ -23,7 +22,7 @@ SHARINGS = ("type", "all", "cell")
 
 
 @dataclasses.dataclass(frozen=True)
-class Cell:
+class CellSpec:
     """One cell of the stack.
 
     Attributes:
@@ -43,7 +42,7 @@ class Cell:
 
 
 @dataclasses.dataclass(frozen=True)
-class Supernet:
+class SupernetSpec:
     """Static description of a supernet (chapter 2).
 
     Attributes:
@@ -157,7 +156,7 @@ class Supernet:
         return edge_groups(self.num_steps)
 
     @functools.cached_property
-    def cells(self) -> tuple[Cell, ...]:
+    def cells(self) -> tuple[CellSpec, ...]:
         """The stack of cells."""
         height, width, _ = self.image_shape
         reduced = self.total_stride // 2 ** len(self.reductions)
@@ -170,7 +169,7 @@ class Supernet:
             if reduction:
                 channels *= 2
             cells.append(
-                Cell((before, last), channels, reduction, after_reduction, size)
+                CellSpec((before, last), channels, reduction, after_reduction, size)
             )
             before, last = last, self.num_steps * channels
             after_reduction = reduction
@@ -245,7 +244,7 @@ def default_reductions(num_cells: int) -> tuple[int, ...]:
     return tuple(sorted({num_cells // 3, 2 * num_cells // 3}))
 
 
-def parameter_shapes(net: Supernet) -> Tree:
+def parameter_shapes(net: SupernetSpec) -> Tree:
     """Shape of every trained parameter, as the nested dict that `network` uses.
 
     Convolution kernels are `[..., C_in, C_out]` (pointwise), `[..., C, k, k]`
@@ -259,7 +258,7 @@ def parameter_shapes(net: Supernet) -> Tree:
     }
 
 
-def statistics_shapes(net: Supernet) -> Tree:
+def statistics_shapes(net: SupernetSpec) -> Tree:
     """Shape of every pair of running statistics, keyed by the path of its BN."""
     stem = {
         name: shape["scale"]
@@ -286,7 +285,7 @@ def statistics_shapes(net: Supernet) -> Tree:
     return {"stem": stem, "cells": cells}
 
 
-def num_strided_edges(net: Supernet) -> int:
+def num_strided_edges(net: SupernetSpec) -> int:
     """Edges from the two inputs: they come first in `edges`."""
     return NUM_INPUTS * net.num_steps
 
@@ -295,7 +294,7 @@ def _bn_shape(*shape: int) -> Tree:
     return {"scale": shape, "bias": shape}
 
 
-def _stem_shapes(net: Supernet) -> Tree:
+def _stem_shapes(net: SupernetSpec) -> Tree:
     channels = net.image_shape[-1]
     c = net.channels
     if net.stem == "cifar":
@@ -312,7 +311,7 @@ def _stem_shapes(net: Supernet) -> Tree:
     return shapes
 
 
-def _cell_shapes(net: Supernet, cell: Cell) -> Tree:
+def _cell_shapes(net: SupernetSpec, cell: CellSpec) -> Tree:
     c = cell.channels
     bn = {"bn": _bn_shape(c)} if net.affine else {}
     if cell.after_reduction:
@@ -329,7 +328,7 @@ def _cell_shapes(net: Supernet, cell: Cell) -> Tree:
     }
 
 
-def _operation_shapes(net: Supernet, cell: Cell) -> Tree:
+def _operation_shapes(net: SupernetSpec, cell: CellSpec) -> Tree:
     c, num_edges = cell.channels, len(net.edges)
     shapes: Tree = {}
     for name in net.operations:

@@ -15,12 +15,10 @@ import jax
 import jax.numpy as jnp
 
 from nasjax.core import errors, formulation
+from nasjax.core.types import Array, Tree
 from nasjax.data import Batch, Split
 from nasjax.networks import batch_norm
 from nasjax.supernet import objective, spec
-
-Array = jax.Array
-Tree = dict[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +77,7 @@ def test_scores(
     coefficients: Array,
     images: Images,
     *,
-    net: spec.Supernet,
+    net: spec.SupernetSpec,
 ) -> dict[str, float]:
     """Accuracy in [0, 1] and mean loss in nats on the test split."""
 
@@ -109,7 +107,7 @@ def recalibrate(
     images: Images,
     num_batches: int,
     *,
-    net: spec.Supernet,
+    net: spec.SupernetSpec,
 ) -> Tree:
     """BN statistics of this network: mean of the moments of `num_batches` batches.
 
@@ -138,7 +136,9 @@ def _compiled(function: Callable) -> Callable:
     return jax.jit(function, donate_argnums=0)
 
 
-def gradient_step(prepare: Callable, finish: Callable, net: spec.Supernet) -> Callable:
+def gradient_step(
+    prepare: Callable, finish: Callable, net: spec.SupernetSpec
+) -> Callable:
     """prepare(state) -> (params, mixing); gradients; finish(state, gradients, N)."""
     prepare, finish = jax.jit(prepare), jax.jit(finish, static_argnums=2)
 

@@ -11,18 +11,17 @@ import numpy as np
 import optax
 from flax import struct
 
+from nasjax.core.types import Array, Tree
 from nasjax.data import Batch
 from nasjax.networks import operations as ops
 from nasjax.supernet import bilevel, mixing, network, objective, settings, spec, stage
 from nasjax.training import optimizers
 from nasjax.training.loop import Stage, Totals
 
-Array = jax.Array
-Tree = dict[str, Any]
 NAME = "supernet"
 
 
-class State(struct.PyTreeNode):
+class SearchState(struct.PyTreeNode):
     """State of supernet training.
 
     Attributes:
@@ -45,14 +44,14 @@ class State(struct.PyTreeNode):
     totals: Totals
 
 
-def init(key: Array, net: spec.Supernet, s: settings.Training) -> State:
+def init(key: Array, net: spec.SupernetSpec, s: settings.Training) -> SearchState:
     """Random weights, nearly uniform mixing weights, fresh optimisers."""
     key_weights, key_arch = jax.random.split(key)
     params, arch = (
         network.init_params(key_weights, net),
         mixing.init_arch(key_arch, net),
     )
-    return State(
+    return SearchState(
         params=params,
         statistics=network.init_statistics(net),
         arch=arch,
@@ -82,7 +81,7 @@ def _arch_optimiser(s: settings.Training) -> optax.GradientTransformation:
 
 def make_stage(
     key: Array,
-    net: spec.Supernet,
+    net: spec.SupernetSpec,
     s: settings.Training,
     images: stage.Images,
     *,
@@ -131,14 +130,14 @@ def make_stage(
         )
         return bool(draws(epoch)[within] < p)
 
-    def alternate(state: State, index: int) -> State:
+    def alternate(state: SearchState, index: int) -> SearchState:
         epoch, within = divmod(index, per_epoch)
         batch = next(batches)
         if is_updated(epoch, within, index):
             state = arch_step(state, index, batch, next(valid_batches))
         return weight_step(state, batch.images, batch.labels)
 
-    def by_halves(state: State, index: int) -> State:
+    def by_halves(state: SearchState, index: int) -> SearchState:
         epoch, within = divmod(index, per_epoch)
         if within < weight_steps:
             batch = next(batches)
@@ -153,7 +152,7 @@ def make_stage(
 
     step = by_halves if by_epoch else alternate
 
-    def end_epoch(state: State, epoch: int) -> tuple[State, dict]:
+    def end_epoch(state: SearchState, epoch: int) -> tuple[SearchState, dict]:
         coefficients = mixing.coefficients(state.arch, net)
         row = state.totals.row() | {"arch_updates": int(state.arch_updates)}
         row |= _skip_weight(state.arch, net)
@@ -167,7 +166,7 @@ def make_stage(
     )
 
 
-def _skip_weight(arch: mixing.Arch, net: spec.Supernet) -> dict[str, float]:
+def _skip_weight(arch: mixing.Arch, net: spec.SupernetSpec) -> dict[str, float]:
     """Mean softmax weight of the identity: its growth is the classic collapse."""
     if ops.SKIP not in net.operations:
         return {}
@@ -175,13 +174,15 @@ def _skip_weight(arch: mixing.Arch, net: spec.Supernet) -> dict[str, float]:
     return {"skip_weight": float(weights[..., net.operations.index(ops.SKIP)].mean())}
 
 
-def _weight_step(net: spec.Supernet, s: settings.Training, num_steps: int) -> Callable:
+def _weight_step(
+    net: spec.SupernetSpec, s: settings.Training, num_steps: int
+) -> Callable:
     optimiser = _weight_optimiser(s, num_steps)
 
-    def prepare(state: State) -> tuple[Tree, Array]:
+    def prepare(state: SearchState) -> tuple[Tree, Array]:
         return state.params, mixing.coefficients(state.arch, net)
 
-    def finish(state: State, g: objective.Gradients, count: int) -> State:
+    def finish(state: SearchState, g: objective.Gradients, count: int) -> SearchState:
         updates, opt = optimiser.update(g.params, state.weight_opt, state.params)
         return state.replace(
             params=optax.apply_updates(state.params, updates),
@@ -193,7 +194,9 @@ def _weight_step(net: spec.Supernet, s: settings.Training, num_steps: int) -> Ca
     return stage.gradient_step(prepare, finish, net)
 
 
-def _arch_step(net: spec.Supernet, s: settings.Training, num_steps: int) -> Callable:
+def _arch_step(
+    net: spec.SupernetSpec, s: settings.Training, num_steps: int
+) -> Callable:
     """(state, weight steps so far, train batch, valid batch) -> state.
 
     First order reads no training batch.
@@ -206,7 +209,7 @@ def _arch_step(net: spec.Supernet, s: settings.Training, num_steps: int) -> Call
         return mixing.coefficients(arch, net)
 
     @jax.jit
-    def finish(state: State, d_mixing: Array) -> State:
+    def finish(state: SearchState, d_mixing: Array) -> SearchState:
         _, pull_back = jax.vjp(lambda arch: mixing.coefficients(arch, net), state.arch)
         updates, opt = optimiser.update(
             pull_back(d_mixing)[0], state.arch_opt, state.arch
@@ -219,7 +222,9 @@ def _arch_step(net: spec.Supernet, s: settings.Training, num_steps: int) -> Call
 
     second = bilevel.exact if s.order == bilevel.EXACT else bilevel.finite_differences
 
-    def step(state: State, done: int, train: Batch | None, valid: Batch) -> State:
+    def step(
+        state: SearchState, done: int, train: Batch | None, valid: Batch
+    ) -> SearchState:
         common = (state.params, prepare(state.arch), state.statistics)
         target = (valid.images, valid.labels)
         if train is None or s.order == bilevel.FIRST:

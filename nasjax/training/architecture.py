@@ -116,7 +116,7 @@ def _train_on_text(
     corpus = _corpus(_frozen(protocol.data))
     state = language_model.init(key, arch, corpus, settings)
 
-    def recorded(state: language_model.State) -> recording.Record:
+    def recorded(state: language_model.LanguageModelState) -> recording.Record:
         losses = {f"{part}_loss": values for part, values in state.losses.items()}
         return recording.Record(losses, state.seconds)
 
@@ -130,11 +130,11 @@ def _train_on_text(
     )
 
 
-def image_network(arch: Any, protocol: Protocol) -> image_networks.Choice:
+def image_network(arch: Any, protocol: Protocol) -> image_networks.BuiltNetwork:
     """The network of an architecture; errors as in `image_networks.choose`."""
     dataset = _dataset(_frozen(protocol.data), protocol.color_jitter)
     images = image_networks.Images(dataset.num_classes, dataset.image_shape)
-    return image_networks.choose(protocol.space, arch, protocol.network, images)
+    return image_networks.build(protocol.space, arch, protocol.network, images)
 
 
 def image_splits(protocol: Protocol) -> classifier.Splits:

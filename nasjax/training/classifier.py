@@ -41,7 +41,7 @@ class Splits(NamedTuple):
     test: data.Split
 
 
-class State(struct.PyTreeNode):
+class ClassifierState(struct.PyTreeNode):
     """Everything a training needs to continue after any step.
 
     Attributes:
@@ -94,7 +94,7 @@ def init(
     arch: Any,
     splits: Splits,
     settings: ClassifierSettings,
-) -> State:
+) -> ClassifierState:
     """The state before the first step.
 
     Raises:
@@ -105,7 +105,7 @@ def init(
     params, statistics = jax.tree.map(jnp.asarray, network(arch).init(key_init))
     optimizer = settings.optimizer(1)  # its state knows nothing of the schedule
     names = [f"{part}_{kind}" for part in _parts(splits) for kind in KINDS]
-    return State(
+    return ClassifierState(
         params=params,
         statistics=statistics,
         optimiser=optimizer.init(params),
@@ -154,7 +154,7 @@ def make_stage(
     clock = _Clock()
     sample = splits.train.take(range(settings.train_sample))
 
-    def step(state: State, index: int) -> State:
+    def step(state: ClassifierState, index: int) -> ClassifierState:
         batch = batches().at(index)
         drop_path: Any = 0.0  # a number, for then no paths are dropped at all
         if settings.drop_path:
@@ -173,7 +173,9 @@ def make_stage(
             elapsed=state.elapsed + clock.lap(),
         )
 
-    def end_epoch(state: State, epoch: int) -> tuple[State, dict[str, float]]:
+    def end_epoch(
+        state: ClassifierState, epoch: int
+    ) -> tuple[ClassifierState, dict[str, float]]:
         jax.block_until_ready(state.params)
         seconds = state.elapsed + clock.lap()
         row = state.totals.row()

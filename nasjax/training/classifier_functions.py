@@ -18,7 +18,7 @@ a network whose operations are data compiles once for all of them. One that has 
 built anew for each architecture ignores the argument."""
 
 
-class Functions(NamedTuple):
+class ClassifierFunctions(NamedTuple):
     """The compiled functions of a network and its settings.
 
     Attributes:
@@ -36,7 +36,7 @@ class Functions(NamedTuple):
 @functools.lru_cache(maxsize=4)
 def functions(
     network: Network, settings: ClassifierSettings, steps_per_epoch: int
-) -> Functions:
+) -> ClassifierFunctions:
     """The functions of a network; those used last are kept compiled."""
     optimizer = settings.optimizer(steps_per_epoch)
 
@@ -76,7 +76,7 @@ def functions(
 
     # Without paths to drop their probability is a number that the network can see.
     static = () if settings.drop_path else ("drop_path",)
-    return Functions(
+    return ClassifierFunctions(
         optimizer,
         jax.jit(update, donate_argnums=0, static_argnames=static),
         jax.jit(evaluate),
@@ -99,7 +99,7 @@ def _scores(logits: Array, labels: Array) -> tuple[Array, Array]:
 
 
 def measure(
-    functions: Functions,
+    functions: ClassifierFunctions,
     params: Params,
     statistics: Statistics,
     arch: Any,

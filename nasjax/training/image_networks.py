@@ -16,7 +16,7 @@ from nasjax.spaces import darts as darts_space
 from nasjax.training.classifier_functions import Network
 
 
-class Choice(NamedTuple):
+class BuiltNetwork(NamedTuple):
     """What the trainer of classifiers needs to know of an architecture.
 
     Attributes:
@@ -39,9 +39,9 @@ class Images(NamedTuple):
     image_shape: tuple[int, int, int]
 
 
-def choose(
+def build(
     space: str, arch: np.ndarray, options: Mapping[str, Any], images: Images
-) -> Choice:
+) -> BuiltNetwork:
     """The network of an architecture.
 
     Args:
@@ -66,7 +66,7 @@ def choose(
 
 def _nasbench101(
     arch: np.ndarray, options: Mapping[str, Any], images: Images
-) -> Choice:
+) -> BuiltNetwork:
     counted = {k: v for k, v in options.items() if k != "image_shape"}
     parameters = nasbench101.count_parameters(
         arch,
@@ -75,12 +75,12 @@ def _nasbench101(
         **counted,
     )
     network = _fixed(nasbench101.network, arch, options, images)
-    return Choice(network, (), parameters, None)
+    return BuiltNetwork(network, (), parameters, None)
 
 
 def _nasbench201(
     arch: np.ndarray, options: Mapping[str, Any], images: Images
-) -> Choice:
+) -> BuiltNetwork:
     skeleton = nasbench201.Skeleton(**options, **images._asdict())
     height, width, _ = images.image_shape
     stride = skeleton.patch << (skeleton.num_stages - 1)
@@ -90,10 +90,12 @@ def _nasbench201(
             f"num_stages={skeleton.num_stages}: use sides divisible by {stride}"
         )
     parameters = int(nasbench201.count_parameters(jnp.asarray(arch), skeleton))
-    return Choice(_as_data(skeleton), jnp.asarray(arch), parameters, None)
+    return BuiltNetwork(_as_data(skeleton), jnp.asarray(arch), parameters, None)
 
 
-def _darts(arch: np.ndarray, options: Mapping[str, Any], images: Images) -> Choice:
+def _darts(
+    arch: np.ndarray, options: Mapping[str, Any], images: Images
+) -> BuiltNetwork:
     network = _fixed(darts.network, arch, options, images)
     defaults = inspect.signature(darts.network).parameters
     size = {name: defaults[name].default for name in ("num_cells", "channels", "stem")}
@@ -106,7 +108,7 @@ def _darts(arch: np.ndarray, options: Mapping[str, Any], images: Images) -> Choi
         num_classes=images.num_classes,
         stem=size["stem"],
     )
-    return Choice(network, (), int(costs.parameters), int(costs.macs))
+    return BuiltNetwork(network, (), int(costs.parameters), int(costs.macs))
 
 
 def _fixed(
@@ -143,7 +145,7 @@ def _options(function: Callable[..., Any]) -> tuple[str, ...]:
     return tuple(name for name in names if name not in ("arch", *Images._fields))
 
 
-BUILDERS: dict[str, tuple[Callable[..., Choice], tuple[str, ...]]] = {
+BUILDERS: dict[str, tuple[Callable[..., BuiltNetwork], tuple[str, ...]]] = {
     "nasbench101": (_nasbench101, _options(nasbench101.network)),
     "nasbench201": (
         _nasbench201,

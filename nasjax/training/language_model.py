@@ -36,7 +36,7 @@ DIVERGED = "loss is nan!"
 SPLITS = ("train", "valid", "test")
 
 
-class State(struct.PyTreeNode):
+class LanguageModelState(struct.PyTreeNode):
     """Everything a training needs to continue after any step.
 
     Attributes:
@@ -56,7 +56,7 @@ class State(struct.PyTreeNode):
     elapsed: Array
 
 
-class Curves(NamedTuple):
+class LanguageModelCurves(NamedTuple):
     """What a training recorded at the end of every epoch.
 
     Attributes:
@@ -82,7 +82,7 @@ def train(
     corpus: text.Corpus,
     settings: LanguageModelSettings,
     folder: str | os.PathLike[str],
-) -> Curves:
+) -> LanguageModelCurves:
     """Trains one architecture, or continues its training.
 
     Args:
@@ -115,7 +115,7 @@ def train(
         with checkpoint.Checkpoints(saved) as checkpoints:
             _, state = checkpoints.restore(state) or (0, state)
     losses = {split: np.asarray(state.losses[split]) for split in SPLITS}
-    return Curves(
+    return LanguageModelCurves(
         train_loss=losses["train"],
         valid_loss=losses["valid"],
         test_loss=losses["test"],
@@ -127,7 +127,7 @@ def train(
 
 def init(
     key: Key, arch: Any, corpus: text.Corpus, settings: LanguageModelSettings
-) -> State:
+) -> LanguageModelState:
     """The state before the first step.
 
     Raises:
@@ -137,7 +137,7 @@ def init(
     key_init, _, _ = jax.random.split(key, 3)
     params = functions.model.init(key_init)
     never = jnp.full(settings.num_epochs, jnp.nan, jnp.float32)
-    return State(
+    return LanguageModelState(
         params=params,
         optimiser=functions.optimiser.init(params),
         hidden=functions.model.initial_hidden(settings.batch_size),
@@ -179,7 +179,7 @@ def make_stage(
         key_epoch = jax.random.fold_in(key_windows, epoch)
         return settings.windows.draw(key_epoch, len(rows))
 
-    def step(state: State, index: int) -> State:
+    def step(state: LanguageModelState, index: int) -> LanguageModelState:
         started = time.perf_counter()
         epoch, position = divmod(index, steps)
         if position == 0:
@@ -205,7 +205,9 @@ def make_stage(
             elapsed=state.elapsed + spent,
         )
 
-    def end_epoch(state: State, epoch: int) -> tuple[State, dict[str, float]]:
+    def end_epoch(
+        state: LanguageModelState, epoch: int
+    ) -> tuple[LanguageModelState, dict[str, float]]:
         started = time.perf_counter()
         jax.block_until_ready(state.params)
         seconds = float(state.elapsed) + time.perf_counter() - started

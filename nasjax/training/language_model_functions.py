@@ -16,7 +16,7 @@ from nasjax.training import optimizers, text_objective, text_windows
 from nasjax.training.language_model_settings import LanguageModelSettings
 
 
-class Functions(NamedTuple):
+class LanguageModelFunctions(NamedTuple):
     """The compiled functions of one architecture.
 
     Attributes:
@@ -33,7 +33,9 @@ class Functions(NamedTuple):
     measure: Callable[..., tuple[Array, networks.Hidden]]
 
 
-def functions(arch: Any, num_tokens: int, settings: LanguageModelSettings) -> Functions:
+def functions(
+    arch: Any, num_tokens: int, settings: LanguageModelSettings
+) -> LanguageModelFunctions:
     """The functions of one architecture; those used last are kept compiled.
 
     Raises:
@@ -46,7 +48,7 @@ def functions(arch: Any, num_tokens: int, settings: LanguageModelSettings) -> Fu
 @functools.lru_cache(maxsize=4)
 def _functions(
     genes: tuple[int, ...], num_tokens: int, settings: LanguageModelSettings
-) -> Functions:
+) -> LanguageModelFunctions:
     model = networks.language_model(
         np.array(genes),
         num_tokens=num_tokens,
@@ -101,11 +103,11 @@ def _functions(
         there = jnp.arange(losses.shape[0]) < length
         return jnp.sum(jnp.where(there[:, None], losses, 0)), outputs.hidden
 
-    return Functions(model, optimiser, update, measure)
+    return LanguageModelFunctions(model, optimiser, update, measure)
 
 
 def mean_loss(
-    functions: Functions,
+    functions: LanguageModelFunctions,
     params: networks.Params,
     rows: np.ndarray,
     settings: LanguageModelSettings,

@@ -10,13 +10,11 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from flax import struct
 
 from nasjax.core import checkpoint, errors, metric_log, progress, signals
-
-Array = jax.Array
+from nasjax.core.types import Array
 
 
 class Totals(struct.PyTreeNode):

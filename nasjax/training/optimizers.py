@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-Array = jax.Array
+from nasjax.core.types import Array
 
 
 def sgd(

@@ -10,16 +10,14 @@ import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import logging
 from flax import struct
 
 from nasjax.core import checkpoint, errors
+from nasjax.core.types import Array
 from nasjax.training import loop, runner
-
-Array = jax.Array
 
 OK = "ok"
 DIVERGED = "diverged"

@@ -13,13 +13,12 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 
+from nasjax.core.types import Array
 from nasjax.training import optimizers
-
-Array = jax.Array
 
 
 @dataclasses.dataclass(frozen=True)
-class Recipe:
+class SGDSettings:
     """Nesterov's SGD with a cosine schedule over all steps.
 
     Attributes:
@@ -40,7 +39,7 @@ class Split(NamedTuple):
     labels: Array
 
 
-class Curves(NamedTuple):
+class ScannedCurves(NamedTuple):
     """One value at the end of each epoch, `[E]`.
 
     Losses are means over images in nats; `correct` counts are int32. Training values
@@ -63,8 +62,8 @@ def train(
     valid_split: Split,
     test_split: Split,
     *,
-    recipe: Recipe,
-) -> Curves:
+    recipe: SGDSettings,
+) -> ScannedCurves:
     """Trains and evaluates after each epoch; pure, to be jitted by the caller.
 
     Args:
@@ -102,7 +101,7 @@ def train(
         params, statistics, _ = state
         valid_loss, valid_correct = _evaluate(apply, params, statistics, valid_split)
         test_loss, test_correct = _evaluate(apply, params, statistics, test_split)
-        return state, Curves(
+        return state, ScannedCurves(
             train_loss=losses.mean(),
             train_correct=correct.sum(),
             valid_loss=valid_loss,

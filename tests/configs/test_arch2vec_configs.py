@@ -28,7 +28,7 @@ def load(name):
 
 def test_there_is_one_for_each_space():
     assert sorted(file.stem for file in FOLDER.glob("*.py")) == sorted(SPACES)
-    assert set(SPACES.values()) == set(graph_inputs.FORMS)
+    assert set(SPACES.values()) == set(graph_inputs.SPECS)
 
 
 @pytest.mark.parametrize("name", SPACES)

@@ -50,7 +50,7 @@ def test_every_algorithm_of_every_preset_can_be_made(name, preset, monkeypatch):
     monkeypatch.setattr(search_inputs, "candidates", lambda inputs: few(inputs.space))
     monkeypatch.setattr(settings, "proposal_size", lambda *_: 1)
     limits = settings.budget(config)
-    inputs = search_inputs.Inputs(space, None, limits.queries)
+    inputs = search_inputs.SearchInputs(space, None, limits.queries)
     entries = settings.entries(config, inputs, search_table.evaluate)
     assert [entry.name for entry in entries] == list(config["algorithms"])
     assert set(config["algorithms"]) <= set(config["settings"])

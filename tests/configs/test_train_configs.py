@@ -68,7 +68,7 @@ def test_every_key_is_a_setting_and_the_network_can_be_built(name, preset):
     size = read.data.get("image_size")
     shape = SHAPES.get(read.data["name"], (size, size, 3))
     images = image_networks.Images(10, shape)
-    choice = image_networks.choose(
+    choice = image_networks.build(
         read.space, np.asarray(archs[0]), read.network, images
     )
     assert choice.parameters > 0

@@ -9,7 +9,7 @@ import shared
 from nasjax.encoders import graph_inputs
 from nasjax.encoders.arch2vec import decoder, model
 from nasjax.encoders.arch2vec.model import Weights
-from nasjax.encoders.graph_inputs import Inputs
+from nasjax.encoders.graph_inputs import GraphInputs
 
 FILES = {
     "nb101": ("nasbench101", 122_617),
@@ -29,7 +29,7 @@ class Case:
         self.model = model.make(self.space, model.variant("released"))
         self.weights = self.read()
         nodes, adjacency = self["inputs/ops"], self["inputs/adjacency"]
-        self.inputs = Inputs(nodes, adjacency, nodes.max(2))
+        self.inputs = GraphInputs(nodes, adjacency, nodes.max(2))
 
     def __getitem__(self, key):
         return jnp.asarray(self.recorded[key])
@@ -66,7 +66,7 @@ def close(ours, recorded, tolerance):
 
 
 def test_our_graphs_are_the_recorded_inputs(case):
-    form = graph_inputs.form(case.space)
+    form = graph_inputs.spec(case.space)
     assert case.inputs.nodes.shape[1:] == (form.num_nodes, form.num_ops)
     if case.space == "nasbench201":
         recorded = case["inputs/op_ids"]

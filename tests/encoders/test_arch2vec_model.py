@@ -23,7 +23,7 @@ from nasjax.encoders.arch2vec import (
 )
 from nasjax.spaces import nasbench101, nasbench101_notation
 
-SPACES = tuple(graph_inputs.FORMS)
+SPACES = tuple(graph_inputs.SPECS)
 TINY = {"width": 8, "num_layers": 2, "latent": 3, "decoder_width": 6}
 CLOSE = {"rtol": 1e-9, "atol": 1e-11}
 PATHS = {"dense": gin.apply, "jraph": message_passing.apply}
@@ -48,7 +48,7 @@ def read_cells(space, archs):
     places = np.arange(-(-len(archs) // COUNT) * COUNT) % len(archs)
     archs = np.asarray(archs, np.int32)[places]
     parts = [
-        _read(graph_inputs.form(space), part)
+        _read(graph_inputs.spec(space), part)
         for part in archs.reshape(-1, COUNT, archs.shape[1])
     ]
     return jax.tree.map(
@@ -86,7 +86,7 @@ def hidden(params, moments, nodes, adjacency, *, train=False, messages="dense"):
 
 @pytest.mark.parametrize("space", SPACES)
 def test_graphs_are_padded_and_upper_triangular(space):
-    form, read = graph_inputs.form(space), inputs(space)
+    form, read = graph_inputs.spec(space), inputs(space)
     shape = (COUNT, form.num_nodes)
     assert read.nodes.shape == (*shape, form.num_ops)
     assert read.adjacency.shape == (*shape, form.num_nodes)
@@ -124,7 +124,7 @@ def test_a_cell_of_each_space_by_hand():
         "dil_conv_5x5 avg_pool_3x3 skip_connect dil_conv_3x3 output".split(),
     }
     for space, arch in cells.items():
-        form = graph_inputs.form(space)
+        form = graph_inputs.spec(space)
         read = read_cells(space, arch[None])
         assert list(map(tuple, np.argwhere(read.adjacency[0]))) == sorted(edges[space])
         found = [form.op_names[op] for op in np.argmax(read.nodes[0], axis=1)]
@@ -421,7 +421,7 @@ def test_the_setting_chooses_the_messages():
 
 
 def test_most_likely_graphs():
-    form = graph_inputs.form("nasbench101")
+    form = graph_inputs.spec("nasbench101")
     ops = np.full((1, 7, 6), -1.0)
     for node, label in enumerate((0, 2, 1, 4, 5, 5, 5)):
         ops[0, node, label] = 1

@@ -16,8 +16,8 @@ def trained(request):
     """A model after some steps, so that some elements are right and some are not."""
     made = model.make("nasbench101", model.variant(request.param, **SMALL))
     archs = corpus.architectures("nasbench101", jax.random.key(1), count=512)
-    graphs = training.store(made.form, archs)
-    recipe = training.Recipe(batch_size=16, learning_rate=5e-3)
+    graphs = training.to_graphs(made.form, archs)
+    recipe = training.TrainSettings(batch_size=16, learning_rate=5e-3)
     state = training.start(jax.random.key(2), made, recipe)
     for _ in range(4):
         state, _ = training.run_epoch(jax.random.key(3), made, recipe, state, graphs, 4)
@@ -27,7 +27,7 @@ def trained(request):
 def test_counts_are_those_of_plain_loops(trained):
     made, state, graphs = trained
     found = reconstruction.evaluate(made, state.weights, graphs)
-    z = training.means(made, state.weights, graphs)
+    z = training.posterior_means(made, state.weights, graphs)
     decoded = decoder.most_likely(made.form, made.decode(state.weights, jnp.asarray(z)))
     decoded, graphs = jax.tree.map(np.asarray, (decoded, graphs))
     exact = ops = nodes = edges = 0
@@ -63,7 +63,7 @@ def test_the_last_chunk_counts_once(trained, monkeypatch):
 
 def test_points_are_scaled_by_the_moments(trained):
     made, state, graphs = trained
-    z = training.means(made, state.weights, graphs)
+    z = training.posterior_means(made, state.weights, graphs)
     # Without spread every point is the mean.
     moments = jnp.stack([jnp.asarray(z[0]), jnp.zeros(z.shape[1:])])
     same = reconstruction.generate(jax.random.key(0), made, state.weights, moments, 5)

@@ -21,7 +21,7 @@ def draw(space, count):
 
 
 def plain_graphs(space, archs):
-    graph = jax.vmap(graph_inputs.form(space).to_graph)(archs)
+    graph = jax.vmap(graph_inputs.spec(space).to_graph)(archs)
     return np.asarray(graph.adjacency), np.asarray(graph.ops)
 
 

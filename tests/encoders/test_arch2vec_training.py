@@ -8,15 +8,15 @@ from reference import plain_arch2vec as plain
 
 from nasjax.core import checkpoint
 from nasjax.encoders.arch2vec import model, training
-from nasjax.encoders.arch2vec.training import Recipe
+from nasjax.encoders.arch2vec.training import TrainSettings
 from nasjax.spaces import nasbench201
 
 TINY = {"width": 8, "num_layers": 2, "latent": 3}
 KEY = jax.random.key(0)
-RECIPE = Recipe(batch_size=40, learning_rate=1e-2)
+RECIPE = TrainSettings(batch_size=40, learning_rate=1e-2)
 # A step an epoch: the order of the graphs means nothing.
-WHOLE = Recipe(batch_size=64, learning_rate=1e-2, warmup=0.5)
-FROZEN = Recipe(
+WHOLE = TrainSettings(batch_size=64, learning_rate=1e-2, warmup=0.5)
+FROZEN = TrainSettings(
     batch_size=64,
     learning_rate=1e-2,
     anneal=True,
@@ -40,7 +40,7 @@ def released():
 def graphs(variational):
     cells = nasbench201.enumerate_cells()
     chosen = np.random.default_rng(0).permutation(len(cells))[:215]
-    return training.store(variational.form, cells[chosen])
+    return training.to_graphs(variational.form, cells[chosen])
 
 
 @pytest.fixture(scope="module")
@@ -169,7 +169,7 @@ def test_frozen_epochs_keep_their_moments_and_have_no_noise(released, few, froze
 
 def test_moments_are_those_of_the_means_that_were_seen(released, few, frozen):
     first, (one, _), _ = frozen
-    seen = training.means(released, first.weights, few)
+    seen = training.posterior_means(released, first.weights, few)
     assert seen.shape == (64, 8, 3)
     expected = np.stack([seen.mean(0), seen.std(0)])
     np.testing.assert_allclose(one.moments, expected, rtol=1e-4, atol=1e-5)

@@ -19,7 +19,7 @@ from nasjax.spaces import (
     nasbench201,
 )
 
-SPACES = tuple(graph_inputs.FORMS)
+SPACES = tuple(graph_inputs.SPECS)
 
 
 @functools.cache
@@ -44,7 +44,7 @@ def test_every_cell_is_valid(space):
     archs = random_cells(space, rng, 512)
     if space == "nasbench201":
         archs = nasbench201.enumerate_cells()
-    graphs = jax.jit(jax.vmap(graph_inputs.form(space).to_graph))(archs)
+    graphs = jax.jit(jax.vmap(graph_inputs.spec(space).to_graph))(archs)
     assert np.all(check("strict", space)(graphs))
     passes = np.asarray(check("released", space)(graphs))
     if space == "nasbench101":
@@ -70,7 +70,7 @@ def test_cells_of_the_enumerated_space_come_back():
 
 def damaged_one(space, arch, edges=(), **labels):
     """The graph of a cell with flipped edges and new labels (`node5=2`)."""
-    graph = graph_inputs.form(space).to_graph(np.asarray(arch, np.int32))
+    graph = graph_inputs.spec(space).to_graph(np.asarray(arch, np.int32))
     adjacency, ops = np.array(graph.adjacency), np.array(graph.ops)
     for i, j in edges:
         adjacency[i, j] ^= 1

@@ -188,7 +188,7 @@ def test_trials_of_an_embedding_are_those_of_a_run_with_it_alone(finished, place
     wanted = arch2vec_search.search_config(section, DATA_SET, {"thesis": paths}, 0)
     made = search_problem.load(wanted)
     limits = search_setup.budget(wanted, made.reward)
-    inputs = search_inputs.Inputs(made.space, made.reward, limits.queries)
+    inputs = search_inputs.SearchInputs(made.space, made.reward, limits.queries)
     wanted["algorithms"] = ["arch2vec_rl"]
     (both,) = search_setup.entries(wanted, inputs, made.evaluate)
     wanted["settings"]["arch2vec_rl"]["table"] = paths[1]
@@ -264,7 +264,7 @@ def test_an_encoder_that_learns_searches_the_same_rows(places):
     embeddings = {"thesis": [str(folder / "embeddings_thesis.safetensors")] * 2}
     wanted = arch2vec_search.search_config(section, DATA_SET, embeddings, 0)
     made = search_problem.load(wanted)
-    inputs = search_inputs.Inputs(made.space, made.reward, 6)
+    inputs = search_inputs.SearchInputs(made.space, made.reward, 6)
     wanted["algorithms"] = ["supervised_rl"]
     (entry,) = search_setup.entries(wanted, inputs, made.evaluate)
     assert entry.kind == "supervised_reinforce" and entry.size == 4

@@ -334,7 +334,7 @@ def test_model_file_of_another_format_is_refused(tmp_path):
 def test_saved_description_is_the_same_network(finished):
     folder, _ = finished
     saved = saved_model.load(folder / "model.safetensors")
-    assert isinstance(saved.net, spec.Supernet)
+    assert isinstance(saved.net, spec.SupernetSpec)
     assert saved.net.operations == tuple(hmnas_run.CONFIG["supernet"]["operations"])
     hash(saved.net)
 

@@ -454,7 +454,7 @@ def test_settings_name_encodings_tables_and_sizes(tmp_path, monkeypatch):
     kinds = ("bananas", "bo_gp", "latent_control", "latent_dngo")
     registry = dict(searches.ALGORITHMS) | {kind: record(kind) for kind in kinds}
     monkeypatch.setattr(searches, "ALGORITHMS", registry)
-    inputs = search_inputs.Inputs(space, None, 40)
+    inputs = search_inputs.SearchInputs(space, None, 40)
     arch = space.sample(jax.random.key(0))
     search_inputs.make("bananas", inputs, {})
     assert seen["bananas"]["features"](arch).shape == (84,)
@@ -483,7 +483,7 @@ def test_settings_name_encodings_tables_and_sizes(tmp_path, monkeypatch):
     arrays.save(file, {"archs": archs, "vector": vectors})
     with pytest.raises(errors.DataError, match="did you mean 'vector'"):
         search_inputs.make("latent_dngo", inputs, {"table": str(file)})
-    darts = search_inputs.Inputs(spaces.make("darts"), None, 40)
+    darts = search_inputs.SearchInputs(spaces.make("darts"), None, 40)
     with pytest.raises(errors.ConfigError, match="are not listed"):
         search_inputs.make("latent_control", darts, {})
 

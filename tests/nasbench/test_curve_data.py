@@ -129,8 +129,10 @@ def test_metrics_and_trainings_that_a_seed_lacks_are_told(table):
     small["valid_accuracy"][7, 2, 4] = np.nan
     part = table.replace(
         archs=table.archs[:40],
-        curves={name: runs.Runs.build(values) for name, values in small.items()},
-        seconds=runs.Runs.build(np.array(table.seconds.values)[:40, :1]),
+        curves={
+            name: runs.TrainingRuns.build(values) for name, values in small.items()
+        },
+        seconds=runs.TrainingRuns.build(np.array(table.seconds.values)[:40, :1]),
         seeds=(0, 1, 2),
     )
     first = curve_data.from_benchmark(part, "nasbench211", seed=0)

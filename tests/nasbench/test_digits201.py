@@ -30,7 +30,7 @@ def test_the_file_is_small_and_complete(benchmark):
     stored = arrays.memory_map(digits201.FILE)
     seeds = len(benchmark.seeds)
     assert benchmark.seeds == tuple(range(seeds))
-    for name in scanned.Curves._fields:
+    for name in scanned.ScannedCurves._fields:
         assert stored[name].shape == (functions_module.NUM_FUNCTIONS, seeds, 30)
         kind = np.uint16 if name.endswith("correct") else np.float16
         assert stored[name].dtype == kind
@@ -132,7 +132,9 @@ def test_a_build_continues_and_assembles_complete_seeds(tmp_path, monkeypatch):
     def fake(function, seed):
         trained.append((function, seed))
         rows = np.full(30, function + seed)
-        return scanned.Curves(*(rows for _ in scanned.Curves._fields)), 0.5
+        return scanned.ScannedCurves(
+            *(rows for _ in scanned.ScannedCurves._fields)
+        ), 0.5
 
     monkeypatch.setattr(digits201_build, "train_function", fake)
     monkeypatch.setattr(concurrent.futures, "ProcessPoolExecutor", Inline)

@@ -10,7 +10,7 @@ import pytest
 from nasjax.core import errors
 from nasjax.core.types import LAST
 from nasjax.nasbench import TabularBenchmark, index
-from nasjax.nasbench.runs import Runs
+from nasjax.nasbench.runs import TrainingRuns
 from nasjax.spaces import nasbench201
 
 NUM_CELLS, NUM_SEEDS = 40, 3
@@ -33,10 +33,10 @@ def build(epochs, seconds_width=None, metric="accuracy", seed=0):
         index=index.build("nasbench201", archs.astype(np.int8)),
         archs=jnp.asarray(archs, jnp.int8),
         curves={
-            f"valid_{metric}": Runs.build(valid),
-            f"test_{metric}": Runs.build(test),
+            f"valid_{metric}": TrainingRuns.build(valid),
+            f"test_{metric}": TrainingRuns.build(test),
         },
-        seconds=Runs.build(seconds),
+        seconds=TrainingRuns.build(seconds),
         facts={},
         space="nasbench201",
         data_set="made up",
@@ -259,7 +259,8 @@ def test_vmap_equals_one_by_one_and_tables_are_arguments(curves):
 def test_a_table_of_one_seed_needs_no_draw():
     table, numbers = build((10,))
     single = table.replace(
-        curves={"valid_accuracy": Runs.build(numbers["valid"][:, :1])}, seeds=(0,)
+        curves={"valid_accuracy": TrainingRuns.build(numbers["valid"][:, :1])},
+        seeds=(0,),
     )
     for number in range(5):
         found = single.evaluate(jax.random.key(number), numbers["archs"][3], 10)

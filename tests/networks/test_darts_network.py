@@ -188,7 +188,7 @@ def golden_operation(params, statistics, x, name, stride, train):
         pixels = x[:, ::stride, ::stride]
         return darts_cell.relu_conv_bn(params, statistics, pixels, train=train)
     if not params:
-        cell = darts_cell.Cell(((name, 0),), (4, 4), 4, stride == 2, False)
+        cell = darts_cell.DartsCell(((name, 0),), (4, 4), 4, stride == 2, False)
         return darts_cell._bare([x], [0], cell)[0], {}
     params, statistics = jax.tree.map(lambda v: v[None], (params, statistics))
     y, new = darts_cell.operate(
@@ -320,7 +320,9 @@ def test_dropping_needs_a_key(small):
 def test_identities_are_never_dropped():
     """Without factors, or with all of them zero: a cell of identities is the same."""
     edges = tuple((ops.SKIP, state) for step in range(4) for state in (0, step + 1))
-    cell = darts_cell.Cell(edges, (2, 2), 2, reduction=False, after_reduction=False)
+    cell = darts_cell.DartsCell(
+        edges, (2, 2), 2, reduction=False, after_reduction=False
+    )
     shapes = darts_cell.parameter_shapes(cell)
     assert "operations" not in shapes
     params = initialization.uniform_fan_in(jax.random.key(0), shapes)

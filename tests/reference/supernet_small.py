@@ -29,7 +29,7 @@ def network(**settings):
         "num_steps": 2,
         "reductions": (1,),
     }
-    return spec.Supernet(**defaults | settings)
+    return spec.SupernetSpec(**defaults | settings)
 
 
 def is_shape(x):

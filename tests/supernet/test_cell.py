@@ -12,7 +12,7 @@ import shared
 from nasjax.core import formulation
 from nasjax.supernet import cell, spec
 
-NET = spec.Supernet(
+NET = spec.SupernetSpec(
     num_cells=3,
     channels=4,
     num_classes=10,
@@ -20,10 +20,10 @@ NET = spec.Supernet(
     operations=golden_darts.OPERATIONS,
 )
 CELLS = {
-    "normal": spec.Cell((16, 16), 4, False, False, (8, 8)),
-    "reduce": spec.Cell((16, 16), 4, True, False, (8, 8)),
-    "normal_after_reduce": spec.Cell((8, 16), 4, False, True, (8, 8)),
-    "stem_normal": spec.Cell((12, 12), 4, False, False, (8, 8)),
+    "normal": spec.CellSpec((16, 16), 4, False, False, (8, 8)),
+    "reduce": spec.CellSpec((16, 16), 4, True, False, (8, 8)),
+    "normal_after_reduce": spec.CellSpec((8, 16), 4, False, True, (8, 8)),
+    "stem_normal": spec.CellSpec((12, 12), 4, False, False, (8, 8)),
 }
 
 
@@ -116,7 +116,7 @@ def test_derivatives_of_the_mixture(shared_map, members):
 
 
 def test_edges_are_split_and_joined_in_order():
-    net = spec.Supernet(
+    net = spec.SupernetSpec(
         num_cells=1, channels=2, num_classes=2, image_shape=(4, 4, 1), num_steps=3
     )
     per_edge = jnp.arange(2.0 * len(net.edges)).reshape(-1, 2)

@@ -13,9 +13,9 @@ from reference import supernet_small as small
 from nasjax.networks import operations as ops
 from nasjax.supernet import counting, network, spec
 
-CIFAR = spec.Supernet(3, 36, 10, (32, 32, 3), reductions=(1, 2))
-IMAGENET = spec.Supernet(5, 24, 1000, (224, 224, 3), stem="imagenet4")
-DARTS = spec.Supernet(8, 16, 10, (32, 32, 3), reductions=(2, 5))
+CIFAR = spec.SupernetSpec(3, 36, 10, (32, 32, 3), reductions=(1, 2))
+IMAGENET = spec.SupernetSpec(5, 24, 1000, (224, 224, 3), stem="imagenet4")
+DARTS = spec.SupernetSpec(8, 16, 10, (32, 32, 3), reductions=(2, 5))
 
 
 def test_three_cells_on_cifar():
@@ -140,7 +140,7 @@ def test_masks_of_one_count_everything_but_none():
 
 def test_one_convolution_by_hand():
     """A single 4x4 image, one cell of one step with one separable convolution."""
-    net = spec.Supernet(
+    net = spec.SupernetSpec(
         1, 2, 5, (4, 4, 3), operations=("sep_conv_3x3",), num_steps=1, stem_multiplier=1
     )
     stem = 3 * 3 * 3 * 2

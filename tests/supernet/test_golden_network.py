@@ -10,7 +10,7 @@ import shared
 from nasjax.core import formulation
 from nasjax.supernet import cell, network, spec
 
-DARTS = spec.Supernet(
+DARTS = spec.SupernetSpec(
     num_cells=3,
     channels=4,
     num_classes=10,

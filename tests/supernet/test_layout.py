@@ -21,7 +21,7 @@ def supernet(**settings):
         "image_shape": (32, 32, 3),
         "reductions": (1, 2),
     }
-    return spec.Supernet(**(defaults | settings))
+    return spec.SupernetSpec(**(defaults | settings))
 
 
 def num_params(net):
@@ -156,9 +156,9 @@ def test_the_thesis_cell_has_fourteen_edges_of_which_eight_are_strided():
 
 def test_cells_of_the_cifar_supernet():
     first, second, third = supernet().cells
-    assert first == spec.Cell((108, 108), 36, False, False, (32, 32))
-    assert second == spec.Cell((108, 144), 72, True, False, (32, 32))
-    assert third == spec.Cell((144, 288), 144, True, True, (16, 16))
+    assert first == spec.CellSpec((108, 108), 36, False, False, (32, 32))
+    assert second == spec.CellSpec((108, 144), 72, True, False, (32, 32))
+    assert third == spec.CellSpec((144, 288), 144, True, True, (16, 16))
 
 
 @hypothesis.given(

@@ -14,7 +14,7 @@ from nasjax.core import formulation
 from nasjax.networks import operations as ops
 from nasjax.supernet import network, spec
 
-SMALL = spec.Supernet(
+SMALL = spec.SupernetSpec(
     num_cells=1,
     channels=2,
     num_classes=3,
@@ -198,7 +198,7 @@ def test_scales_of_one_and_biases_of_zero_change_nothing(evaluate):
 
 @pytest.mark.parametrize(("stem", "convolutions"), [("imagenet4", 2), ("imagenet8", 3)])
 def test_imagenet_stems(stem, convolutions):
-    net = spec.Supernet(
+    net = spec.SupernetSpec(
         num_cells=1, channels=4, num_classes=2, image_shape=(16, 16, 3), stem=stem
     )
     rng = np.random.default_rng(0)
@@ -233,7 +233,7 @@ def test_imagenet_stems(stem, convolutions):
 )
 @pytest.mark.parametrize("train", [False, True])
 def test_every_stem_and_reduction_gives_logits(stem, image_shape, reductions, train):
-    net = spec.Supernet(
+    net = spec.SupernetSpec(
         num_cells=3,
         channels=2,
         num_classes=7,
@@ -257,7 +257,7 @@ def test_every_stem_and_reduction_gives_logits(stem, image_shape, reductions, tr
 
 
 def test_initial_kernels_fill_the_range_that_fan_in_allows():
-    net = spec.Supernet(
+    net = spec.SupernetSpec(
         num_cells=2,
         channels=16,
         num_classes=10,
@@ -314,7 +314,7 @@ def test_initial_statistics_leave_a_map_alone():
 
 
 def test_initial_weights_are_one_uniform_draw_a_path():
-    net = spec.Supernet(2, 4, 3, (8, 8, 1), num_steps=1, reductions=(1,))
+    net = spec.SupernetSpec(2, 4, 3, (8, 8, 1), num_steps=1, reductions=(1,))
     key = jax.random.key(5)
     params = network.init_params(key, net)
     kernel = params["classifier"]["kernel"]

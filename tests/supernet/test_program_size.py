@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from nasjax.core import formulation
 from nasjax.supernet import network, objective, spec
 
-NET = spec.Supernet(
+NET = spec.SupernetSpec(
     num_cells=3,
     channels=8,
     num_classes=10,

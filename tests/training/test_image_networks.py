@@ -42,7 +42,7 @@ def count(choice):
     ],
 )
 def test_parameters_are_those_that_are_trained(space, notation, options):
-    choice = image_networks.choose(space, parse(space, notation), options, IMAGES)
+    choice = image_networks.build(space, parse(space, notation), options, IMAGES)
     assert choice.parameters == count(choice)
     assert (choice.macs is None) == (space != "darts")
 
@@ -59,30 +59,28 @@ def test_published_sizes():
         "('skip_connect', 2), ('skip_connect', 2), ('max_pool_3x3', 1)], "
         "reduce_concat=range(2, 6))",
     )
-    small = image_networks.choose("darts", genotype, {}, IMAGES)
+    small = image_networks.build("darts", genotype, {}, IMAGES)
     assert round(small.parameters / 1e6, 1) == 3.3
     options = {"num_cells": 14, "channels": 48, "stem": "imagenet"}
     large = image_networks.Images(1000, (224, 224, 3))
-    choice = image_networks.choose("darts", genotype, options, large)
+    choice = image_networks.build("darts", genotype, options, large)
     assert round(choice.parameters / 1e6, 1) == 4.7
     assert choice.macs < 600e6  # the limit of the mobile setting
     cell = nasbench101_notation.SMALL_CELL
-    assert image_networks.choose("nasbench101", cell, {}, IMAGES).parameters > 1e6
+    assert image_networks.build("nasbench101", cell, {}, IMAGES).parameters > 1e6
 
 
 def test_cells_of_nasbench201_share_one_network_and_genotypes_do_not():
     first, second = np.zeros(6, int), np.full(6, 3)
-    a, b = (
-        image_networks.choose("nasbench201", x, {}, IMAGES) for x in (first, second)
-    )
+    a, b = (image_networks.build("nasbench201", x, {}, IMAGES) for x in (first, second))
     assert a.network is b.network
     np.testing.assert_array_equal(b.argument, second)
     options = {"channels": 4, "num_cells": 3}
     c, d = (
-        image_networks.choose("darts", parse("darts", text), options, IMAGES)
+        image_networks.build("darts", parse("darts", text), options, IMAGES)
         for text in (DARTS, DARTS.replace("avg_pool", "max_pool"))
     )
-    again = image_networks.choose("darts", parse("darts", DARTS), options, IMAGES)
+    again = image_networks.build("darts", parse("darts", DARTS), options, IMAGES)
     assert c.network is again.network is not d.network
 
 
@@ -100,6 +98,6 @@ def test_what_does_not_fit_is_named(space, options, shape, message):
     notation = {"nasbench101": NB101, "nasbench201": NB201}.get(space, DARTS)
     known = space if space in image_networks.BUILDERS else "darts"
     with pytest.raises(errors.ConfigError, match=message):
-        image_networks.choose(
+        image_networks.build(
             space, parse(known, notation), options, IMAGES._replace(image_shape=shape)
         )

@@ -13,7 +13,7 @@ import numpy as np
 
 from nasjax.core.types import Array, Graph, Key
 from nasjax.encoders.arch2vec import gin
-from nasjax.encoders.graph_inputs import Form
+from nasjax.encoders.graph_inputs import GraphSpec
 
 Params = Any
 
@@ -35,12 +35,12 @@ def pairs(num_nodes: int) -> tuple[np.ndarray, np.ndarray]:
     return np.triu_indices(num_nodes, 1)
 
 
-def init_inner_product(key: Key, form: Form, latent: int) -> Params:
+def init_inner_product(key: Key, form: GraphSpec, latent: int) -> Params:
     """A linear map from a latent vector to the logits of the operations."""
     return {"ops": gin.linear(key, latent, form.num_ops)}
 
 
-def inner_product(params: Params, form: Form, z: Array) -> Logits:
+def inner_product(params: Params, form: GraphSpec, z: Array) -> Logits:
     """z `[B, N, D]`; an edge's logit is the inner product of its ends."""
     sources, targets = pairs(form.num_nodes)
     ops = z @ params["ops"]["kernel"] + params["ops"]["bias"][None, None]
@@ -48,7 +48,7 @@ def inner_product(params: Params, form: Form, z: Array) -> Logits:
     return Logits(ops, (z @ jnp.swapaxes(z, 1, 2))[:, sources, targets])
 
 
-def init_joint(key: Key, form: Form, latent: int, width: int) -> Params:
+def init_joint(key: Key, form: GraphSpec, latent: int, width: int) -> Params:
     """Two hidden layers of W units on all N D latent numbers."""
     count = form.num_nodes * (form.num_ops + form.padded)
     count += len(pairs(form.num_nodes)[0])
@@ -60,7 +60,7 @@ def init_joint(key: Key, form: Form, latent: int, width: int) -> Params:
     }
 
 
-def joint(params: Params, form: Form, z: Array) -> Logits:
+def joint(params: Params, form: GraphSpec, z: Array) -> Logits:
     """z `[B, N, D]`; every logit depends on all of it."""
     x = z.reshape(z.shape[0], -1)
     for name in ("hidden1", "hidden2"):
@@ -71,7 +71,7 @@ def joint(params: Params, form: Form, z: Array) -> Logits:
     return Logits(ops, x[:, form.num_nodes * labels :])
 
 
-def most_likely(form: Form, logits: Logits) -> Graph:
+def most_likely(form: GraphSpec, logits: Logits) -> Graph:
     """The most likely graphs: the largest logit of each node, edges above 1/2.
 
     Returns:

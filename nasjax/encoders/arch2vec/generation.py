@@ -51,7 +51,7 @@ def evaluate(graphs: Graph, space: str) -> Generation:
     Raises:
       ConfigError: arch2vec does not encode the space, or its graphs have another N.
     """
-    size = graph_inputs.form(space).num_nodes
+    size = graph_inputs.spec(space).num_nodes
     if graphs.adjacency.shape[1:] != (size, size):
         raise errors.ConfigError(
             f"graphs of {space!r} are [M, {size}, {size}], not "
@@ -66,7 +66,7 @@ def _evaluate(graphs: Graph, space: str) -> Generation:
     strict = jax.vmap(validity.strict(space))(graphs)
     as_decoded = jax.vmap(uniqueness.labelled_key)(graphs)
     cells = (
-        jax.vmap(validity.trim)(graphs) if graph_inputs.form(space).padded else graphs
+        jax.vmap(validity.trim)(graphs) if graph_inputs.spec(space).padded else graphs
     )
     as_cells = jax.vmap(uniqueness.labelled_key)(cells)
     classes = jax.vmap(uniqueness.class_key(space))(graphs)

@@ -14,7 +14,7 @@ from nasjax.encoders import graph_inputs, random_bits
 from nasjax.encoders.arch2vec import decoder, gcn, gin, message_passing, objective
 from nasjax.encoders.arch2vec.decoder import Logits
 from nasjax.encoders.arch2vec.objective import Terms
-from nasjax.encoders.graph_inputs import Form, Inputs
+from nasjax.encoders.graph_inputs import GraphInputs, GraphSpec
 
 
 class Settings(NamedTuple):
@@ -94,7 +94,7 @@ class Posterior(NamedTuple):
     log_sigma: Array
 
 
-class Model(NamedTuple):
+class AutoencoderSpec(NamedTuple):
     """Pure functions of one variant on the graphs of one space.
 
     Attributes:
@@ -108,24 +108,24 @@ class Model(NamedTuple):
         `warmth` `[]` multiplies the divergence.
     """
 
-    form: Form
+    form: GraphSpec
     settings: Settings
     init: Callable[[Key], Weights]
-    encode: Callable[[Weights, Inputs, bool], tuple[Posterior, Any]]
+    encode: Callable[[Weights, GraphInputs, bool], tuple[Posterior, Any]]
     decode: Callable[[Weights, Array], Logits]
     loss: Callable[..., tuple[Terms, tuple[Posterior, Any]]]
 
 
 @functools.cache
-def make(space: str, settings: Settings) -> Model:
+def make(space: str, settings: Settings) -> AutoencoderSpec:
     """A model for a space of `forms.FORMS`.
 
     Raises:
       ConfigError: there is no such space or setting.
     """
-    form = graph_inputs.form(space)
+    form = graph_inputs.spec(space)
     _check(settings)
-    return Model(
+    return AutoencoderSpec(
         form,
         settings,
         functools.partial(_init, form, settings),
@@ -149,7 +149,7 @@ def variant(name: str, **changes: Any) -> Settings:
     return VARIANTS[name]._replace(**changes)
 
 
-def embed(model: Model, weights: Weights, inputs: Inputs) -> Array:
+def embed(model: AutoencoderSpec, weights: Weights, inputs: GraphInputs) -> Array:
     """The search embedding `[B, D]`: the mean over nodes of the posterior means.
 
     The thesis sums; at one number of nodes the two differ by a factor.
@@ -182,7 +182,7 @@ _CHOICES = {
 }
 
 
-def _init(form: Form, settings: Settings, key: Key) -> Weights:
+def _init(form: GraphSpec, settings: Settings, key: Key) -> Weights:
     keys = jax.random.split(key, 4)
     directed = settings.directed
     sizes = gin.Sizes(form.num_ops, settings.num_layers, settings.width, directed)
@@ -205,7 +205,7 @@ def _init(form: Form, settings: Settings, key: Key) -> Weights:
 
 
 def _encode(
-    settings: Settings, weights: Weights, inputs: Inputs, train: bool
+    settings: Settings, weights: Weights, inputs: GraphInputs, train: bool
 ) -> tuple[Posterior, Any]:
     given = (weights.encoder, weights.statistics, inputs.nodes, inputs.adjacency)
     if settings.encoder == "gin":
@@ -223,18 +223,18 @@ def _encode(
     return Posterior(mean, log_sigma), statistics
 
 
-def _decode(form: Form, settings: Settings, weights: Weights, z: Array) -> Logits:
+def _decode(form: GraphSpec, settings: Settings, weights: Weights, z: Array) -> Logits:
     if settings.decoder == "joint":
         return decoder.joint(weights.decoder, form, z)
     return decoder.inner_product(weights.decoder, form, z)
 
 
 def _loss(
-    form: Form,
+    form: GraphSpec,
     settings: Settings,
     key: Key,
     weights: Weights,
-    inputs: Inputs,
+    inputs: GraphInputs,
     train: bool,
     warmth: Array | float = 1.0,
 ) -> tuple[Terms, tuple[Posterior, Any]]:

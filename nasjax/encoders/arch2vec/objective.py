@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from nasjax.core.types import Array
 from nasjax.encoders.arch2vec.decoder import Logits, pairs
-from nasjax.encoders.graph_inputs import Inputs
+from nasjax.encoders.graph_inputs import GraphInputs
 
 
 class Terms(NamedTuple):
@@ -36,7 +36,12 @@ def divergence(mean: Array, log_sigma: Array) -> Array:
 
 
 def negative_elbo(
-    inputs: Inputs, logits: Logits, mean: Array, log_sigma: Array, *, kl_weight: float
+    inputs: GraphInputs,
+    logits: Logits,
+    mean: Array,
+    log_sigma: Array,
+    *,
+    kl_weight: float,
 ) -> Terms:
     """Minus equation 3.5 of a graph, its mean over the batch.
 
@@ -60,7 +65,9 @@ def negative_elbo(
     return Terms(ops.mean(), edges.mean(), kl_weight * kl)
 
 
-def released(inputs: Inputs, logits: Logits, mean: Array, log_sigma: Array) -> Terms:
+def released(
+    inputs: GraphInputs, logits: Logits, mean: Array, log_sigma: Array
+) -> Terms:
     """The loss of the published code.
 
     A sigmoid for each operation, also on padding; means over all entries, of which

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from nasjax.core import batching
 from nasjax.core.types import Array, Graph, Key
 from nasjax.encoders.arch2vec import decoder, training
-from nasjax.encoders.arch2vec.model import Model, Weights
+from nasjax.encoders.arch2vec.model import AutoencoderSpec, Weights
 from nasjax.encoders.arch2vec.training import Graphs
 
 
@@ -29,13 +29,15 @@ class Reconstruction(NamedTuple):
     edges: float
 
 
-def evaluate(model: Model, weights: Weights, graphs: Graphs) -> Reconstruction:
+def evaluate(
+    model: AutoencoderSpec, weights: Weights, graphs: Graphs
+) -> Reconstruction:
     """Decodes the posterior means of all graphs, without noise or dropout.
 
     Padding counts only where the decoder has a label for it.
     """
     total = jnp.zeros(5, jnp.int32)
-    for chunk, count in batching.each(graphs, training.CHUNK):
+    for chunk, count in batching.iterate(graphs, training.CHUNK):
         total += _count(weights, chunk, jnp.int32(count), model=model)
     exact, ops, edges, nodes, size = (float(value) for value in total)
     num_edges = size * len(decoder.pairs(model.form.num_nodes)[0])
@@ -48,7 +50,7 @@ def evaluate(model: Model, weights: Weights, graphs: Graphs) -> Reconstruction:
 
 
 def generate(
-    key: Key, model: Model, weights: Weights, moments: Array, count: int
+    key: Key, model: AutoencoderSpec, weights: Weights, moments: Array, count: int
 ) -> Graph:
     """Decoded random points, in the way of the thesis (section 3.6).
 
@@ -68,7 +70,7 @@ def generate(
 
 @functools.partial(jax.jit, static_argnames=("model", "count"))
 def _generate(
-    key: Key, weights: Weights, moments: Array, *, model: Model, count: int
+    key: Key, weights: Weights, moments: Array, *, model: AutoencoderSpec, count: int
 ) -> Graph:
     mean, std = moments[:, None]
     z = mean + std * jax.random.normal(key, (count, *moments.shape[1:]))
@@ -76,7 +78,9 @@ def _generate(
 
 
 @functools.partial(jax.jit, static_argnames="model")
-def _count(weights: Weights, graphs: Graphs, count: Array, *, model: Model) -> Array:
+def _count(
+    weights: Weights, graphs: Graphs, count: Array, *, model: AutoencoderSpec
+) -> Array:
     """Right graphs, operations, edges; real nodes and graphs of the first `count`."""
     inputs = training.inputs(model.form, graphs)
     posterior, _ = model.encode(weights, inputs, False)

@@ -22,7 +22,7 @@ from nasjax.core import errors
 from nasjax.core.types import Array, Key
 from nasjax.encoders import graph_inputs
 from nasjax.encoders.arch2vec import gin
-from nasjax.encoders.graph_inputs import Form
+from nasjax.encoders.graph_inputs import GraphSpec
 
 Params = Any
 Moments = Any
@@ -71,7 +71,7 @@ def network(
     Raises:
       ConfigError: there is no such space or variant, or a size is below 1.
     """
-    form = graph_inputs.form(space)
+    form = graph_inputs.spec(space)
     if variant not in VARIANTS:
         raise errors.unknown_name("variant of the network", variant, VARIANTS)
     if min(width, num_layers, num_features) < 1:
@@ -101,7 +101,7 @@ def network(
 
 
 def _apply(
-    form: Form,
+    form: GraphSpec,
     released: bool,
     params: Params,
     archs: Array,

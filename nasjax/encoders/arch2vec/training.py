@@ -15,9 +15,9 @@ from jax.flatten_util import ravel_pytree
 from nasjax.core import batching
 from nasjax.core.types import Array, Key
 from nasjax.encoders import graph_inputs
-from nasjax.encoders.arch2vec.model import Model, Weights
+from nasjax.encoders.arch2vec.model import AutoencoderSpec, Weights
 from nasjax.encoders.arch2vec.objective import Terms
-from nasjax.encoders.graph_inputs import Form, Inputs
+from nasjax.encoders.graph_inputs import GraphInputs, GraphSpec
 
 # Graphs of one compiled call outside training: five hold NAS-Bench-201 and few more.
 CHUNK = 98 * 32
@@ -27,7 +27,7 @@ _CACHED = 32
 _BLOCK = 1024
 
 
-class Recipe(NamedTuple):
+class TrainSettings(NamedTuple):
     """How a model is trained.
 
     Attributes:
@@ -51,9 +51,9 @@ class Recipe(NamedTuple):
     freeze: bool = False
 
 
-RECIPES: Mapping[str, Recipe] = {
-    "released": Recipe(clip_norm=5.0, reshuffle=False, freeze=True),
-    "improved": Recipe(anneal=True, warmup=0.5),
+RECIPES: Mapping[str, TrainSettings] = {
+    "released": TrainSettings(clip_norm=5.0, reshuffle=False, freeze=True),
+    "improved": TrainSettings(anneal=True, warmup=0.5),
 }
 """Of the variants of `model.VARIANTS`; the others train by `Recipe()`. released: in the
 published scripts, `model.eval()` after the first epoch is never undone."""
@@ -71,7 +71,7 @@ class Graphs(NamedTuple):
     adjacency: Array
 
 
-class State(struct.PyTreeNode):
+class TrainState(struct.PyTreeNode):
     """Everything that a training continues from.
 
     Attributes:
@@ -88,34 +88,34 @@ class State(struct.PyTreeNode):
     moments: Array
 
 
-def store(form: Form, archs: Any) -> Graphs:
+def to_graphs(form: GraphSpec, archs: Any) -> Graphs:
     """The graphs of architectures int32 `[M, G]`."""
-    convert = functools.partial(_store, form=form)
-    stored = batching.apply(convert, np.asarray(archs, np.int32), CHUNK)
+    convert = functools.partial(_to_graphs, form=form)
+    stored = batching.map_batched(convert, np.asarray(archs, np.int32), CHUNK)
     return jax.tree.map(jnp.asarray, stored)
 
 
-def inputs(form: Form, graphs: Graphs) -> Inputs:
+def inputs(form: GraphSpec, graphs: Graphs) -> GraphInputs:
     """What the networks read of stored graphs."""
     return graph_inputs.inputs(form, graphs.ops, graphs.adjacency)
 
 
-def start(key: Key, model: Model, recipe: Recipe) -> State:
+def start(key: Key, model: AutoencoderSpec, recipe: TrainSettings) -> TrainState:
     """Before the first epoch."""
     weights = model.init(key)
     shape = (2, model.form.num_nodes, model.settings.latent)
     moments = _optimizer(recipe, 1).init(_trained(weights))
-    return State(weights, moments, jnp.int32(0), jnp.zeros(shape))
+    return TrainState(weights, moments, jnp.int32(0), jnp.zeros(shape))
 
 
 def run_epoch(
     key: Key,
-    model: Model,
-    recipe: Recipe,
-    state: State,
+    model: AutoencoderSpec,
+    recipe: TrainSettings,
+    state: TrainState,
     graphs: Graphs,
     num_epochs: int,
-) -> tuple[State, Terms]:
+) -> tuple[TrainState, Terms]:
     """One pass over the graphs.
 
     Args:
@@ -150,14 +150,14 @@ def run_epoch(
 )
 def _epoch(
     keys: Key,
-    state: State,
+    state: TrainState,
     graphs: Graphs,
     *,
-    model: Model,
-    recipe: Recipe,
+    model: AutoencoderSpec,
+    recipe: TrainSettings,
     train: bool,
     num_epochs: int,
-) -> tuple[State, Terms]:
+) -> tuple[TrainState, Terms]:
     count, size = graphs.ops.shape[0], recipe.batch_size
     steps = count // size
     order = jax.random.permutation(keys[0], count)[: steps * size].reshape(steps, size)
@@ -195,7 +195,7 @@ def _epoch(
     vector, moments, statistics, sums = carry
     mean = sums[0] / (steps * size)
     std = jnp.sqrt(jnp.maximum(sums[1] / (steps * size) - mean * mean, 0))
-    state = State(
+    state = TrainState(
         _weights(unravel(vector), statistics),
         moments,
         state.epoch + 1,
@@ -204,14 +204,18 @@ def _epoch(
     return state, jax.tree.map(jnp.mean, terms)
 
 
-def means(model: Model, weights: Weights, graphs: Graphs) -> np.ndarray:
+def posterior_means(
+    model: AutoencoderSpec, weights: Weights, graphs: Graphs
+) -> np.ndarray:
     """Posterior means float32 `[M, N, D]` of all graphs, with running moments."""
-    encode = functools.partial(_means, weights, model=model)
-    return batching.apply(encode, graphs, CHUNK)
+    encode = functools.partial(_posterior_means, weights, model=model)
+    return batching.map_batched(encode, graphs, CHUNK)
 
 
 @functools.partial(jax.jit, static_argnames="model")
-def _means(weights: Weights, graphs: Graphs, *, model: Model) -> Array:
+def _posterior_means(
+    weights: Weights, graphs: Graphs, *, model: AutoencoderSpec
+) -> Array:
     def encode(part: Graphs) -> Array:
         return model.encode(weights, inputs(model.form, part), False)[0].mean
 
@@ -222,7 +226,7 @@ def _means(weights: Weights, graphs: Graphs, *, model: Model) -> Array:
     return found.reshape(-1, *found.shape[2:])
 
 
-def _optimizer(recipe: Recipe, num_steps: int) -> optax.GradientTransformation:
+def _optimizer(recipe: TrainSettings, num_steps: int) -> optax.GradientTransformation:
     rate: Any = recipe.learning_rate
     if recipe.anneal:
         rate = optax.cosine_decay_schedule(rate, num_steps)
@@ -232,7 +236,7 @@ def _optimizer(recipe: Recipe, num_steps: int) -> optax.GradientTransformation:
     return optax.chain(optax.clip_by_global_norm(recipe.clip_norm), adam)
 
 
-def _warmth(recipe: Recipe, step: Array, num_steps: int) -> Array | float:
+def _warmth(recipe: TrainSettings, step: Array, num_steps: int) -> Array | float:
     if not recipe.warmup:
         return 1.0
     return jnp.minimum(step / (recipe.warmup * num_steps), 1.0)
@@ -261,6 +265,6 @@ def _ravel(weights: Weights) -> tuple[Array, Callable[[Array], Any]]:
 
 
 @functools.partial(jax.jit, static_argnames="form")
-def _store(archs: Array, *, form: Form) -> Graphs:
+def _to_graphs(archs: Array, *, form: GraphSpec) -> Graphs:
     graph = jax.vmap(form.to_graph)(archs)
     return Graphs(graph.ops.astype(jnp.int8), graph.adjacency.astype(jnp.int8))

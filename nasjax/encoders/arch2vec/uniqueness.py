@@ -46,7 +46,7 @@ def class_key(space: str) -> Callable[[Graph], Array]:
     Raises:
       ConfigError: arch2vec does not encode the space.
     """
-    return _CLASS_KEYS[graph_inputs.form(space).space]
+    return _CLASS_KEYS[graph_inputs.spec(space).space]
 
 
 def count_distinct(keys: Array, mask: Array) -> Array:

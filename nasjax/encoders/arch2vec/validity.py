@@ -46,7 +46,7 @@ def released(space: str) -> Check:
     Raises:
       ConfigError: arch2vec does not encode the space.
     """
-    return _RELEASED[graph_inputs.form(space).space]
+    return _RELEASED[graph_inputs.spec(space).space]
 
 
 def strict(space: str) -> Check:
@@ -68,7 +68,7 @@ def strict(space: str) -> Check:
     Raises:
       ConfigError: arch2vec does not encode the space.
     """
-    return _STRICT[graph_inputs.form(space).space]
+    return _STRICT[graph_inputs.spec(space).space]
 
 
 def trim(graph: Graph) -> Graph:

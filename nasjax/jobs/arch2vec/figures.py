@@ -121,7 +121,7 @@ def accuracies(
         return np.zeros(0, np.int64), np.zeros(0, np.float32), ""
     table = nasbench.load(name, **options)
     mean = jax.jit(jax.vmap(lambda table, arch: table.mean(arch, LAST), (None, 0)))
-    evaluation = batching.apply(functools.partial(mean, table), archs, _CHUNK)
+    evaluation = batching.map_batched(functools.partial(mean, table), archs, _CHUNK)
     metric = "valid" if np.isnan(evaluation.test).all() else "test"
     score = getattr(evaluation, metric)
     rows = np.flatnonzero(np.isfinite(score))
@@ -148,7 +148,7 @@ def fit_supervised(
     embed_some = functools.partial(embed_with, state.params["network"], state.moments)
 
     def embed(archs: np.ndarray) -> np.ndarray:
-        return batching.apply(embed_some, archs, _CHUNK)
+        return batching.map_batched(embed_some, archs, _CHUNK)
 
     return Representation(embed(labelled.archs), embed)
 
@@ -326,7 +326,7 @@ def _distances(
 
     space = config["space"]
     options = {"none": True} if space == "darts_shared" else {}
-    made = spaces.make(graph_inputs.form(space).space, **options)
+    made = spaces.make(graph_inputs.spec(space).space, **options)
     length = config["analysis"]["random_walk"]
     walk = walks.random_walk(key, made, length=length)
     pairs = walks.pairs_of_walk(walk, space)

@@ -30,7 +30,7 @@ def pretrain(config: Config, folder: pathlib.Path) -> dict[str, Any]:
       ConfigError: a setting does not fit.
       training.loop.Stopped: the process was asked to stop; the same call continues.
     """
-    graph_inputs.form(config["space"])
+    graph_inputs.spec(config["space"])
     for name in config["variants"]:
         variants.variant(config, name)
     compilation.enable_cache()

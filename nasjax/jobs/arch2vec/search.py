@@ -231,6 +231,6 @@ def known_rows(benchmark: Any, archs: Any) -> np.ndarray:
     Of isomorphic ones the first.
     """
     find = jax.jit(jax.vmap(benchmark.find))
-    row = batching.apply(find, np.asarray(archs, np.int32), _CHUNK)
+    row = batching.map_batched(find, np.asarray(archs, np.int32), _CHUNK)
     _, first = np.unique(row, return_index=True)
     return np.sort(first[row[first] >= 0])

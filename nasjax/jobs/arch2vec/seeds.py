@@ -68,7 +68,7 @@ def run(config: Config, folder: pathlib.Path) -> dict[str, Any]:
       training.loop.Stopped: the process was asked to stop; the same call continues.
     """
     began = time.time()
-    graph_inputs.form(config["space"])
+    graph_inputs.spec(config["space"])
     for name in config["variants"]:
         variants.variant(config, name)
     chosen = seeds(config)

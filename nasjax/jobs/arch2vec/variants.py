@@ -20,8 +20,8 @@ from nasjax.encoders.arch2vec import (
     training,
     uniqueness,
 )
-from nasjax.encoders.arch2vec.model import Model, Weights
-from nasjax.encoders.arch2vec.training import Graphs, Recipe, State
+from nasjax.encoders.arch2vec.model import AutoencoderSpec, Weights
+from nasjax.encoders.arch2vec.training import Graphs, TrainSettings, TrainState
 from nasjax.training import loop, runner
 
 Config = Mapping[str, Any]
@@ -51,7 +51,7 @@ class Trained(NamedTuple):
       measured: what `result.json` says of it.
     """
 
-    model: Model
+    model: AutoencoderSpec
     weights: Weights
     vectors: np.ndarray
     measured: dict[str, float]
@@ -79,18 +79,18 @@ def load(config: Config) -> Corpus:
     )
     if bar is not None:
         bar.close()
-    form = graph_inputs.form(space)
+    form = graph_inputs.spec(space)
     train, held_out = corpora.split(archs, config["held_out"])
     if len(train) < config["batch_size"]:
         raise errors.ConfigError(
             f"{len(train)} architectures to train on are less than a batch of "
             f"{config['batch_size']}"
         )
-    stored = (training.store(form, part) for part in (train, held_out))
+    stored = (training.to_graphs(form, part) for part in (train, held_out))
     return Corpus(archs, *stored)
 
 
-def variant(config: Config, name: str) -> tuple[Model, Recipe]:
+def variant(config: Config, name: str) -> tuple[AutoencoderSpec, TrainSettings]:
     """The model and the recipe of a variant, with the changes of the configuration.
 
     Args:
@@ -103,8 +103,8 @@ def variant(config: Config, name: str) -> tuple[Model, Recipe]:
     """
     given = config["settings"].get(name, {})
     changes = {key: value for key, value in given.items() if value is not None}
-    fields = Recipe._fields
-    recipe = training.RECIPES.get(name, Recipe())._replace(
+    fields = TrainSettings._fields
+    recipe = training.RECIPES.get(name, TrainSettings())._replace(
         batch_size=config["batch_size"], learning_rate=config["learning_rate"]
     )
     recipe = recipe._replace(
@@ -143,11 +143,11 @@ def run(
             jax.random.fold_in(key_train, 1), name, config, made, recipe, corpus.train
         ),
     )
-    means = training.means(made, state.weights, corpus.train)
+    means = training.posterior_means(made, state.weights, corpus.train)
     measured = measure(
         key_generate, made, recipe, state, means, corpus.held_out, config["num_points"]
     )
-    others = training.means(made, state.weights, corpus.held_out)
+    others = training.posterior_means(made, state.weights, corpus.held_out)
     vectors = np.concatenate([means.mean(1), others.mean(1)])
     archs = corpus.archs.astype(np.int8)
     arrays.save(
@@ -166,9 +166,9 @@ def run(
 
 def measure(
     key: jax.Array,
-    made: Model,
-    recipe: Recipe,
-    state: State,
+    made: AutoencoderSpec,
+    recipe: TrainSettings,
+    state: TrainState,
     means: np.ndarray,
     held_out: Graphs,
     num_points: int,
@@ -206,9 +206,13 @@ def measure(
     }
 
 
-def embeddings(made: Model, weights: Weights, archs: np.ndarray) -> np.ndarray:
+def embeddings(
+    made: AutoencoderSpec, weights: Weights, archs: np.ndarray
+) -> np.ndarray:
     """Search embeddings float32 `[M, D]` of architectures int32 `[M, G]`."""
-    means = training.means(made, weights, training.store(made.form, archs))
+    means = training.posterior_means(
+        made, weights, training.to_graphs(made.form, archs)
+    )
     return means.mean(1)
 
 
@@ -216,22 +220,22 @@ def _stage(
     key: jax.Array,
     name: str,
     config: Config,
-    made: Model,
-    recipe: Recipe,
+    made: AutoencoderSpec,
+    recipe: TrainSettings,
     graphs: Graphs,
 ) -> loop.Stage:
     """A step of the stage is an epoch of the training."""
     epochs = config["epochs"]
     last: dict[str, Any] = {}
 
-    def step(state: State, _: int) -> State:
+    def step(state: TrainState, _: int) -> TrainState:
         began = time.process_time()
         state, terms = training.run_epoch(key, made, recipe, state, graphs, epochs)
         values = {field: float(term) for field, term in terms._asdict().items()}
         last.update(values, cpu_seconds=time.process_time() - began)
         return state
 
-    def end_epoch(state: State, _: int) -> tuple[State, dict[str, float]]:
+    def end_epoch(state: TrainState, _: int) -> tuple[TrainState, dict[str, float]]:
         loss = sum(last[field] for field in ("ops", "edges", "kl"))
         return state, {"train_loss": loss, **last}
 

@@ -117,7 +117,7 @@ def _check_batch_sizes(experiment: setup.Experiment) -> None:
 
 def _train_supernet(
     experiment: setup.Experiment, runner: StageRunner
-) -> training_stage.State:
+) -> training_stage.SearchState:
     images = experiment.images(training_stage.NAME)
     net, s = experiment.net, experiment.training
     return runner.run(
@@ -137,7 +137,7 @@ def _train_supernet(
 def _mask(
     experiment: setup.Experiment,
     runner: StageRunner,
-    supernet: training_stage.State,
+    supernet: training_stage.SearchState,
 ) -> Masked:
     images = experiment.images(masking_stage.NAME)
     net, s = experiment.net, experiment.masking
@@ -152,7 +152,7 @@ def _mask(
 
 def _apply_masks(
     experiment: setup.Experiment,
-    state: masking_stage.State,
+    state: masking_stage.MaskingState,
     masks: masking.Masks,
 ) -> Masked:
     """The searched network, its BN statistics estimated afresh."""
@@ -169,7 +169,7 @@ def _apply_masks(
 
 def _finetune(
     experiment: setup.Experiment, runner: StageRunner, masked: Masked
-) -> tuple[finetune_stage.State, spec.Supernet]:
+) -> tuple[finetune_stage.FinetuneState, spec.SupernetSpec]:
     s = experiment.finetuning
     images = experiment.images(finetune_stage.NAME)
     net = finetune_stage.description(experiment.net, s)
@@ -205,7 +205,7 @@ def _warn_if_nothing_can_be_pruned(s: settings.Masking) -> None:
             )
 
 
-def _warn_about(net: spec.Supernet, masks: masking.Masks) -> None:
+def _warn_about(net: spec.SupernetSpec, masks: masking.Masks) -> None:
     dead = derive.dead_nodes(net, masks)
     if dead:
         logging.warning("masking left %s without any input", ", ".join(dead))
@@ -220,10 +220,10 @@ def _warn_about(net: spec.Supernet, masks: masking.Masks) -> None:
 
 def _summarise(
     experiment: setup.Experiment,
-    supernet: training_stage.State,
+    supernet: training_stage.SearchState,
     masked: Masked,
-    tuned: finetune_stage.State,
-    net: spec.Supernet,
+    tuned: finetune_stage.FinetuneState,
+    net: spec.SupernetSpec,
 ) -> dict[str, Any]:
     """`result.json` without its seconds."""
     images = experiment.images(masking_stage.NAME)
@@ -254,7 +254,7 @@ def _summarise(
     }
 
 
-def _counts(net: spec.Supernet, masks: masking.Masks) -> dict[str, Any]:
+def _counts(net: spec.SupernetSpec, masks: masking.Masks) -> dict[str, Any]:
     """A stage's `params` and `macs`, the effective ones, and all three kinds."""
     counts = counting.table(net, masks)
     effective = {name: counts[name]["effective"] for name in ("params", "macs")}
@@ -263,14 +263,14 @@ def _counts(net: spec.Supernet, masks: masking.Masks) -> dict[str, Any]:
 
 def _save_model(
     folder: pathlib.Path,
-    net: spec.Supernet,
-    tuned: finetune_stage.State,
+    net: spec.SupernetSpec,
+    tuned: finetune_stage.FinetuneState,
     masked: Masked,
     outcome: dict[str, Any],
 ) -> None:
     facts = {"genotype": outcome["genotype"], **outcome["stages"]["finetuned"]}
     masks = masked.masks._replace(weights=tuned.masks)
-    saved = saved_model.Model(
+    saved = saved_model.SavedModel(
         net, tuned.params, tuned.statistics, tuned.mixing, masks, facts
     )
     saved_model.save(folder / MODEL_FILE, saved)
@@ -285,8 +285,8 @@ def _masked_scores(experiment: setup.Experiment, masked: Masked) -> dict[str, fl
 
 def _finetuned_scores(
     experiment: setup.Experiment,
-    tuned: finetune_stage.State,
-    net: spec.Supernet,
+    tuned: finetune_stage.FinetuneState,
+    net: spec.SupernetSpec,
 ) -> dict[str, float]:
     images = experiment.images(finetune_stage.NAME)
     return stage.test_scores(
@@ -380,7 +380,8 @@ def _print_table(outcome: dict[str, Any], folder: pathlib.Path) -> None:
         f"{outcome['seconds']:.0f} s; results and figures in {folder}"
     )
     progress.echo(
-        f"in your own code: nasjax.supernet.saved_model.load({str(folder / MODEL_FILE)!r}); "
+        "in your own code: "
+        f"nasjax.supernet.saved_model.load({str(folder / MODEL_FILE)!r}); "
         "--mode=evaluate also writes the slimmed network"
     )
 
@@ -472,7 +473,7 @@ def _control(
     return outcome
 
 
-def _finished_masking(experiment: setup.Experiment) -> masking_stage.State:
+def _finished_masking(experiment: setup.Experiment) -> masking_stage.MaskingState:
     s = experiment.training
     supernet = training_stage.init(experiment.key(setup.INIT), experiment.net, s)
     template = masking_stage.init(supernet, experiment.masking)

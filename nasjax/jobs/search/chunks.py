@@ -13,7 +13,7 @@ from absl import logging
 from nasjax import search
 from nasjax.core import arrays, errors, progress, signals
 from nasjax.experiments.search_problem import Problem
-from nasjax.jobs.search.settings import Budget, Entry
+from nasjax.jobs.search.settings import Entry, SearchBudget
 from nasjax.search.history import History
 from nasjax.search.loops import trials
 
@@ -41,7 +41,7 @@ def run(
     keys: Any,
     entry: Entry,
     made: Problem,
-    limits: Budget,
+    limits: SearchBudget,
     folder: str | os.PathLike[str],
     stop: signals.StopSignal,
 ) -> Trials:
@@ -119,7 +119,7 @@ def compress(history: Any) -> History:
     return jax.tree.map(take, history)
 
 
-def _chunk_size(entry: Entry, made: Problem, limits: Budget, count: int) -> int:
+def _chunk_size(entry: Entry, made: Problem, limits: SearchBudget, count: int) -> int:
     """Trials of a chunk: as asked for, within memory, all chunks about equal."""
     steps = _first_bound(entry, made, limits)
     bytes_each = trials.trial_bytes(entry.algorithm, made.evaluate, steps)
@@ -128,7 +128,7 @@ def _chunk_size(entry: Entry, made: Problem, limits: Budget, count: int) -> int:
     return math.ceil(count / math.ceil(count / size))
 
 
-def _first_bound(entry: Entry, made: Problem, limits: Budget) -> int:
+def _first_bound(entry: Entry, made: Problem, limits: SearchBudget) -> int:
     """Steps that should use the budget up."""
     if limits.queries:
         return math.ceil(limits.queries / entry.size)
@@ -146,7 +146,7 @@ def _first_bound(entry: Entry, made: Problem, limits: Budget) -> int:
 
 
 def _run_chunk(
-    keys: Any, count: int, entry: Entry, made: Problem, limits: Budget
+    keys: Any, count: int, entry: Entry, made: Problem, limits: SearchBudget
 ) -> Trials:
     """Trials of some keys; the bound on steps grows until the budget is used up."""
     began, steps = time.process_time(), _first_bound(entry, made, limits)

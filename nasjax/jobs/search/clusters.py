@@ -15,7 +15,7 @@ import numpy as np
 from nasjax.core import signals
 from nasjax.experiments.search_problem import Config, Problem
 from nasjax.jobs.search import chunks
-from nasjax.jobs.search.settings import Budget, Entry
+from nasjax.jobs.search.settings import Entry, SearchBudget
 from nasjax.search.algorithm import SearchAlgorithm, as_argument
 
 
@@ -34,7 +34,7 @@ def run(
     config: Config,
     entry: Entry,
     made: Problem,
-    limits: Budget,
+    limits: SearchBudget,
     folder: pathlib.Path,
     stop: signals.StopSignal,
 ) -> chunks.Trials:

@@ -34,7 +34,7 @@ from nasjax.experiments.search_scores import SPLITS, Optima, Scores
 from nasjax.jobs.search import cells as search_cells
 from nasjax.jobs.search import chunks, executors, figures, tables
 from nasjax.jobs.search import settings as setup
-from nasjax.jobs.search.settings import Budget, Entry
+from nasjax.jobs.search.settings import Entry, SearchBudget
 from nasjax.search import incumbents
 from nasjax.search.history import History
 from nasjax.training import architecture
@@ -98,7 +98,7 @@ def run(config: Config, folder: pathlib.Path) -> dict[str, Any]:
     return outcome
 
 
-def _read(config: Config) -> tuple[Protocol, list[Entry], Budget]:
+def _read(config: Config) -> tuple[Protocol, list[Entry], SearchBudget]:
     """Everything that can be wrong, before the workdir belongs to the configuration."""
     if "protocol" not in config:
         raise errors.ConfigError(
@@ -112,7 +112,9 @@ def _read(config: Config) -> tuple[Protocol, list[Entry], Budget]:
     protocol, limits = protocols.read(config["protocol"]), setup.budget(config)
     if not limits.queries:
         raise errors.ConfigError("drive needs budget.queries, how many to train")
-    inputs = search_inputs.Inputs(spaces.make(protocol.space), None, limits.queries)
+    inputs = search_inputs.SearchInputs(
+        spaces.make(protocol.space), None, limits.queries
+    )
     entries = setup.entries(config, inputs, functools.partial(_shape, protocol.epochs))
     for entry in entries:
         if entry.others:
@@ -149,7 +151,9 @@ class _Search(NamedTuple):
     trainings: pathlib.Path
 
 
-def _plan(entries: list[Entry], limits: Budget, folder: pathlib.Path) -> list[_Search]:
+def _plan(
+    entries: list[Entry], limits: SearchBudget, folder: pathlib.Path
+) -> list[_Search]:
     """All searches in the order in which they run."""
     planned = []
     for entry in entries:
@@ -181,7 +185,7 @@ def _open_log(searches: list[_Search], folder: pathlib.Path) -> metric_log.Metri
 def _drive(
     config: Config,
     protocol: Protocol,
-    limits: Budget,
+    limits: SearchBudget,
     executor: futures.Executor,
     log: metric_log.MetricLog,
     planned: _Search,

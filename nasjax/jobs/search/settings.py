@@ -26,7 +26,7 @@ _JOB_KEYS = ("algorithm", "num_trials", "chunk_size", "vectorized", "against")
 _EMBEDDING_KEYS = ("table", "table_size", "table_seed")
 
 
-class Budget(NamedTuple):
+class SearchBudget(NamedTuple):
     """What a trial may spend: `queries` 0 or `seconds` 0 is no limit, but not both."""
 
     queries: int
@@ -60,7 +60,7 @@ class Entry(NamedTuple):
     others: tuple[Callable[[], SearchAlgorithm], ...] = ()
 
 
-def budget(config: Config, reward: Benchmark | None = None) -> Budget:
+def budget(config: Config, reward: Benchmark | None = None) -> SearchBudget:
     """The budget of a trial.
 
     Raises:
@@ -68,7 +68,7 @@ def budget(config: Config, reward: Benchmark | None = None) -> Budget:
       DataError: it is in seconds, which `reward` does not record.
     """
     section = config["budget"]
-    made = Budget(section["queries"], float(section["seconds"]))
+    made = SearchBudget(section["queries"], float(section["seconds"]))
     if min(made) < 0 or max(made) == 0 or not math.isfinite(made.seconds):
         raise errors.ConfigError(
             f"budget.queries = {made.queries} and budget.seconds = {made.seconds}: "
@@ -83,7 +83,7 @@ def budget(config: Config, reward: Benchmark | None = None) -> Budget:
 
 
 def entries(
-    config: Config, inputs: search_inputs.Inputs, evaluate: Evaluate
+    config: Config, inputs: search_inputs.SearchInputs, evaluate: Evaluate
 ) -> list[Entry]:
     """The algorithms of `config.algorithms`, each ready to run.
 
@@ -125,7 +125,7 @@ def _entry(
     name: str,
     settings: dict[str, Any],
     most: int,
-    inputs: search_inputs.Inputs,
+    inputs: search_inputs.SearchInputs,
     evaluate: Evaluate,
 ) -> Entry:
     kind = settings["algorithm"]

@@ -27,7 +27,7 @@ from nasjax.jobs import config_door
 from nasjax.jobs.search import cells as search_cells
 from nasjax.jobs.search import chunks, clusters, drive, figures, tables
 from nasjax.jobs.search import settings as setup
-from nasjax.jobs.search.settings import Budget, Entry
+from nasjax.jobs.search.settings import Entry, SearchBudget
 from nasjax.nasbench.surrogate.model import Surrogate
 from nasjax.nasbench.table import TabularBenchmark
 
@@ -69,7 +69,7 @@ def run_trials(config: Config, folder: pathlib.Path) -> dict[str, Any]:
     """
     made = problem.load(config)
     limits = setup.budget(config, made.reward)
-    inputs = search_inputs.Inputs(made.space, made.reward, limits.queries)
+    inputs = search_inputs.SearchInputs(made.space, made.reward, limits.queries)
     entries = setup.entries(config, inputs, made.evaluate)
     doubts = list(made.warnings)
     for entry in entries:
@@ -115,7 +115,7 @@ def _conclude(
     folder: pathlib.Path,
     made: Problem,
     entries: list[Entry],
-    limits: Budget,
+    limits: SearchBudget,
     finished: Mapping[str, chunks.Trials],
     controls: Mapping[str, Sequence[str]],
 ) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from nasjax.core.errors import DataError
 from nasjax.nasbench.readers import xgboost_rounds, xgboost_snapshot
 
 
-class Model(NamedTuple):
+class BoosterModel(NamedTuple):
     """One booster.
 
     Attributes:
@@ -71,7 +71,7 @@ def is_booster(value: Any) -> bool:
     return isinstance(value, _LIGHTGBM | _XGBOOST)
 
 
-def read(value: Any, *, name: str) -> Model:
+def read(value: Any, *, name: str) -> BoosterModel:
     """The model of a booster or of a fitted regressor around one.
 
     Args:
@@ -91,7 +91,7 @@ def read(value: Any, *, name: str) -> Model:
         )
     handle = value.state.get("handle", value.state.get("_handle"))
     if isinstance(value, _XGBOOST) and isinstance(handle, bytes | bytearray):
-        return Model("xgboost", _xgboost_text(handle, estimator, name))
+        return BoosterModel("xgboost", _xgboost_text(handle, estimator, name))
     if isinstance(value, _LIGHTGBM) and isinstance(handle, str):
         if handle.startswith("tree\n"):
             if "end of trees" not in handle:
@@ -100,7 +100,7 @@ def read(value: Any, *, name: str) -> Model:
                     "or of a version before 2.2; save it again with a newer one"
                 )
             best = value.state.get("best_iteration")
-            return Model("lightgbm", _first_iterations(handle, best, name))
+            return BoosterModel("lightgbm", _first_iterations(handle, best, name))
     raise DataError(f"{name}: a booster without its model; save the fitted one")
 
 

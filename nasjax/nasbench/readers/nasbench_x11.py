@@ -115,7 +115,9 @@ def _member(objects: list[Any], name: str) -> imported.Member:
     return imported.Member(models[0].library, texts, order, decoder, kernel)
 
 
-def _chain(chain: Any, name: str) -> tuple[list[boosters.Model], tuple[int, ...]]:
+def _chain(
+    chain: Any, name: str
+) -> tuple[list[boosters.BoosterModel], tuple[int, ...]]:
     state = _state(chain, _CHAIN, name)
     estimators = state.get("estimators_")
     if not isinstance(estimators, list) or not estimators:

@@ -16,7 +16,7 @@ BLOCK = 256
 """Architectures that are embedded at a time: their states stay in the cache."""
 
 
-class Network(Protocol):
+class EncoderNetwork(Protocol):
     """An encoder such as `encoders.arch2vec.supervised.network` makes.
 
     Batch normalisation needs moments: of the batch that is embedded, or those that an
@@ -41,8 +41,8 @@ class Network(Protocol):
 
 
 def check(
-    network: Network | None, candidates: Any, space: SearchSpace, *, needed: int
-) -> tuple[Network, EmbeddingTable]:
+    network: EncoderNetwork | None, candidates: Any, space: SearchSpace, *, needed: int
+) -> tuple[EncoderNetwork, EmbeddingTable]:
     """The network, and the candidates as a table whose vectors are their own genes.
 
     Args:

@@ -21,7 +21,7 @@ from nasjax.predictors.predictor import (
 )
 from nasjax.search.algorithm import SearchAlgorithm
 from nasjax.search.latent import joint_embedding
-from nasjax.search.latent.joint_embedding import Network
+from nasjax.search.latent.joint_embedding import EncoderNetwork
 from nasjax.search.model_based import acquisition, pool_search
 
 VARIANTS = ("thesis", "released")
@@ -43,7 +43,7 @@ class NetworkDngoState(struct.PyTreeNode):
 
 
 def network_dngo(
-    network: Network,
+    network: EncoderNetwork,
     *,
     num_hidden: int = 128,
     epochs: int = 100,
@@ -135,7 +135,7 @@ def network_dngo(
 def supervised_bo(
     space: SearchSpace,
     *,
-    network: Network | None = None,
+    network: EncoderNetwork | None = None,
     candidates: Any = None,
     predictor_options: Mapping[str, Any] | None = None,
     acquisition_function: str = "expected_improvement",
@@ -185,7 +185,7 @@ def supervised_bo(
             )
         acquire = _rank_unparenthesized
         incumbent = _RELEASED_INCUMBENT if incumbent is None else incumbent
-    return pool_search.over_table(
+    return pool_search.search_pool(
         space,
         network_dngo(encoder, **options),
         table,

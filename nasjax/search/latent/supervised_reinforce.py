@@ -14,7 +14,7 @@ from nasjax.search import embedding_table
 from nasjax.search.algorithm import SearchAlgorithm
 from nasjax.search.embedding_table import EmbeddingTable
 from nasjax.search.latent import joint_embedding, lstm_policy, rollout
-from nasjax.search.latent.joint_embedding import Network
+from nasjax.search.latent.joint_embedding import EncoderNetwork
 
 REFERENCE = 256
 """Candidates whose moments normalise all others."""
@@ -57,7 +57,7 @@ class SupervisedState(struct.PyTreeNode):
 def supervised_reinforce(
     space: SearchSpace,
     *,
-    network: Network | None = None,
+    network: EncoderNetwork | None = None,
     candidates: Any = None,
     episode_length: int = 16,
     num_hidden: int = 128,

@@ -1,1 +1,1 @@
-"""TODO."""
+"""The loops that run an algorithm: `lax.scan`, many trials, real trainings."""

@@ -24,7 +24,7 @@ class LostEvaluation(errors.NasjaxError):
     """Workers were lost again and again with the same evaluation."""
 
 
-class Training(NamedTuple):
+class TrainingTask(NamedTuple):
     """What a worker is sent; all on the host, so that it pickles.
 
     Attributes:
@@ -44,11 +44,11 @@ class Training(NamedTuple):
     folder: str | None
 
 
-def make_training(
+def make_task(
     key: Key, arch: Any, epoch: Any, trained: Any, folder: str | None
-) -> Training:
+) -> TrainingTask:
     """Brings one slot of a proposal to the host."""
-    return Training(
+    return TrainingTask(
         key_data=np.asarray(jax.random.key_data(key)),
         key_impl=str(jax.random.key_impl(key)),
         arch=np.asarray(arch, np.int32),
@@ -58,7 +58,7 @@ def make_training(
     )
 
 
-def evaluate(train: Train, training: Training) -> Evaluation:
+def evaluate(train: Train, training: TrainingTask) -> Evaluation:
     """Runs one training, in a worker; numpy arrays come back.
 
     A training that diverged is one without scores.
@@ -83,7 +83,7 @@ def _evaluation(*fields: Any) -> Evaluation:
     return Evaluation(*arrays)
 
 
-class Crew:
+class EvaluationPool:
     """Keeps evaluations on an executor; use as a context manager.
 
     Names are any hashables. At the end, what has not started is cancelled.
@@ -95,11 +95,11 @@ class Crew:
         self._train = train
         self._retries = retries
         self._waiting: collections.deque[Any] = collections.deque()
-        self._trainings: dict[Any, Training] = {}
+        self._trainings: dict[Any, TrainingTask] = {}
         self._running: dict[futures.Future[Any], Any] = {}
         self._losses: collections.Counter[Any] = collections.Counter()
 
-    def __enter__(self) -> "Crew":
+    def __enter__(self) -> "EvaluationPool":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -107,7 +107,7 @@ class Crew:
             future.cancel()
         self._running.clear()
 
-    def add(self, name: Any, training: Training) -> None:
+    def add(self, name: Any, training: TrainingTask) -> None:
         """Takes an evaluation on; it is sent out by `collect`."""
         self._trainings[name] = training
         self._waiting.append(name)

@@ -15,8 +15,8 @@ from nasjax.core.types import Evaluation, Key, Proposal
 from nasjax.search.algorithm import SearchAlgorithm, as_argument
 from nasjax.search.history import History
 from nasjax.search.loops import budget, drive_state, executors, scan
-from nasjax.search.loops.dispatch import Crew, Train, make_training
-from nasjax.search.loops.drive_state import Journal
+from nasjax.search.loops.dispatch import EvaluationPool, Train, make_task
+from nasjax.search.loops.drive_state import DriveState
 
 ORDERS = ("asked", "completed")
 # How long a signal may wait while evaluations run elsewhere, in seconds.
@@ -118,7 +118,7 @@ def drive(
         book = save.restore(book)
         if book.told < num_steps and not book.spent.is_over(limits):
             _check_extension(book, folder)
-        crew = Crew(executor or executors.InProcess(), train, retries)
+        crew = EvaluationPool(executor or executors.InProcess(), train, retries)
         stack.enter_context(crew)
         bar = progress.progress(num_steps, description=description, done=book.told)
         stack.enter_context(bar)
@@ -164,17 +164,17 @@ class _Saver:
         if self._checkpoints is not None:
             self._checkpoints.close()
 
-    def __call__(self, book: Journal) -> None:
+    def __call__(self, book: DriveState) -> None:
         if self._checkpoints is not None:
             self._checkpoints.save(book.told, book)
 
-    def restore(self, book: Journal) -> Journal:
+    def restore(self, book: DriveState) -> DriveState:
         """The newest journal of the folder, or `book`, saved, where there is none."""
         if self._checkpoints is None:
             return book
         size, num_rows = book.done.shape[1], len(book.history.mask)
 
-        def template(shapes: Mapping[str, tuple[int, ...]]) -> Journal:
+        def template(shapes: Mapping[str, tuple[int, ...]]) -> DriveState:
             saved = shapes.get("history/mask", (num_rows,))[0]
             return drive_state.resized(book, saved)
 
@@ -196,7 +196,7 @@ class _Saver:
         return drive_state.resized(restored, num_rows)
 
 
-def _check_extension(book: Journal, folder: str | os.PathLike[str] | None) -> None:
+def _check_extension(book: DriveState, folder: str | os.PathLike[str] | None) -> None:
     """A search whose budget ended within a batch has lost the scores of the others."""
     lost = int(book.spent.queries) - int(np.asarray(book.history.mask).sum())
     if lost:
@@ -216,7 +216,7 @@ def _ask_next(
 _settle = jax.jit(scan.settle)
 
 
-def _ask(book: Journal, algorithm: SearchAlgorithm, num_steps: int) -> Journal:
+def _ask(book: DriveState, algorithm: SearchAlgorithm, num_steps: int) -> DriveState:
     """Asks until W proposals are in flight."""
     while book.asked < num_steps and (book.steps == drive_state.FREE).any():
         proposal, state = _ask_next(algorithm, book.key, book.asked, book.state)
@@ -225,8 +225,8 @@ def _ask(book: Journal, algorithm: SearchAlgorithm, num_steps: int) -> Journal:
 
 
 def _tell(
-    book: Journal, place: int, algorithm: SearchAlgorithm, limits: budget.Budget
-) -> Journal:
+    book: DriveState, place: int, algorithm: SearchAlgorithm, limits: budget.Budget
+) -> DriveState:
     proposal = jax.tree.map(lambda x: x[place], book.proposals)
     evaluation = jax.tree.map(lambda x: x[place], book.results)
     state, spent, told = _settle(
@@ -236,12 +236,12 @@ def _tell(
 
 
 def _training(
-    book: Journal, place: int, slot: int, folder: str | os.PathLike[str] | None
+    book: DriveState, place: int, slot: int, folder: str | os.PathLike[str] | None
 ) -> Any:
     archs, epochs, _, trials, trained = (x[place, slot] for x in book.proposals)
     key = jax.random.fold_in(scan.split_keys(book.key).trials, trials)
     own = None if folder is None else str(pathlib.Path(folder) / str(trials))
-    return make_training(key, archs, epochs, trained, own)
+    return make_task(key, archs, epochs, trained, own)
 
 
 def _check_curve(evaluation: Evaluation, curve_length: int) -> Evaluation:
@@ -259,7 +259,7 @@ def _check_curve(evaluation: Evaluation, curve_length: int) -> Evaluation:
 
 
 def _report(
-    book: Journal,
+    book: DriveState,
     bar: progress.Progress,
     log: Callable[[int, dict[str, float]], None] | None,
 ) -> None:

@@ -15,7 +15,7 @@ from nasjax.search.loops import budget, scan
 FREE = -1
 
 
-class Journal(struct.PyTreeNode):
+class DriveState(struct.PyTreeNode):
     """State of a search with up to W proposals in flight; arrays are numpy's.
 
     Attributes:
@@ -52,7 +52,7 @@ def start(
     *,
     places: int,
     curve_length: int,
-) -> Journal:
+) -> DriveState:
     """The journal before the first ask; `places` is W, `curve_length` T."""
     keys = scan.split_keys(key)
     state = jax.jit(algorithm.init)(keys.init)
@@ -60,7 +60,7 @@ def start(
     size, num_genes = proposal.archs.shape
     scores: Any = np.full((places, size), np.nan, np.float32)
     curves: Any = np.full((places, size, curve_length), np.nan, np.float32)
-    return Journal(
+    return DriveState(
         key=key,
         state=state,
         spent=budget.Spent.zero(),
@@ -77,7 +77,7 @@ def start(
     )
 
 
-def resized(journal: Journal, num_rows: int) -> Journal:
+def resized(journal: DriveState, num_rows: int) -> DriveState:
     """The same search with room for `num_rows` of history, at least those it has."""
     told = journal.told * journal.done.shape[1]
     blank = _blank(num_rows, journal.history.archs.shape[1])
@@ -103,7 +103,7 @@ def _blank(num_rows: int, num_genes: int) -> History:
     return History(**fields)
 
 
-def add(journal: Journal, proposal: Proposal, state: Any) -> Journal:
+def add(journal: DriveState, proposal: Proposal, state: Any) -> DriveState:
     """Puts the next proposal into a free place; unused slots are done at once."""
     place = int(np.argmax(journal.steps == FREE))
     results = jax.tree.map(lambda x: _put(x, place, np.nan), journal.results)
@@ -121,7 +121,9 @@ def add(journal: Journal, proposal: Proposal, state: Any) -> Journal:
     return _note_finished(journal, place)
 
 
-def record(journal: Journal, step: int, slot: int, evaluation: Evaluation) -> Journal:
+def record(
+    journal: DriveState, step: int, slot: int, evaluation: Evaluation
+) -> DriveState:
     """Notes the evaluation of one slot of proposal number `step`."""
     place = int(np.argmax(journal.steps == step))
     journal = journal.replace(
@@ -133,14 +135,14 @@ def record(journal: Journal, step: int, slot: int, evaluation: Evaluation) -> Jo
     return _note_finished(journal, place)
 
 
-def _note_finished(journal: Journal, place: int) -> Journal:
+def _note_finished(journal: DriveState, place: int) -> DriveState:
     if not journal.done[place].all():
         return journal
     number = int(journal.finished.max()) + 1
     return journal.replace(finished=_put(journal.finished, place, number))
 
 
-def missing(journal: Journal) -> Iterator[tuple[int, int, int]]:
+def missing(journal: DriveState) -> Iterator[tuple[int, int, int]]:
     """Place, step and slot of every evaluation that is not known, oldest first."""
     for place in np.argsort(journal.steps, kind="stable"):
         if journal.steps[place] != FREE:
@@ -148,7 +150,7 @@ def missing(journal: Journal) -> Iterator[tuple[int, int, int]]:
                 yield int(place), int(journal.steps[place]), int(slot)
 
 
-def next_to_tell(journal: Journal, order: str) -> int | None:
+def next_to_tell(journal: DriveState, order: str) -> int | None:
     """The place whose proposal is told next, if it is complete.
 
     `order`: "asked": the oldest; "completed": the one that was complete first.
@@ -164,8 +166,8 @@ def next_to_tell(journal: Journal, order: str) -> int | None:
 
 
 def tell(
-    journal: Journal, place: int, state: Any, spent: budget.Spent, told: History
-) -> Journal:
+    journal: DriveState, place: int, state: Any, spent: budget.Spent, told: History
+) -> DriveState:
     """Moves a proposal from its place to the history."""
     size = journal.done.shape[1]
     rows = slice(journal.told * size, (journal.told + 1) * size)

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Searches that fit a predictor and maximise an acquisition function."""

@@ -77,7 +77,7 @@ def bananas(
     if released and min(num_parents, max_edits) >= 1:
         num_candidates = num_parents * (num_candidates // (num_parents * max_edits))
         patience = 1
-    return candidate_search.over_mutants(
+    return candidate_search.search_candidates(
         space,
         predictors.make("mlp_ensemble", **(predictor_options or {})),
         features,

@@ -11,20 +11,20 @@ from nasjax.core.types import Array
 
 
 @custom_vmap
-def anywhere(flag: Array) -> Array:
+def any_in_batch(flag: Array) -> Array:
     """The flag, bool `[]`; under vmap, whether it is set in any member of the batch."""
     return flag
 
 
-@anywhere.def_vmap
-def _anywhere_in_batch(
+@any_in_batch.def_vmap
+def _any_in_batch(
     axis_size: int, in_batched: list[bool], flag: Array
 ) -> tuple[Array, bool]:
     del axis_size
-    return anywhere(jnp.any(flag) if in_batched[0] else flag), False
+    return any_in_batch(jnp.any(flag) if in_batched[0] else flag), False
 
 
-def where_needed(
+def cond_any(
     needed: Array,
     compute: Callable[..., Any],
     arguments: tuple[Any, ...],
@@ -49,7 +49,7 @@ def where_needed(
     """
     if not one_by_one:
         return jax.lax.cond(
-            anywhere(needed), lambda: compute(*arguments), lambda: otherwise
+            any_in_batch(needed), lambda: compute(*arguments), lambda: otherwise
         )
 
     @sequential_vmap

@@ -112,7 +112,7 @@ def bayesian_optimization(
         acquisition_function, exploration=exploration, variant=variant
     )
     if table is not None:
-        return pool_search.over_table(
+        return pool_search.search_pool(
             space,
             _with_std(model) if released else model,
             table,
@@ -125,7 +125,7 @@ def bayesian_optimization(
             one_by_one=predictor in _ONE_BY_ONE,
             elementwise=predictor in _ELEMENTWISE,
         )
-    return candidate_search.over_mutants(
+    return candidate_search.search_candidates(
         space,
         model,
         gene_features.one_hot(space) if features is None else features,

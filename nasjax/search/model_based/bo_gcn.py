@@ -54,7 +54,7 @@ def bo_gcn(
     predictor, to_graph = graph_predictors.predictor(
         "bogcn", space, to_graph, num_ops, predictor_options
     )
-    return candidate_search.over_mutants(
+    return candidate_search.search_candidates(
         space,
         predictor,
         to_graph,

@@ -21,7 +21,7 @@ from nasjax.search.model_based.acquisition import Acquire
 from nasjax.search.model_based.observations import Observations
 
 
-class MutantState(ModelState):
+class CandidateState(ModelState):
     """What was trained.
 
     Attributes:
@@ -33,7 +33,7 @@ class MutantState(ModelState):
     memory: novelty.Memory
 
 
-def over_mutants(
+def search_candidates(
     space: SearchSpace,
     predictor: Predictor,
     encode: Callable[[Array], Any],
@@ -97,9 +97,9 @@ def over_mutants(
     num_ranks = min(plan.num_ranks, capacity)
     num_spare = 4 * batch_size
 
-    def init(key: Key) -> MutantState:
+    def init(key: Key) -> CandidateState:
         del key
-        return MutantState(
+        return CandidateState(
             Observations.empty(capacity, (space.num_genes,)),
             novelty.Memory.empty(space, at_least=max(batch_size, capacity)),
             elementwise=elementwise,
@@ -107,7 +107,7 @@ def over_mutants(
 
     def candidates(keys: Key, seen: Observations) -> Array:
         """Mutants of the best and random architectures, `[C + S, G]`."""
-        parents = mutants.best(seen.items, seen.valid, num_ranks)
+        parents = mutants.top_k(seen.items, seen.valid, num_ranks)
         parents = parents[np.minimum(plan.ranks, num_ranks - 1)]
         keys_mutate = keys[num_spare:].reshape(plan.edits.max().item(), -1)
         pool = mutants.mutate(keys_mutate, space, parents, jnp.asarray(plan.edits))
@@ -148,7 +148,7 @@ def over_mutants(
         wanted = jnp.where(new, scores, -jnp.inf)
         return jnp.concatenate([wanted, jnp.where(first, -lowest, others)])
 
-    def ask(key: Key, state: MutantState) -> tuple[Proposal, MutantState]:
+    def ask(key: Key, state: CandidateState) -> tuple[Proposal, CandidateState]:
         # One draw for all of them: every one more is a fifth of a second to compile.
         num_keys = 2 + num_spare + plan.edits.max().item() * len(plan.edits)
         keys = jax.random.split(key, num_keys)
@@ -156,7 +156,7 @@ def over_mutants(
         number = seen.upcoming(batch_size)
         pool = candidates(keys[2:], seen)
         num_random = jnp.clip(num_init - number[0], 0, batch_size)
-        scores = batched_cond.where_needed(
+        scores = batched_cond.cond_any(
             num_random < batch_size,
             score,
             (keys[0], keys[1], seen, pool[:-num_spare]),
@@ -175,8 +175,8 @@ def over_mutants(
         )
 
     def tell(
-        state: MutantState, proposal: Proposal, evaluation: Evaluation
-    ) -> MutantState:
+        state: CandidateState, proposal: Proposal, evaluation: Evaluation
+    ) -> CandidateState:
         told = state.observations.tell(proposal.trial, evaluation.valid)
         return state.replace(observations=told)
 

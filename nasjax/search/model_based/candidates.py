@@ -28,7 +28,7 @@ def mutate(keys: Key, space: SearchSpace, archs: Array, edits: Array) -> Array:
     return lax.scan(edit, archs, (keys, jnp.arange(keys.shape[0])))[0]
 
 
-def best(archs: Array, valid: Array, count: int) -> Array:
+def top_k(archs: Array, valid: Array, count: int) -> Array:
     """The `count` architectures int32 `[count, G]` of highest score.
 
     Where fewer are scored the best one is repeated.
@@ -42,7 +42,7 @@ def best(archs: Array, valid: Array, count: int) -> Array:
     return archs[jnp.where(top > -jnp.inf, places, places[0])]
 
 
-def sample_distinct(
+def sample_unique(
     key: Key, space: SearchSpace, count: int, *, num_drawn: int | None = None
 ) -> tuple[Array, Array]:
     """Different cells drawn by `space.sample`.

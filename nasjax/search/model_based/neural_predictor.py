@@ -106,7 +106,7 @@ def neural_predictor(
     block = min(_BLOCK, num_pool)
 
     def init(key: Key) -> NeuralPredictorState:
-        sample, prints = candidates.sample_distinct(key, space, num_train)
+        sample, prints = candidates.sample_unique(key, space, num_train)
         return NeuralPredictorState(
             Observations.empty(num_train + num_best, (space.num_genes,)),
             novelty.Memory.empty(space, at_least=num_train + num_best),
@@ -155,7 +155,7 @@ def neural_predictor(
     ) -> tuple[Proposal, NeuralPredictorState]:
         used_up = state.position == state.length
         old = (state.queue, state.prints)
-        new = batched_cond.where_needed(used_up, rank, (key, state), old)
+        new = batched_cond.cond_any(used_up, rank, (key, state), old)
         queue, prints = (
             jnp.where(used_up, one, other) for one, other in zip(new, old, strict=True)
         )

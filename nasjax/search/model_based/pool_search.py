@@ -17,7 +17,7 @@ _ACQUIRE = 0x61637175
 """Number of the key of the ranking, far from those that a fit splits off."""
 
 
-class TableState(ModelState):
+class PoolState(ModelState):
     """What was trained, and how the search began.
 
     Attributes:
@@ -31,7 +31,7 @@ class TableState(ModelState):
     first: Array
 
 
-def over_table(
+def search_pool(
     space: SearchSpace,
     predictor: Predictor,
     table: EmbeddingTable,
@@ -78,11 +78,11 @@ def over_table(
     else:
         table = embedding_table.identify(table, space)
 
-    def init(table: EmbeddingTable, key: Key) -> TableState:
+    def init(table: EmbeddingTable, key: Key) -> PoolState:
         num_rows = table.vectors.shape[0]
         first = embedding_table.first_rows(key, table, num_init)
         visited = jnp.zeros(num_rows, bool)
-        return TableState(
+        return PoolState(
             Observations.empty(capacity, ()),
             mark(table, visited, first),
             first,
@@ -99,7 +99,7 @@ def over_table(
         return visited | jnp.any(table.groups[:, None] == groups[None], axis=1)
 
     def choose(
-        key: Key, table: EmbeddingTable, state: TableState
+        key: Key, table: EmbeddingTable, state: PoolState
     ) -> tuple[Array, Array]:
         """Rows `[Q]`, the most wanted one first, and which of them are used."""
         # Unlike a part of a split it costs nothing where the ranking is not random.
@@ -114,10 +114,10 @@ def over_table(
         return _highest_cells(table, scores, state.visited, batch_size)
 
     def ask(
-        table: EmbeddingTable, key: Key, state: TableState
-    ) -> tuple[Proposal, TableState]:
+        table: EmbeddingTable, key: Key, state: PoolState
+    ) -> tuple[Proposal, PoolState]:
         number = state.observations.upcoming(batch_size)
-        chosen, used = batched_cond.where_needed(
+        chosen, used = batched_cond.cond_any(
             number[-1] >= num_init,
             choose,
             (key, table, state),
@@ -133,9 +133,7 @@ def over_table(
             visited=mark(table, state.visited, taken),
         )
 
-    def tell(
-        state: TableState, proposal: Proposal, evaluation: Evaluation
-    ) -> TableState:
+    def tell(state: PoolState, proposal: Proposal, evaluation: Evaluation) -> PoolState:
         told = state.observations.tell(proposal.trial, evaluation.valid)
         return state.replace(observations=told)
 

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Gradient-boosted trees: fitted by LightGBM or XGBoost, evaluated under jit."""

@@ -127,7 +127,7 @@ def test_released_searches_train_rows_again():
 
 @pytest.mark.parametrize("repeats", [False, True])
 def test_marked_rows_are_no_candidates(repeats):
-    algorithm = pool_search.over_table(
+    algorithm = pool_search.search_pool(
         SPACE,
         predictors.make("bayesian_linear"),
         TABLE,
@@ -189,13 +189,13 @@ def test_parents_take_turns_and_later_ones_join_where_too_few_are_new():
 
 def test_the_best_are_those_of_highest_score():
     pool = jnp.array([[1, 2], [3, 4], [1, 2], [5, 6]])
-    best = candidates.best(pool, jnp.array([-jnp.inf, 0.3, -jnp.inf, 0.5]), 3)
+    best = candidates.top_k(pool, jnp.array([-jnp.inf, 0.3, -jnp.inf, 0.5]), 3)
     assert best.tolist() == [[5, 6], [3, 4], [5, 6]]
 
 
 def test_different_architectures_come_first():
     space = SPACE._replace(sample=lambda key: SPACE.sample(key).at[1:].set(0))
-    archs, prints = candidates.sample_distinct(KEYS[0], space, 5)
+    archs, prints = candidates.sample_unique(KEYS[0], space, 5)
     assert len(set(latent_table.rows(archs))) >= 4  # there are five
     np.testing.assert_array_equal(prints, archs)  # a space without fingerprint
 
@@ -237,7 +237,7 @@ def test_what_is_not_a_number_is_wanted_least():
 
 def test_a_branch_stays_one_under_vmap():
     def pick(needed, x):
-        return batched_cond.where_needed(needed, lambda x: x * 2, (x,), jnp.float32(-1))
+        return batched_cond.cond_any(needed, lambda x: x * 2, (x,), jnp.float32(-1))
 
     needed = jnp.array([[False, True], [False, True]])
     nested = jax.vmap(jax.vmap(pick))
@@ -249,7 +249,7 @@ def test_a_branch_stays_one_under_vmap():
 
 def test_branches_of_trials_run_one_after_another():
     def pick(needed, x, shared):
-        return batched_cond.where_needed(
+        return batched_cond.cond_any(
             needed,
             lambda x, shared: jnp.linalg.cholesky(x * jnp.eye(3)) * shared,
             (x, shared),

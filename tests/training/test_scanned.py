@@ -6,7 +6,7 @@ import numpy as np
 
 from nasjax.training import scanned
 
-RECIPE = scanned.Recipe(learning_rate=0.2, momentum=0.9, weight_decay=0.01)
+RECIPE = scanned.SGDSettings(learning_rate=0.2, momentum=0.9, weight_decay=0.01)
 
 
 def apply(params, statistics, images, *, train):
