@@ -33,7 +33,7 @@ def architectures(
     cells with at most `MAX_MACS`, uniform over operations (`none` included) and inputs.
 
     Args:
-      space: a key of `forms.FORMS`.
+      space: a key of `graph_inputs.SPECS`.
       key: of the order and the draws.
       count: M; 0: all, or 600,000 of darts_shared.
       cache_dir: of the enumerated NAS-Bench-101 cells.

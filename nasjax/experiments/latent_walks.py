@@ -113,7 +113,7 @@ def pairs_of_walk(walk: np.ndarray, space: str, *, max_lag: int = 8) -> Pairs:
 
     Args:
       walk: architectures int32 `[L, G]`, each one change from the one before.
-      space: a key of `forms.FORMS`.
+      space: a key of `graph_inputs.SPECS`.
       max_lag: all pairs of 1 to so many steps are compared.
 
     Raises:
@@ -210,7 +210,7 @@ def mean_walk_edits(
       key: of the starts, which are different rows.
       vectors: `[N, D]`.
       archs: int32 `[N, G]`.
-      space: a key of `forms.FORMS`.
+      space: a key of `graph_inputs.SPECS`.
       num_starts: S, at most N.
       length: cells of a walk.
 

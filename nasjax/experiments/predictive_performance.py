@@ -1,6 +1,6 @@
 """What embeddings of architectures tell: accuracy, distance, neighbours, a map.
 
-Yan, 2022, figures 3.2 to 3.5; what walks through the space is in `arch2vec_walks`.
+Yan, 2022, figures 3.2 to 3.5; what walks through the space is in `latent_walks`.
 """
 
 import functools

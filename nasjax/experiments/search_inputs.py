@@ -8,7 +8,7 @@ only name them. An entry's settings name
     table          "one_hot" genes; "random_projection" of them, with `table_size` (16)
                    and `table_seed` (0); or a safetensors file of `archs` and `vectors`;
                    searches that learn their embedding read its `archs` only. A list of
-                   files or of seeds has trials with each (`search_clusters`)
+                   files or of seeds has trials with each (`clusters`)
     network        "gin", arch2vec's encoder without pre-training, with
                    `network_options`
     capacity       is the budget in queries where it is not given

@@ -46,7 +46,7 @@ def evaluate(graphs: Graph, space: str) -> Generation:
     Args:
       graphs: adjacency int32 `[M, N, N]`, ops `[M, N]` with -1 for no node,
         num_nodes `[M]` (not looked at).
-      space: a key of `forms.FORMS`.
+      space: a key of `graph_inputs.SPECS`.
 
     Raises:
       ConfigError: arch2vec does not encode the space, or its graphs have another N.

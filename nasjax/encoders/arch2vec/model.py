@@ -118,7 +118,7 @@ class AutoencoderSpec(NamedTuple):
 
 @functools.cache
 def make(space: str, settings: Settings) -> AutoencoderSpec:
-    """A model for a space of `forms.FORMS`.
+    """A model for a space of `graph_inputs.SPECS`.
 
     Raises:
       ConfigError: there is no such space or setting.

@@ -61,7 +61,7 @@ def network(
     """The network of the supervised searches.
 
     Args:
-      space: a key of `forms.FORMS`.
+      space: a key of `graph_inputs.SPECS`.
       width: of every layer.
       num_layers: message-passing layers; the thesis counts the head as the fifth.
       num_features: D.

@@ -41,7 +41,7 @@ def class_key(space: str) -> Callable[[Graph], Array]:
     Where the graph is that of no cell (see `validity.strict`) the key means nothing.
 
     Args:
-      space: a key of `forms.FORMS`.
+      space: a key of `graph_inputs.SPECS`.
 
     Raises:
       ConfigError: arch2vec does not encode the space.

@@ -41,7 +41,7 @@ def released(space: str) -> Check:
     these functions.
 
     Args:
-      space: a key of `forms.FORMS`.
+      space: a key of `graph_inputs.SPECS`.
 
     Raises:
       ConfigError: arch2vec does not encode the space.
@@ -63,7 +63,7 @@ def strict(space: str) -> Check:
       edges from both operations of it, and the output from all eight.
 
     Args:
-      space: a key of `forms.FORMS`.
+      space: a key of `graph_inputs.SPECS`.
 
     Raises:
       ConfigError: arch2vec does not encode the space.

@@ -92,7 +92,7 @@ class Labelled(NamedTuple):
     """Architectures with an accuracy.
 
     Attributes:
-      space: a key of `forms.FORMS`.
+      space: a key of `graph_inputs.SPECS`.
       archs: int32 `[M, G]`, of the whole run.
       rows: int64 `[K]`, those that have one.
       accuracy: `[K]`, in [0, 1].

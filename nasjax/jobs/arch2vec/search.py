@@ -3,7 +3,7 @@
 One call runs all algorithms on every data set, each as a run of `jobs.search` in a
 folder of its own, and joins their rows with the thesis' values. Embeddings are those
 that pre-training left in the working directory, one of each seed: trials with one of
-them are a cluster (`search_clusters`), and what is said of a variant is over seeds.
+them are a cluster (`clusters`), and what is said of a variant is over seeds.
 """
 
 import hashlib

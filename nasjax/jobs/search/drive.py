@@ -58,7 +58,7 @@ def run(config: Config, folder: pathlib.Path) -> dict[str, Any]:
         `protocol`: how architectures are trained (`training.protocol.read`);
         `ask_ahead`: W, proposals in flight; the history depends on it;
         `executor`, `workers`, `address`: where trainings run, one of
-        `search_workers.EXECUTORS`, how many processes, and the scheduler of a running
+        `executors.EXECUTORS`, how many processes, and the scheduler of a running
         Dask cluster ("": none).
       folder: working directory; other machines of a cluster must see it.
 

@@ -18,7 +18,7 @@ _LOGGED = 50
 """Points of a mean curve in the metric log."""
 
 Curves = Mapping[str, Mapping[str, Mapping[str, np.ndarray]]]
-"""Of each algorithm, as `search_summary.curves` returns them."""
+"""Of each algorithm, as `tables.curves` returns them."""
 
 
 def draw(

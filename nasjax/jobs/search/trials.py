@@ -62,7 +62,7 @@ def run_trials(config: Config, folder: pathlib.Path) -> dict[str, Any]:
     """All trials of all algorithms, on tables or surrogates; see `run`.
 
     Args:
-      config: `search_problem.load`, `search_setup.budget` and `.entries` say which of
+      config: `search_problem.load`, `settings.budget` and `.entries` say which of
         its keys they read; `num_trials`, `seed`, and `controls`, names of algorithms
         that the others are compared with.
       folder: working directory.

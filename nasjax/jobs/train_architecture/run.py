@@ -47,7 +47,7 @@ def run(config: dict[str, Any], folder: str) -> dict[str, Any]:
 
     Args:
       config: a protocol (`training.protocol.read`), which architectures
-        (`architecture_lists.choose`), and
+        (`architectures.choose`), and
         `seeds`: each architecture is trained once with each;
         `epochs`: of the schedule to train; 0: all;
         `tables`, `label`: table numbers and the name of the architecture's row there.

@@ -42,7 +42,7 @@ class Settings:
         and trees of several members draw rows and features.
       variant: `"thesis"`, or `"released"` for what the published benchmarks are: rank
         5, one member (theirs are identical), noise clipped and halved.
-      released_clip: see `noise_gkde.fit`.
+      released_clip: see `gkde.fit`.
       num_threads: of the boosting libraries.
     """
 

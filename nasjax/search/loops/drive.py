@@ -81,7 +81,7 @@ def drive(
       trainings_folder: where trainings may keep their own checkpoints: `train` is
         called with `trainings_folder/TRIAL` as fifth argument, the same when a training
         is continued. The folder must be seen by all workers.
-      budget_seconds: ends the search, as the next three; see `loop.run`.
+      budget_seconds: ends the search, as the next three; see `scan.run`.
       budget_queries: how many evaluations count.
       budget_epochs: how many trained epochs count.
       last_epoch: how many epochs `LAST` stands for.

@@ -69,7 +69,7 @@ def run_trials(
         `Partial` are arguments of the program and not copied into it.
       num_steps: how often the algorithm is asked; None: until the budgets of all
         trials are over.
-      budget_seconds: see `loop.run`, as the next three.
+      budget_seconds: see `scan.run`, as the next three.
       budget_queries: how many evaluations count.
       budget_epochs: how many trained epochs count.
       last_epoch: how many epochs `LAST` stands for.

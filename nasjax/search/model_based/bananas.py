@@ -55,7 +55,7 @@ def bananas(
       num_parents: how many of the best are mutated.
       max_edits: mutations of one candidate, 1 to this many.
       patience: mutants of up to `patience * num_parents` architectures are tried where
-        those of the best are not new; see `mutant_search.over_mutants`.
+        those of the best are not new; see `candidate_search.search_candidates`.
       predictor_options: of the ensemble.
       variant: "released": as in the code of NAS-Bench-x11 all mutants get `max_edits`
         edits and their number is divided by it; they may have been trained before or

@@ -28,7 +28,7 @@ def bo_gcn(
     """Bayesian optimisation among mutants of the best, on graphs.
 
     Paper: the whole NAS-Bench-101 is ranked in every round; here mutants of the best,
-    which every space has. The sizes are those of `bo.bayesian_optimization`, not the
+    which every space has. The sizes are those of `bayesian_optimization`, not the
     paper's; the thesis' comparison of encodings (section 4.3) runs naszilla's "bonas",
     which is BANANAS with an ensemble of graph networks.
 

@@ -76,7 +76,7 @@ def search_candidates(
       only_mutants: all candidates get `max_edits` edits, may be old or alike, and a
         batch larger than the number of candidates stays partly unused.
       one_by_one: trials that are vectorised fit one after another; see
-        `branches.where_needed`.
+        `batched_cond.cond_any`.
       elementwise: how the predictor spends its time; see `ModelState`.
 
     Raises:

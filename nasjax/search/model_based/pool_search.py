@@ -63,7 +63,7 @@ def search_pool(
       repeats: rows may be chosen again after they were trained, and rows that are one
         cell together.
       one_by_one: trials that are vectorised fit one after another; see
-        `branches.where_needed`.
+        `batched_cond.cond_any`.
       elementwise: how the predictor spends its time; see `ModelState`.
 
     Raises:

@@ -28,7 +28,7 @@ NOISE_MODELS: dict[str, Callable[[Key, ArrayLike, ArrayLike], NoiseModel]] = {
     "std": lambda key, curves, residuals: epoch_std.fit(residuals),
     "window": sliding_window.fit,
 }
-"""The thesis' models by name; `noise_seeds.fit` needs several seeds instead."""
+"""The thesis' models by name; `seeds.fit` needs several seeds instead."""
 
 
 def fit(name: str, key: Key, curves: ArrayLike, residuals: ArrayLike) -> NoiseModel:

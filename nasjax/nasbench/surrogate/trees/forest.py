@@ -1,7 +1,7 @@
 """Boosted trees as pytrees: a prediction is a few gathers, under jit and vmap.
 
 Every feature, or group of features with few values, picks one row of leaf bit masks
-(see `leaf_masks`); the AND of the rows leaves one bit a tree, whose number picks the
+(see `quickscorer`); the AND of the rows leaves one bit a tree, whose number picks the
 value of a leaf. For 3,000 trees of 40 leaves a row is 15 KB, and a prediction reads one
 row a feature and 4 bytes a tree.
 
