@@ -183,6 +183,17 @@ def test_searches_are_a_table_best_first(data):
     ]
 
 
+def test_the_control_is_the_one_that_the_entry_names_first():
+    rows = {"a_random": {"difference": 0.5}, "own_control": {"difference": 0.25}}
+    for row in rows.values():
+        row |= {"ci95": [0.0, 1.0], "p_value": 0.5}
+    run = {"comparisons": {"x": rows}, "config": {}}
+    assert render._against(run, "x").startswith("+50.000")
+    named = {"settings": {"x": {"against": ["absent", "own_control", "a_random"]}}}
+    for config in (named, {"search": named}):
+        assert render._against(run | {"config": config}, "x").startswith("+25.000")
+
+
 def test_a_changed_number_changes_the_text(data):
     (data / "blocks" / "one.md").write_text(
         "| a | b |\n| --- | --- |\n| x | {mine:result/algorithms/own/queries|1} |\n",

@@ -5,10 +5,10 @@ python launch/search.py --config=configs/search/nasbench201.py --workdir=runs/nb
 FILE: a table that `launch/nasbench_x11.py --mode=convert` made; "": that of the data
 folder. As in the thesis (section 3.4.2) the reward is the validation accuracy after 12
 epochs of a schedule of 12, the budget on CIFAR-10 is 12,000 seconds of such trainings,
-and incumbents are judged after 200 epochs. For cifar100 and ImageNet16-120 the thesis
-gives as many queries as CIFAR-10 took, some 105:
-    --config.benchmark.data_set=cifar100 --config.budget.seconds=0
-    --config.budget.queries=105
+and incumbents are judged after 200 epochs. For cifar100 and ImageNet16-120 the reward
+too is that of 200 epochs, and the budget as many queries as CIFAR-10 took, some 105:
+    --config.benchmark.data_set=cifar100 --config.benchmark.schedule=200
+    --config.budget.seconds=0 --config.budget.queries=105
 Presets: full (500 trials), cpu (500 trials of the fast algorithms, 100 of the slow
 ones), epochs200 (as cpu, with reward and report from the 200-epoch schedule and 150
 queries), smoke (few short trials).

@@ -267,7 +267,13 @@ def _against(run, algorithm):
     own = run["comparisons"].get(algorithm, {})
     if not own:
         return ""
-    found = next(iter(own.values()))
+    # Files are sorted by name; the first of `against` differs in one thing.
+    config = run.get("config", {})
+    section = config.get("search", config)
+    order = section.get("settings", {}).get(algorithm, {}).get("against") or own
+    found = next((own[name] for name in order if name in own), None)
+    if found is None:
+        return ""
     ends = text_of(found["ci95"], "ci%+3")
     return f"{text_of(found['difference'], '%+3')} ({ends}), p = {found['p_value']:.3g}"
 

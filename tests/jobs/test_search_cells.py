@@ -52,6 +52,16 @@ def test_cells_are_ranked_by_validation_and_counted_over_trials():
     assert len(found) == cells.MOST and found[0]["genes"] == many[8]
 
 
+def test_of_writings_with_trainings_of_their_own_the_best_is_named():
+    space = spaces.make("nasbench201")
+    low, high = [1, 1, 3, 3, 3, 3], [1, 3, 1, 3, 3, 3]
+    prints = jax.vmap(space.fingerprint)(np.array([low, high]))
+    assert (prints[0] == prints[1]).all()
+    found = search_cells.found(space, scores([low, high, low], [0.5, 0.9, 0.5]))
+    assert [cell["genes"] for cell in found] == [high]
+    assert found[0]["valid"] == 0.9 and found[0]["trials"] == 3
+
+
 def test_isomorphic_cells_are_one():
     space = spaces.make("nasbench101")
     conv, pool, edges = "conv3x3-bn-relu", "maxpool3x3", "0110/0001/0001/0000"

@@ -40,8 +40,9 @@ Found = Sequence[Mapping[str, Any]]
 def found(space: SearchSpace, scores: Scores) -> list[dict[str, Any]]:
     """The architectures that trials ended with, the best one first.
 
-    Isomorphic ones are one. The validation score decides, never the test score; then
-    how many trials ended there.
+    Isomorphic ones are one, and of writings with trainings of their own, as in
+    NAS-Bench-201, the best stands for all. The validation score decides, never the test
+    score; then how many trials ended there.
 
     Args:
       space: what was searched.
@@ -56,6 +57,8 @@ def found(space: SearchSpace, scores: Scores) -> list[dict[str, Any]]:
     known = np.flatnonzero(np.isfinite([finals[split] for split in SPLITS]).any(axis=0))
     if not len(known):
         return []
+    valid = np.nan_to_num(finals["valid"][known], nan=-np.inf)
+    known = known[np.argsort(-valid, kind="stable")]  # of a group the first is taken
     archs = np.asarray(scores.best)[known]
     prints = np.asarray(jax.jit(jax.vmap(space.fingerprint))(archs))
     _, first, counts = np.unique(prints, axis=0, return_index=True, return_counts=True)

@@ -42,9 +42,9 @@ def algorithm(scores: Scores, optima: Optima, cpu_seconds: float) -> dict[str, A
 
     `regret_mean` is of the test score, or of the validation score where there is no
     test score; `regret_of` says which. Trials without a score are left out and counted.
-    `clusters` is the number of embeddings, over which the intervals then are; None
-    where the algorithm reads none. With one, intervals leave out what another
-    embedding would give.
+    `clusters` is the number of embeddings with a score, over which the intervals then
+    are; None where the algorithm reads none. With one, intervals leave out what
+    another embedding would give.
     """
     finals = {split: scores.final(split) for split in SPLITS}
     valid, test = (interval(finals[split], scores.clusters) for split in SPLITS)
@@ -64,7 +64,7 @@ def algorithm(scores: Scores, optima: Optima, cpu_seconds: float) -> dict[str, A
         "regret_of": split,
         "found_optimum": float((known == 0).mean()) if len(known) else None,
         "num_trials": len(scores.num_queries),
-        "clusters": len(scores.embeddings) or None,
+        "clusters": _scored_embeddings(scores, split),
         "embedding_means": _embedding_means(finals[split], scores.clusters),
         "trials_without_score": int(np.isnan(finals["valid"]).sum()),
         "queries": float(scores.num_queries.mean()),
@@ -100,8 +100,17 @@ def _embedding_means(
     if clusters is None:
         return None
     finite = np.isfinite(values)
+    if not finite.any():
+        return []
     means = statistics.cluster_means(values[finite], clusters[finite])
     return [float(mean) for mean in means]
+
+
+def _scored_embeddings(scores: Scores, split: str) -> int | None:
+    """How many embeddings have a trial with a score; None where none is read."""
+    if scores.clusters is None:
+        return len(scores.embeddings) or None
+    return len(np.unique(scores.clusters[np.isfinite(scores.final(split))]))
 
 
 def judged_by(judged: Sequence[Scores]) -> str:
@@ -158,7 +167,7 @@ def _compare(scores: Scores, control: Scores, split: str) -> dict[str, Any] | No
         "test": test,
         "of": split,
         "num_pairs": num_pairs,
-        "clusters": [len(each.embeddings) or None for each in (scores, control)],
+        "clusters": [_scored_embeddings(each, split) for each in (scores, control)],
     }
 
 
@@ -175,6 +184,8 @@ def _paired(scores: Scores, control: Scores, split: str) -> Compared | None:
     if not both.any():
         return None
     labels = np.repeat(np.arange(count), size)[both] if count > 1 else None
+    if labels is not None and len(np.unique(labels)) == 1:
+        labels = None  # the others have no scored pair: as a single embedding
     difference = statistics.paired_difference(
         pair[0][both], pair[1][both], clusters=labels
     )
@@ -310,7 +321,7 @@ def _row(name: str, label: str, split: str, scores: Scores) -> dict[str, Any]:
         "ci95": numbers["ci95"],
         "std": numbers["std"],
         "num_seeds": len(scores.num_queries),
-        "clusters": len(scores.embeddings) or None,
+        "clusters": _scored_embeddings(scores, split),
     }
 
 
