@@ -146,7 +146,7 @@ def _by_rows(space: SearchSpace, reward: Benchmark) -> SearchSpace:
     tell all rows apart: a search would train a network twice and miss another.
     """
     index = getattr(reward, "index", None)
-    if not isinstance(index, index.GeneIndex):
+    if not isinstance(index, GeneIndex):
         return space
     rows = np.asarray(index.rows)
     if (rows < 0).any() or len(np.unique(rows)) == len(rows):

@@ -57,7 +57,7 @@ def test_of_writings_with_trainings_of_their_own_the_best_is_named():
     low, high = [1, 1, 3, 3, 3, 3], [1, 3, 1, 3, 3, 3]
     prints = jax.vmap(space.fingerprint)(np.array([low, high]))
     assert (prints[0] == prints[1]).all()
-    found = search_cells.found(space, scores([low, high, low], [0.5, 0.9, 0.5]))
+    found = cells.found(space, scores([low, high, low], [0.5, 0.9, 0.5]))
     assert [cell["genes"] for cell in found] == [high]
     assert found[0]["valid"] == 0.9 and found[0]["trials"] == 3
 
