@@ -13,6 +13,7 @@ from nasjax import nasbench, spaces
 from nasjax.core import errors
 from nasjax.core.types import LAST, Array, Evaluation, Key, SearchSpace
 from nasjax.experiments import search_inputs
+from nasjax.nasbench.index import GeneIndex
 from nasjax.nasbench.surrogate import features as surrogate_features
 from nasjax.nasbench.surrogate.model import Surrogate
 from nasjax.nasbench.table import TabularBenchmark
