@@ -1,6 +1,6 @@
 """Puts collected numbers into the text, or says where text and numbers differ.
 
-python docs/results/render.py           # rewrites README.md and docs/*.md
+python docs/results/render.py           # rewrites README.md and the pages in docs/
 python docs/results/render.py --check   # changes nothing; fails where it would
 
 Between `<!-- results: NAME -->` and `<!-- end of NAME -->` stands the block
@@ -47,7 +47,7 @@ class Broken(ValueError):
 def documents():
     """The Markdown files that quote results."""
     docs = (ROOT / "docs").rglob("*.md")
-    return [ROOT / "README.md", *sorted(p for p in docs if HERE not in p.parents)]
+    return [ROOT / "README.md", *sorted(p for p in docs if p.parent.name != "blocks")]
 
 
 def render(text, where="text"):

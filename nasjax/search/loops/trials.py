@@ -64,9 +64,9 @@ def run_trials(
     Args:
       keys: typed keys `[R]`, such as `jax.random.split(jax.random.key(0), 500)`.
       algorithm: what to run.
-      evaluate: `(key, arch, epoch, trained) -> Evaluation`, such as
-        `jax.tree_util.Partial(TabularBenchmark.evaluate, table)`; the arrays of a
-        `Partial` are arguments of the program and not copied into it.
+      evaluate: `(key, arch, epoch, trained) -> Evaluation`, such as `table.evaluate`;
+        the arrays of a benchmark, or of any `jax.tree_util.Partial`, are arguments of
+        the program and not copied into it.
       num_steps: how often the algorithm is asked; None: until the budgets of all
         trials are over.
       budget_seconds: see `scan.run`, as the next three.
