@@ -166,6 +166,15 @@ def test_a_finished_run_is_read_back(folder):
         assert again["variants"][name] == pytest.approx(row)
 
 
+@pytest.mark.parametrize("content", [b"", b"[1]", b"{}", b'{"uniqueness": "x"}'])
+def test_damaged_measurements_are_none(content, tmp_path, caplog):
+    path = tmp_path / "measured.json"
+    assert pretraining._read(path) is None and not caplog.text
+    path.write_bytes(content)
+    assert pretraining._read(path) is None
+    assert "measured.json" in caplog.text and "finished again" in caplog.text
+
+
 def test_a_killed_run_continues_to_the_same_numbers(folder, tmp_path):
     made = config(epochs=40, variants=["improved"])
     whole = arch2vec.run(made, str(tmp_path / "whole"))

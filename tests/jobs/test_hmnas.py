@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import pytest
 import shared
 from PIL import Image
 
-from nasjax.core import checkpoint, errors, result
+from nasjax.core import checkpoint, errors, result, workdir
 from nasjax.jobs import hmnas
 from nasjax.networks import formulation
 from nasjax.supernet import layout, model
@@ -149,6 +150,16 @@ def test_control_has_the_same_sparsity_and_other_masks(finished):
         k: outcome["stages"]["masked"][k] for k in ("test_accuracy", "test_loss")
     }
     assert control["params"]["dense"] == outcome["params"]["dense"]
+
+
+def test_control_names_a_result_that_is_damaged(finished, tmp_path):
+    folder, _ = finished
+    shutil.copytree(folder, tmp_path / "run")
+    for content in ("{}", '{"stages": {"masked": 3}}', '{"sta'):
+        (tmp_path / "run" / "result.json").write_text(content)
+        with pytest.raises(errors.DataError, match="result.json: .*again"):
+            hmnas.run(hmnas_run.config(), str(tmp_path / "run"), "control")
+        workdir.release(tmp_path / "run")
 
 
 @pytest.mark.slow
