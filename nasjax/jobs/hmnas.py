@@ -403,7 +403,7 @@ def evaluate(experiment: setup.Experiment) -> dict[str, Any]:
         saved.params, saved.statistics, saved.mixing, saved.masks, net=saved.net
     )
     slim.save(experiment.folder / SLIM_FILE, small)
-    outcome = {
+    outcome: dict[str, Any] = {
         **scores,
         "equal_to_training": trained == {key: scores[key] for key in _FACTS},
         "slim": _slim_scores(small, images) | {"params": slim.count(small)},

@@ -93,7 +93,9 @@ def _restore(path: str | os.PathLike[str], metadata: dict[str, Any]) -> Model:
 
 def _describe(fields: dict[str, Any], tree: Tree) -> layout.Supernet:
     """The description, no larger than the arrays beside it allow."""
-    described = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+    described: dict[str, Any] = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()
+    }
     for name, value in described.items():
         for item in value if isinstance(value, tuple) else (value,):
             wanted = _TYPES.get(name, int)
