@@ -416,6 +416,7 @@ def parse_json(
     *,
     name: str | os.PathLike[str],
     what: str = "not JSON",
+    remedy: str = AGAIN,
     max_objects_bytes: int = MAX_OBJECTS_BYTES,
     **options: Any,
 ) -> Any:
@@ -425,6 +426,7 @@ def parse_json(
       text: as for `json.loads`.
       name: what error messages call it.
       what: what the text is not where it is no JSON.
+      remedy: what the user can do then.
       max_objects_bytes: how much memory its lists, objects and numbers may take.
       **options: of `json.loads`.
 
@@ -437,5 +439,5 @@ def parse_json(
         takes += cost * found
     if takes > max_objects_bytes:
         raise DataError(f"{os.fspath(name)}: refused: JSON of too many objects")
-    with guard(name, what):
+    with guard(name, what, remedy=remedy):
         return json.loads(text, **options)

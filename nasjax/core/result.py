@@ -28,16 +28,19 @@ def write(path: str | os.PathLike[str], values: dict[str, Any]) -> None:
     atomic_file.write_text(path, text + "\n")
 
 
-def read(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Reads a result back.
+def read(
+    path: str | os.PathLike[str], *, remedy: str = "run again what wrote it"
+) -> dict[str, Any]:
+    """Reads a result back; `remedy` is what the user can do where it is damaged.
 
     Raises:
       errors.DataError: the file is missing or is not a JSON object.
     """
     content = read_guard.read_file(path)
-    values = read_guard.parse_json(content, name=path, what="not a JSON file")
+    what = "not a JSON file"
+    values = read_guard.parse_json(content, name=path, what=what, remedy=remedy)
     if not isinstance(values, dict):
-        raise errors.DataError(f"{path}: not a JSON object")
+        raise errors.DataError(f"{path}: not a JSON object; {remedy}")
     return values
 
 

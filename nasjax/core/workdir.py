@@ -15,6 +15,7 @@ from nasjax.core import errors, result
 CONFIG_FILE = "config.json"
 _LOCK_FILE = ".lock"
 _ABSENT = "(absent)"
+_ELSEWHERE = "use another --workdir or delete this one"
 _locks: dict[pathlib.Path, int] = {}
 
 
@@ -84,16 +85,16 @@ def _compare_or_write(
             ) from error
         return False
     try:
-        earlier = result.read(path)
+        earlier = result.read(path, remedy=_ELSEWHERE)
     except errors.DataError as error:
-        raise errors.WorkdirError(f"{error}; use another --workdir") from error
+        text = str(error).removesuffix(f"; {_ELSEWHERE}")
+        raise errors.WorkdirError(f"{text}; {_ELSEWHERE}") from error
     difference = _first_difference(earlier, config, ignore)
     if difference is None:
         return True
     key, before, now = difference
     raise errors.WorkdirError(
-        f"{folder}: holds a run with config.{key} = {before}, not {now}; "
-        "use another --workdir or delete this one"
+        f"{folder}: holds a run with config.{key} = {before}, not {now}; {_ELSEWHERE}"
     )
 
 

@@ -8,6 +8,7 @@ of readers nor an interruption changes a batch.
 
 import functools
 import importlib.util
+import io
 import math
 import os
 import pathlib
@@ -41,6 +42,12 @@ _ENDLESS = 2**40
 
 _MAX_PIXELS = 2**26
 """The largest image of ImageNet has 6.1e7; a decoded one takes 3 bytes a pixel."""
+
+_MAX_RATIO = 256
+"""Long side over short side: `center_crop` makes the short one `image_size`."""
+
+_MAX_FILE = 2**27
+"""Bytes of one file; the largest of ImageNet has some 1.5e7."""
 
 Box = tuple[int, int, int, int]
 """Left, top, right, bottom in pixels; right and bottom are outside."""
@@ -399,19 +406,25 @@ def decode(path: str) -> "Image":
     from PIL import Image
 
     what, remedy = "cannot be decoded", "replace the file"
-    with (
-        read_guard.guard(path, what, remedy=remedy),
-        read_guard.open_file(path) as file,
-    ):
+    with read_guard.guard(path, what, remedy=remedy):
+        # In memory, where reading ends with the file: a PNG's chunk may declare 2 GB,
+        # which a file on disk would make room for.
+        file = io.BytesIO(read_guard.read_file(path, max_bytes=_MAX_FILE))
         try:
             with warnings.catch_warnings():
                 # Pillow warns of what is refused below.
                 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
                 # One "JPEG" of ImageNet is a PNG.
                 image = Image.open(file, formats=("JPEG", "PNG"))
-            if image.width * image.height > _MAX_PIXELS:
+            strip = max(image.size) > _MAX_RATIO * min(image.size)
+            if strip or image.width * image.height > _MAX_PIXELS:
                 raise DataError(
                     f"{path}: refused: {image.width} x {image.height} pixels; {remedy}"
+                )
+            if image.mode[0] in "IF":  # Pillow would clip to 255, not scale
+                raise DataError(
+                    f"{path}: refused: more than 8 bits a channel (Pillow's mode "
+                    f"{image.mode}); convert it to 8"
                 )
             return image.convert("RGB")
         except Image.UnidentifiedImageError as error:

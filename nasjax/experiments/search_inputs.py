@@ -97,9 +97,15 @@ def make(
     if "features" in known:
         given.setdefault("features", FEATURES.get(kind, ""))
         _name_features(given, inputs.space)
-    if "capacity" in known and inputs.queries:
-        given.setdefault("capacity", inputs.queries)
+    if has_open_capacity(kind, given) and inputs.queries:
+        given["capacity"] = inputs.queries
     return search.make(kind, inputs.space, **given)
+
+
+def has_open_capacity(kind: str, settings: Mapping[str, Any]) -> bool:
+    """Whether the budget in queries decides the capacity of an algorithm's buffers."""
+    known = inspect.signature(search.ALGORITHMS[kind]).parameters
+    return "capacity" in known and settings.get("capacity") is None
 
 
 def learns(kind: str) -> bool:

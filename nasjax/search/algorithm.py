@@ -58,8 +58,8 @@ def as_argument(algorithm: SearchAlgorithm) -> SearchAlgorithm:
 def as_partial(function: Callable[..., Any]) -> Partial:
     """A function as a pytree; a `Partial` stays what it is.
 
-    A method of a pytree, such as `table.evaluate`, carries its owner's arrays as leaves,
-    so that they are arguments of a program and not copied into it.
+    A method of a pytree, such as `table.evaluate`, carries its owner's arrays as
+    leaves, so that they are arguments of a program and not copied into it.
     """
     if isinstance(function, Partial):
         return function

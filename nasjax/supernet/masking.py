@@ -20,6 +20,8 @@ Weights = dict[str, Array]
 
 INITIAL_SCORE = 1e-2
 THRESHOLD = 5e-3
+UNMASKED = ("scale", "bias")
+"""Last parts of the paths of parameters that have no masks."""
 
 
 class Masks(NamedTuple):
@@ -41,9 +43,7 @@ def maskable(params: Tree) -> Weights:
     flat = jax.tree_util.tree_flatten_with_path(params)[0]
     named = {jax.tree_util.keystr(p, simple=True, separator="/"): x for p, x in flat}
     return {
-        path: x
-        for path, x in named.items()
-        if path.rsplit("/", 1)[-1] not in ("scale", "bias")
+        path: x for path, x in named.items() if path.rsplit("/", 1)[-1] not in UNMASKED
     }
 
 

@@ -8,6 +8,7 @@ static about them is a hashable `Description`, so that `apply` can be jitted wit
 
 import dataclasses
 import functools
+import itertools
 import os
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -20,11 +21,13 @@ from nasjax.core import arrays, errors, formulation, read_guard
 from nasjax.core.types import Array, Tree
 from nasjax.networks import batch_norm, convolution, depthwise, pooling
 from nasjax.networks import operations as ops
-from nasjax.supernet import objective
+from nasjax.supernet import objective, spec
 
 Channels = tuple[int, ...]
 
 FORMAT = "nasjax.slim/1"
+_MAX_SIDE = 4096
+"""Of an image, in pixels or channels: tracing makes constants of that size."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,8 +72,8 @@ class Description:
     Attributes:
       image_shape: (H, W, channels) of the data.
       num_classes: of the classifier.
-      stem: as in `layout.Supernet`.
-      stem_stride: as in `layout.Supernet`.
+      stem: as in `spec.SupernetSpec`.
+      stem_stride: as in `spec.SupernetSpec`.
       cells: None where a whole cell is gone.
       classifier: which channels of the last cell's output the classifier reads.
     """
@@ -142,6 +145,8 @@ def evaluate(
 
 def take(x: Array, channels: Channels) -> Array:
     """The named channels (ascending) of `x` `[C, ...]`."""
+    if channels and channels[-1] >= x.shape[0]:
+        raise ValueError(f"channel {channels[-1]} of {x.shape[0]}")
     return x if len(channels) == x.shape[0] else x[np.asarray(channels)]
 
 
@@ -310,7 +315,37 @@ def load(path: str | os.PathLike[str]) -> SlimNetwork:
     what, remedy = "its description is malformed", "make the file again"
     with read_guard.guard(path, what, remedy=remedy):
         description = _parse(metadata["description"])
-    return SlimNetwork(arrays.load(path), description)
+        _check_sizes(description)
+    params = arrays.load(path)
+    what = "its arrays do not fit its description"
+    with read_guard.guard(path, what, remedy=remedy):
+        dtype = params["classifier"]["bias"].dtype
+        images = jax.ShapeDtypeStruct((1, *description.image_shape), dtype)
+        logits = jax.eval_shape(
+            functools.partial(apply, description=description), params, images
+        )
+        if logits.shape != (1, description.num_classes):
+            raise ValueError(f"{logits.shape[1:]} logits")
+    return SlimNetwork(params, description)
+
+
+def _check_sizes(description: Description) -> None:
+    """Raises `ValueError` for what no network of ours has."""
+    for name, size in zip("HWC", description.image_shape, strict=True):
+        if not 1 <= size <= _MAX_SIDE:
+            raise ValueError(f"images of {name} = {size}")
+    if description.stem not in spec.STEMS or description.stem_stride not in (1, 2):
+        raise ValueError("no stem of that name or stride")
+    cells = [cell for cell in description.cells if cell]
+    rows = [channels for cell in cells for channels in cell.inputs]
+    rows += [operation.channels for cell in cells for operation in cell.operations]
+    rows += [cell.nodes for cell in cells] + [description.classifier]
+    for row in rows:
+        if any(a >= b for a, b in itertools.pairwise((-1, *row))):
+            raise ValueError("channels or nodes are not ascending")
+    for operation in (o for cell in cells for o in cell.operations):
+        if operation.name not in ops.OPERATIONS:
+            raise ValueError("an operation that does not exist")
 
 
 def _parse(fields: dict[str, Any]) -> Description:

@@ -86,7 +86,7 @@ def test_the_best_cell_is_drawn_and_its_commands_are_printed(
     config.controls = ()
     config.budget.queries = 2
     config.settings.arch2vec_rl.num_hidden = 4
-    monkeypatch.setattr(drive.search_figures, "draw", lambda *_, **__: None)
+    monkeypatch.setattr(drive.figures, "draw", lambda *_, **__: None)
     folder = tmp_path / "run"
     outcome = trials.run(config.to_dict(), str(folder), "drive")
     found = outcome["algorithms"]["arch2vec_rl"]

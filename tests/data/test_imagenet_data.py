@@ -4,6 +4,8 @@ import importlib.util
 import itertools
 import math
 import os
+import pathlib
+import resource
 
 import numpy as np
 import pytest
@@ -310,3 +312,44 @@ def test_images_of_too_many_pixels_are_refused(tmp_path, monkeypatch):
     path.write_text("version https://git-lfs.github.com/spec/v1\n")
     with pytest.raises(DataError, match="x.JPEG: a Git LFS pointer"):
         imagenet.decode(str(path))
+
+
+def test_strips_are_refused(tmp_path):
+    """65,000 x 1 would become 16,640,000 x 256 before its centre is cut out."""
+    from PIL import Image
+
+    path = tmp_path / "x.JPEG"
+    Image.new("L", (65_000, 1)).save(path, "JPEG")
+    with pytest.raises(DataError, match="x.JPEG: refused: 65000 x 1 pixels"):
+        imagenet.decode(str(path))
+    Image.new("L", (256, 1)).save(path, "JPEG")
+    assert imagenet.center_crop(imagenet.decode(str(path)), 8).shape == (8, 8, 3)
+
+
+def test_sixteen_bits_a_channel_are_refused(tmp_path):
+    """Pillow's conversion clips them: nearly every pixel would be white."""
+    from PIL import Image
+
+    path = tmp_path / "x.JPEG"
+    Image.fromarray(np.full((4, 4), 30_000, np.uint16)).save(path, "PNG")
+    with pytest.raises(DataError, match="x.JPEG: refused: more than 8 bits"):
+        imagenet.decode(str(path))
+
+
+def test_a_chunk_that_says_two_gigabytes_takes_no_room_for_them(tmp_path):
+    from PIL import Image
+
+    path = tmp_path / "x.JPEG"
+    Image.new("L", (8, 8)).save(path, "PNG")
+    content = path.read_bytes()
+    place = content.index(b"IDAT") - 4
+    length = (2**31 - 1).to_bytes(4, "big")
+    path.write_bytes(content[:place] + length + content[place + 4 :])
+    limit = resource.getrlimit(resource.RLIMIT_AS)
+    pages = int(pathlib.Path("/proc/self/statm").read_text().split()[0])
+    room = pages * os.sysconf("SC_PAGE_SIZE") + 2**30
+    resource.setrlimit(resource.RLIMIT_AS, (room, limit[1]))
+    try:
+        assert imagenet.decode(str(path)).size == (8, 8)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limit)

@@ -15,6 +15,7 @@ import pickle
 import struct
 import tarfile
 import tempfile
+import types
 import zlib
 
 import joblib
@@ -22,10 +23,13 @@ import lightgbm
 import numpy as np
 import official_files
 import official_surrogates
+from absl import logging
+from reference import supernet_small
 
 from nasjax import nasbench
 from nasjax.core import arrays, read_guard, result, safe_pickle
 from nasjax.data import cifar10, imagenet, text
+from nasjax.jobs import search_trials
 from nasjax.nasbench import readers, table_file
 from nasjax.nasbench.readers import (
     crc32c,
@@ -40,7 +44,10 @@ from nasjax.nasbench.readers import (
 from nasjax.nasbench.readers import official_surrogates as importing
 from nasjax.nasbench.surrogate import model, storage, svd
 from nasjax.nasbench.surrogate.noise import epoch_std
+from nasjax.search.history import History
 from nasjax.spaces import nasbench201
+from nasjax.supernet import saved_model as supernet_model
+from nasjax.supernet import slim
 
 TARGETS = {}
 
@@ -468,6 +475,81 @@ def tables_sealed():
 def results():
     content = {"tables": {"3.1": [{"value": 1.5, "settings": {}}]}, "seconds": 2}
     return [json.dumps(content).encode()], written("result.json", result.read)
+
+
+def search_model():
+    """A masked network of one cell and one edge for each operation's kind."""
+    rng = np.random.default_rng(0)
+    net = supernet_small.network(
+        num_cells=2, num_steps=1, channels=2, reductions=(1,), affine=True
+    )
+    arch = supernet_small.random_arch(rng, net, np.float32)
+    return supernet_model.Model(
+        net=net,
+        params=supernet_small.random_params(rng, net, np.float32),
+        statistics=supernet_small.random_statistics(rng, net, np.float32),
+        mixing=arch["alpha"],
+        masks=supernet_small.random_masks(rng, net, dtype=np.float32),
+        facts={"test_accuracy": 0.5, "test_loss": 1.0},
+    )
+
+
+@target
+def supernet_models():
+    seed = saved(lambda path: supernet_model.save(path, search_model()))
+    return [seed], lambda c, folder: supernet_model.load(resealed(c, folder))
+
+
+@target
+def slim_networks():
+    made = search_model()
+    small = slim.slim(
+        made.params, made.statistics, made.mixing, made.masks, net=made.net
+    )
+    seed = saved(lambda path: slim.save(path, small))
+    return [seed], lambda c, folder: slim.load(resealed(c, folder))
+
+
+def described(make, load):
+    """Whole arrays beside a damaged description."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "x.safetensors"
+        path.write_bytes(make())
+        tree, metadata = arrays.load(path), arrays.load_metadata(path)
+
+    def read(content, folder):
+        metadata = read_guard.parse_json(content, name="x.safetensors")
+        path = pathlib.Path(folder) / "x.safetensors"
+        arrays.save(path, tree, metadata=metadata if isinstance(metadata, dict) else {})
+        load(path)
+
+    return [json.dumps(metadata).encode()], read
+
+
+@target
+def supernet_descriptions():
+    return described(lambda: supernet_models()[0][0], supernet_model.load)
+
+
+@target
+def slim_descriptions():
+    return described(lambda: slim_networks()[0][0], slim.load)
+
+
+@target
+def search_chunks():
+    """What an earlier process of a search has finished; damaged: as if not there."""
+    rows = {name: np.ones((2, 3), np.float32) for name in search_trials._ROWS}
+    history = History(archs=np.ones((2, 3, 6), np.int32), **rows)
+    seed = saved(lambda p: search_trials._save(p, search_trials.Trials(history, 1.5)))
+    logging.set_verbosity(logging.ERROR)
+    problem = types.SimpleNamespace(space=nasbench201.make())
+
+    def read(content, folder):
+        found = search_trials._load(resealed(content, folder), problem, 2)
+        assert found is None or found.history.archs.shape[::2] == (2, 6)
+
+    return [seed], read
 
 
 # --- data sets ------------------------------------------------------------------------

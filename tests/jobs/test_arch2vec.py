@@ -40,7 +40,7 @@ CONFIG = {
 }
 SCRIPT = """
 import json, sys
-from nasjax.jobs import arch2vec
+from nasjax.jobs.arch2vec import pretrain as arch2vec
 arch2vec.run(json.loads(sys.argv[1]), sys.argv[2])
 """
 
@@ -165,6 +165,15 @@ def test_a_finished_run_is_read_back(folder):
     again = result.to_json(pretrain.run(config(), str(folder)))
     for name, row in before["variants"].items():
         assert again["variants"][name] == pytest.approx(row)
+
+
+@pytest.mark.parametrize("content", [b"", b"[1]", b"{}", b'{"uniqueness": "x"}'])
+def test_damaged_measurements_are_none(content, tmp_path, caplog):
+    path = tmp_path / "measured.json"
+    assert pretraining._read(path) is None and not caplog.text
+    path.write_bytes(content)
+    assert pretraining._read(path) is None
+    assert "measured.json" in caplog.text and "finished again" in caplog.text
 
 
 def test_a_killed_run_continues_to_the_same_numbers(folder, tmp_path):

@@ -80,7 +80,7 @@ SECTION = {
 def undrawn():
     """No figures, which take most of the time of a run."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(search.search_figures, "draw", lambda *_, **__: None)
+        patch.setattr(search.figures, "draw", lambda *_, **__: None)
         yield
 
 
@@ -290,7 +290,7 @@ def test_latent_searches_meet_rows_of_the_embeddings_only(finished):
 
 def test_a_second_call_reads_what_the_first_saved(finished, places, monkeypatch):
     file, folder = places
-    monkeypatch.setattr(search.search_trials, "_run_chunk", None)
+    monkeypatch.setattr(search.chunks, "_run_chunk", None)
     again = arch2vec_search.run(config(file), folder)
     assert again["tables"] == finished[1]["tables"]
     before = (folder / "embeddings_thesis.safetensors").read_bytes()

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,16 +17,16 @@ import pytest
 import shared
 from PIL import Image
 
-from nasjax.core import checkpoint, errors, formulation, result
+from nasjax.core import checkpoint, errors, formulation, result, workdir
 from nasjax.jobs.hmnas import modes
 from nasjax.supernet import saved_model, spec
 from nasjax.training import loop
 
 SCRIPT = """
 import json, sys
-from nasjax.jobs import hmnas
-from nasjax.networks import formulation
-hmnas.run(json.loads(sys.argv[1]), sys.argv[2], "train")
+from nasjax.jobs.hmnas import modes
+from nasjax.core import formulation
+modes.run(json.loads(sys.argv[1]), sys.argv[2], "train")
 """
 
 
@@ -148,6 +149,16 @@ def test_control_has_the_same_sparsity_and_other_masks(finished):
         k: outcome["stages"]["masked"][k] for k in ("test_accuracy", "test_loss")
     }
     assert control["params"]["dense"] == outcome["params"]["dense"]
+
+
+def test_control_names_a_result_that_is_damaged(finished, tmp_path):
+    folder, _ = finished
+    shutil.copytree(folder, tmp_path / "run")
+    for content in ("{}", '{"stages": {"masked": 3}}', '{"sta'):
+        (tmp_path / "run" / "result.json").write_text(content)
+        with pytest.raises(errors.DataError, match="result.json: .*again"):
+            modes.run(hmnas_run.config(), str(tmp_path / "run"), "control")
+        workdir.release(tmp_path / "run")
 
 
 @pytest.mark.slow

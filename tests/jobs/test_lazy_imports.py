@@ -6,7 +6,7 @@ import sys
 PROGRAM = """
 import pkgutil, sys
 import nasjax.jobs
-for module in pkgutil.iter_modules(nasjax.jobs.__path__, "nasjax.jobs."):
+for module in pkgutil.walk_packages(nasjax.jobs.__path__, "nasjax.jobs."):
     __import__(module.name)
     for slow in ("matplotlib", "tensorboardX", "orbax.checkpoint", "grain"):
         if slow in sys.modules:

@@ -4,6 +4,7 @@ import itertools
 import json
 import pathlib
 import re
+import shutil
 
 import numpy as np
 import official_surrogates as official
@@ -13,7 +14,7 @@ import shared
 from nasjax import nasbench
 from nasjax.core import arrays
 from nasjax.core.errors import ConfigError, DataError, WorkdirError
-from nasjax.jobs.nasbench_x11 import modes
+from nasjax.jobs.nasbench_x11 import modes, surrogates
 from nasjax.nasbench import digits201, digits201_build
 from nasjax.nasbench.surrogate import storage, study
 from nasjax.report import surrogate_curves
@@ -158,6 +159,21 @@ def test_a_run_continues_with_the_next_surrogate(run, monkeypatch):
     assert again["surrogates"] == outcome["surrogates"]
     with pytest.raises(WorkdirError):
         modes.run({**config, "seed": 1}, str(folder), "fit")
+
+
+@pytest.mark.parametrize("content", [b"", b'{"avg_r2": ', b"[]", b"{}", b"\xff\xfe"])
+def test_damaged_scores_are_judged_again(run, content, tmp_path, caplog):
+    config, folder, outcome = run
+    shutil.copytree(folder, tmp_path / "run")
+    path = tmp_path / "run" / "surrogates" / "svd_lgb_std.json"
+    path.write_bytes(content)
+    assert surrogates._read_report(path) is None
+    assert "svd_lgb_std.json" in caplog.text and "fitted again" in caplog.text
+    if content == b"{}":
+        again = modes.run(config, str(tmp_path / "run"), "fit")
+        for name, scores in again["surrogates"].items():
+            for key in KEYS & set(scores) - {"fit_seconds"}:
+                assert scores[key] == outcome["surrogates"][name][key]
 
 
 def write_csv(path, random):

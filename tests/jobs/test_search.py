@@ -95,7 +95,7 @@ def test_trials_hold_what_the_table_says(finished, file):
 @pytest.fixture
 def undrawn(monkeypatch):
     """Runs without figures, which take most of their time."""
-    monkeypatch.setattr(search.search_figures, "draw", lambda *_, **__: None)
+    monkeypatch.setattr(search.figures, "draw", lambda *_, **__: None)
 
 
 def by_hand(tree, table):
@@ -530,6 +530,20 @@ def test_a_damaged_chunk_is_run_again(file, tmp_path, undrawn):
         chunk.write_bytes(chunk.read_bytes()[:length])
     search.run(settings, str(tmp_path / "run"))
     same(trials(tmp_path / "run"), whole)
+
+
+def test_a_chunk_that_is_something_else_is_run_again(file, tmp_path, undrawn, caplog):
+    settings = config(file, algorithms=["random_search"], num_trials=2)
+    search.run(settings, str(tmp_path / "run"))
+    whole = trials(tmp_path / "run")
+    chunk = tmp_path / "run" / "algorithms" / "random_search" / "000000.safetensors"
+    tree = arrays.load(chunk)
+    short = tree | {"valid": tree["valid"][:, :-1]}
+    for wrong in ({"x": tree["archs"]}, tree | {"more": tree["mask"]}, short):
+        arrays.save(chunk, wrong, metadata={"cpu_seconds": 1.0})
+        search.run(settings, str(tmp_path / "run"))
+        same(trials(tmp_path / "run"), whole)
+    assert caplog.text.count("trials are run again") == 3
 
 
 def test_a_stopped_run_says_so(file, tmp_path, undrawn, monkeypatch, capsys):

@@ -193,6 +193,23 @@ def test_a_search_is_continued_with_more_queries(finished, tmp_path):
         trials.run(config(budget={"queries": 3, "seconds": 0.0}), str(folder), "drive")
 
 
+def test_a_capacity_that_is_the_budget_cannot_be_raised(tmp_path):
+    def bananas(queries, **settings):
+        own = {"num_init": 2, "batch_size": 1, "num_candidates": 4}
+        return config(
+            algorithms=["bananas"],
+            settings={"bananas": own | settings},
+            budget={"queries": queries, "seconds": 0.0},
+        )
+
+    trials.run(bananas(2), str(tmp_path / "open"), "drive")
+    with pytest.raises(errors.WorkdirError, match="set settings.bananas.capacity"):
+        trials.run(bananas(3), str(tmp_path / "open"), "drive")
+    trials.run(bananas(2, capacity=8), str(tmp_path / "set"), "drive")
+    trials.run(bananas(3, capacity=8), str(tmp_path / "set"), "drive")
+    assert found(tmp_path / "set")["bananas"]["mask"].sum() == 3
+
+
 @pytest.mark.slow
 def test_a_worker_of_two_is_killed_and_the_history_is_the_same(
     finished, tmp_path, monkeypatch

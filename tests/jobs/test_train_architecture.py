@@ -54,7 +54,7 @@ CONFIG = {
 }
 SCRIPT = """
 import json, sys
-from nasjax.jobs import train_architecture
+from nasjax.jobs.train_architecture import run as train_architecture
 train_architecture.run(json.loads(sys.argv[1]), sys.argv[2])
 """
 METRICS = [f"{p}_{k}" for p in ("train", "valid", "test") for k in ("loss", "accuracy")]

@@ -111,7 +111,7 @@ def test_a_killed_dask_worker_changes_nothing(undisturbed, tmp_path):
 DRIVER = """
 import sys
 import test_executors
-from nasjax.search import executors
+from nasjax.search.loops import executors
 if sys.argv[2] == "processes":
     with executors.Processes(2) as executor:
         test_executors.drive_lingering(sys.argv[1], executor)

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
+from absl import logging
 
 from nasjax.core import compilation, errors, malloc, progress, result, workdir
 from nasjax.encoders import graph_inputs
@@ -113,7 +114,8 @@ def train(
 def _one(config: Config, folder: pathlib.Path) -> dict[str, Any]:
     """What each variant of a seed has learnt; trains those that are not finished."""
     files = {name: folder / name / MEASURED_FILE for name in config["variants"]}
-    missing = [name for name, file in files.items() if not file.exists()]
+    found = {name: _read(file) for name, file in files.items()}
+    missing = [name for name, measured in found.items() if measured is None]
     if missing:
         graphs = variants.load(config)
         for name in missing:
@@ -122,6 +124,21 @@ def _one(config: Config, folder: pathlib.Path) -> dict[str, Any]:
                 made = train(config, graphs, name, folder / name, stages)
             result.write(files[name], made.measured)  # last: what was trained is there
     return {name: result.read(file) for name, file in files.items()}
+
+
+def _read(file: pathlib.Path) -> dict[str, Any] | None:
+    """What a finished variant measured; a damaged file is one that is not there."""
+    if not file.exists():
+        return None
+    try:
+        measured = result.read(file)
+        for field in table.COLUMNS.values():
+            if not isinstance(measured.get(field, ""), int | float | None):
+                raise errors.DataError(f"{file}: no number {field!r}")
+    except errors.DataError as error:
+        logging.warning("%s; its variant is finished again", error)
+        return None
+    return measured
 
 
 def show(outcome: Mapping[str, Any], folder: pathlib.Path) -> None:

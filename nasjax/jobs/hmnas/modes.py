@@ -20,6 +20,7 @@ from nasjax.core import (
     malloc,
     metric_log,
     progress,
+    read_guard,
     result,
     stopwatch,
     workdir,
@@ -49,6 +50,9 @@ RESULT_FILE = "result.json"
 CONTROL_FILE = "control.json"
 CONTROL = "control"
 """Folder of its checkpoints and rows."""
+_FACTS = ("test_accuracy", "test_loss")
+_COMPARED = ("masked", "finetuned")
+"""Stages whose scores stand beside those of the control."""
 EVALUATION_FILE = "evaluation.json"
 
 
@@ -400,6 +404,8 @@ def evaluate(experiment: setup.Experiment) -> dict[str, Any]:
     workdir.claim(experiment.folder, experiment.config, ignore=("data.dir",))
     saved = saved_model.load(path)
     images = experiment.images(finetune_stage.NAME)
+    with read_guard.guard(path, "facts are missing", remedy="train or get it again"):
+        trained = {key: float(saved.facts[key]) for key in _FACTS}
     scores = stage.test_scores(
         saved.params, saved.statistics, saved.mixing, images, net=saved.net
     )
@@ -407,10 +413,9 @@ def evaluate(experiment: setup.Experiment) -> dict[str, Any]:
         saved.params, saved.statistics, saved.mixing, saved.masks, net=saved.net
     )
     slim.save(experiment.folder / SLIM_FILE, small)
-    outcome = {
+    outcome: dict[str, Any] = {
         **scores,
-        "equal_to_training": scores["test_accuracy"] == saved.facts["test_accuracy"]
-        and scores["test_loss"] == saved.facts["test_loss"],
+        "equal_to_training": trained == {key: scores[key] for key in _FACTS},
         "slim": _slim_scores(small, images) | {"params": slim.count(small)},
         "params": counting.table(saved.net, saved.masks)["params"],
     }
@@ -449,7 +454,7 @@ def control(experiment: setup.Experiment) -> dict[str, Any]:
 def _control(
     experiment: setup.Experiment, watch: stopwatch.Stopwatch
 ) -> dict[str, Any]:
-    searched = result.read(experiment.folder / RESULT_FILE)
+    learned_scores = _searched_scores(experiment.folder / RESULT_FILE)
     state = _finished_masking(experiment)
     learned = masking.binary(state.scores, experiment.masking.threshold)
     masks = masking.shuffled(experiment.key(setup.CONTROL), learned)
@@ -464,13 +469,20 @@ def _control(
     }
     result.write(experiment.folder / CONTROL_FILE, outcome)
     progress.echo(f"{'':<12}{'learned masks':>15}{'random masks':>15}")
-    for name in ("masked", "finetuned"):
-        learned_accuracy = searched["stages"][name]["test_accuracy"]
+    for name in _COMPARED:
+        learned_accuracy = learned_scores[name]
         random_accuracy = outcome[name]["test_accuracy"]
         progress.echo(
             f"{name:<12}{100 * learned_accuracy:>14.2f}%{100 * random_accuracy:>14.2f}%"
         )
     return outcome
+
+
+def _searched_scores(path: pathlib.Path) -> dict[str, float]:
+    """Test accuracies of the learned masks, before the control is trained."""
+    with read_guard.guard(path, "not the result of a run", remedy="train again"):
+        stages = result.read(path)["stages"]
+        return {name: float(stages[name]["test_accuracy"]) for name in _COMPARED}
 
 
 def _finished_masking(experiment: setup.Experiment) -> masking_stage.MaskingState:

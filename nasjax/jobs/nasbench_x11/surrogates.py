@@ -4,13 +4,13 @@ Every surrogate that is finished is a file in `surrogates/`, and a run that was 
 goes on with the next one.
 """
 
-import json
 import pathlib
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from absl import logging
 
 from nasjax.core import arrays, errors, progress, result, stopwatch, workdir
 from nasjax.jobs.nasbench_x11 import figures as nasbench_x11_figures
@@ -113,7 +113,8 @@ def _fit_all(experiment: Experiment, folder: pathlib.Path) -> dict[str, Any]:
     for name, settings in experiment.settings.items():
         path = folder / SURROGATES / f"{name}.safetensors"
         report = path.with_suffix(".json")
-        if not report.exists():
+        found = _read_report(report)
+        if found is None:
             kind = f"{settings.compression}_{settings.regressor}"
             if kind not in means:
                 means = {
@@ -131,7 +132,8 @@ def _fit_all(experiment: Experiment, folder: pathlib.Path) -> dict[str, Any]:
                 "version": surrogate.version,
             }
             result.write(report, score)
-        scores[name] = json.loads(report.read_text())
+            found = result.read(report)
+        scores[name] = found
         bar.update(1)
     bar.close()
     outcome: dict[str, Any] = {
@@ -153,6 +155,23 @@ def _fit_all(experiment: Experiment, folder: pathlib.Path) -> dict[str, Any]:
         experiment, curve_model, folder
     )
     return outcome
+
+
+def _read_report(path: pathlib.Path) -> dict[str, Any] | None:
+    """Scores of a finished surrogate; a damaged file is one that is not there."""
+    if not (path.exists() and path.with_suffix(".safetensors").exists()):
+        return None
+    try:
+        score = result.read(path)
+        for key in held_out.KEYS:
+            if not isinstance(score.get(key, 0.0), int | float | None):
+                raise errors.DataError(f"{path}: {key} is no number")
+        if not {*cross_validation.COLUMNS, "version"} <= set(score):
+            raise errors.DataError(f"{path}: not the scores of a surrogate")
+    except errors.DataError as error:
+        logging.warning("%s; its surrogate is fitted again", error)
+        return None
+    return score
 
 
 def _surrogate(

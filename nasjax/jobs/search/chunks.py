@@ -11,7 +11,7 @@ import numpy as np
 from absl import logging
 
 from nasjax import search
-from nasjax.core import arrays, errors, progress, signals
+from nasjax.core import arrays, errors, progress, read_guard, signals
 from nasjax.experiments.search_problem import Problem
 from nasjax.jobs.search.settings import Entry, SearchBudget
 from nasjax.search.history import History
@@ -21,6 +21,8 @@ FORM = "nasjax trials 1"
 """Of `trials.safetensors`."""
 _MOST_CHUNK = 100
 """Trials of a chunk where the configuration does not say."""
+_ROWS = ("epochs", "mask", "valid", "test", "seconds", "trial")
+"""Fields of a history that have a number for each evaluation."""
 _RETRIES = 6
 """How often the bound on steps is tried, doubled each time."""
 
@@ -100,8 +102,7 @@ def as_tree(finished: Trials) -> dict[str, Any]:
     archs = np.asarray(history.archs)
     if archs.size and np.abs(archs).max() < 128:
         archs = archs.astype(np.int8)
-    names = ("epochs", "mask", "valid", "test", "seconds", "trial")
-    tree = {name: np.asarray(getattr(history, name)) for name in names}
+    tree = {name: np.asarray(getattr(history, name)) for name in _ROWS}
     return tree | {"archs": archs}
 
 
@@ -184,17 +185,22 @@ def _load(file: pathlib.Path, made: Problem, count: int) -> Trials | None:
     if not file.exists():
         return None
     try:
-        tree = arrays.load(file)
+        with read_guard.guard(file, "not trials of a search", remedy="delete it"):
+            tree = arrays.load(file)
+            tree["archs"] = tree["archs"].astype(np.int32)
+            seconds = float(arrays.load_metadata(file)["cpu_seconds"])
+            history = History(**tree)
+            shapes = {np.shape(getattr(history, name)) for name in _ROWS}
+            if shapes != {tree["archs"].shape[:2]}:
+                raise errors.DataError(f"{file}: its arrays have different lengths")
     except errors.DataError as error:
         logging.warning("%s; its trials are run again", error)
         return None
-    tree["archs"] = tree["archs"].astype(np.int32)
     if tree["archs"].shape[::2] != (count, made.space.num_genes):
         raise errors.WorkdirError(
             f"{file}: holds other trials than this configuration's; delete it"
         )
-    seconds = float(arrays.load_metadata(file)["cpu_seconds"])
-    return Trials(History(**tree), seconds)
+    return Trials(history, seconds)
 
 
 def _pad(history: Any, length: int) -> Any:

@@ -23,6 +23,7 @@ from nasjax.core import (
     checkpoint,
     errors,
     metric_log,
+    read_guard,
     result,
     stopwatch,
     workdir,
@@ -70,6 +71,7 @@ def run(config: Config, folder: pathlib.Path) -> dict[str, Any]:
     protocol, entries, limits = _read(config)
     workdir.claim(folder, dict(config), ignore=_MAY_CHANGE)
     searches = _plan(entries, limits, folder)
+    _check_capacities(config, searches, folder)
     histories: dict[str, list[History]] = {entry.name: [] for entry in entries}
     cpu = dict.fromkeys(histories, 0.0)
     with (
@@ -165,6 +167,28 @@ def _plan(
             )
             planned.append(_Search(entry, trial, steps, *places))
     return planned
+
+
+def _check_capacities(
+    config: Config, searches: list[_Search], folder: pathlib.Path
+) -> None:
+    """A buffer whose size is the budget keeps the size that its search began with."""
+    path, now = folder / workdir.CONFIG_FILE, int(config["budget"]["queries"])
+    with read_guard.guard(path, "damaged", remedy="use another --workdir"):
+        before = int(result.read(path)["budget"]["queries"])
+    for planned in searches if before != now else ():
+        name, settings = (
+            planned.entry.name,
+            setup.settings_of(config, planned.entry.name),
+        )
+        is_open = search_inputs.has_open_capacity(planned.entry.kind, settings)
+        if is_open and planned.saved.exists():
+            raise errors.WorkdirError(
+                f"{folder}: {name} began with budget.queries = {before}, which was its "
+                f"capacity too, and cannot go on with {now}: use another --workdir, "
+                f"and set settings.{name}.capacity there where the budget is to be "
+                "raised later"
+            )
 
 
 def _open_log(searches: list[_Search], folder: pathlib.Path) -> metric_log.MetricLog:

@@ -21,6 +21,7 @@ from nasjax.core import (
     malloc,
     metric_log,
     progress,
+    read_guard,
     result,
     stopwatch,
     workdir,
@@ -70,7 +71,9 @@ def run(config: dict[str, Any], folder: str) -> dict[str, Any]:
     workdir.claim(path, config, ignore=architecture.IGNORED)
     with stopwatch.Stopwatch(path) as watch:
         rows = _train_all(config, protocol, path, chosen.archs)
-        tree = _tree(rows, chosen, config["seeds"])
+        again = "delete it, and all are trained again"
+        with read_guard.guard(path / ROWS, "not rows of this run", remedy=again):
+            tree = _tree(rows, chosen, config["seeds"])
         _save(path, tree, config, protocol)
         outcome = _summarise(config, protocol, tree)
         outcome["seconds"] = watch.seconds
