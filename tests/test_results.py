@@ -11,24 +11,35 @@ from nasjax.core import result
 FOLDER = shared.ROOT / "docs" / "results"
 
 UNQUOTED = {
-    "README.md": (
+    "hmnas.md": (
         "| test accuracy (%) | seed 0 | seed 1 | seed 2 | mean |",
         "| stage | test accuracy (%) | parameters | MACs |",
         "| table | thesis | here | why not comparable, or not matched |",
+    ),
+    "surrogates.md": (
         "| features | avg. R2 | final R2 | avg. KT | final KT |",
         "| NAME (curves x epochs) | avg. R2 | final R2 | avg. KT | final KT | "
         "first three: avg. R2, final R2, avg. KT, final KT |",
+    ),
+    "arch2vec.md": (
         "| variant | exact | validity | unique | strict validity | unique, strict | "
         "CPU s | distance | neighbours |",
         "| variant | exact | validity | unique | strict validity | CPU s | distance | "
         "neighbours |",
+    ),
+    "speed.md": (
         "| what | ours | reference | ours / reference |",
         "| what | ours | plain Python | ours / reference | compilation |",
-    )
+    ),
 }
 """Headers of tables whose numbers no file stands behind yet; to be emptied."""
 
-FACTS = ("| chapter | system | folder | state |",)
+FACTS = (
+    "| chapter | system | folder | state |",
+    "| benchmark | cells | official file | size |",
+    "| name | paper |",
+    "| script | what it runs | guide | results |",
+)
 """Headers of tables whose numbers are not measured."""
 
 
@@ -46,7 +57,7 @@ collect, render = load("collect"), load("render")
 def test_the_text_quotes_what_was_collected(path):
     text = path.read_text(encoding="utf-8")
     assert render.render(text, path.name) == text, "run python docs/results/render.py"
-    allowed = UNQUOTED.get(path.name, ())
+    allowed = UNQUOTED.get(path.name, ()) if path.parent == FOLDER else ()
     found = set(render.unquoted(text)) - set(FACTS)
     assert found <= set(allowed), "tables without a collected file"
     assert set(allowed) <= found, "quoted by now: take them out of UNQUOTED"

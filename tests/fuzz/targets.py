@@ -29,7 +29,7 @@ from reference import supernet_small
 from nasjax import nasbench
 from nasjax.core import arrays, read_guard, result, safe_pickle
 from nasjax.data import cifar10, imagenet, text
-from nasjax.jobs import search_trials
+from nasjax.jobs.search import chunks
 from nasjax.nasbench import readers, table_file
 from nasjax.nasbench.readers import (
     crc32c,
@@ -484,7 +484,7 @@ def search_model():
         num_cells=2, num_steps=1, channels=2, reductions=(1,), affine=True
     )
     arch = supernet_small.random_arch(rng, net, np.float32)
-    return supernet_model.Model(
+    return supernet_model.SavedModel(
         net=net,
         params=supernet_small.random_params(rng, net, np.float32),
         statistics=supernet_small.random_statistics(rng, net, np.float32),
@@ -539,14 +539,14 @@ def slim_descriptions():
 @target
 def search_chunks():
     """What an earlier process of a search has finished; damaged: as if not there."""
-    rows = {name: np.ones((2, 3), np.float32) for name in search_trials._ROWS}
+    rows = {name: np.ones((2, 3), np.float32) for name in chunks._ROWS}
     history = History(archs=np.ones((2, 3, 6), np.int32), **rows)
-    seed = saved(lambda p: search_trials._save(p, search_trials.Trials(history, 1.5)))
+    seed = saved(lambda p: chunks._save(p, chunks.Trials(history, 1.5)))
     logging.set_verbosity(logging.ERROR)
     problem = types.SimpleNamespace(space=nasbench201.make())
 
     def read(content, folder):
-        found = search_trials._load(resealed(content, folder), problem, 2)
+        found = chunks._load(resealed(content, folder), problem, 2)
         assert found is None or found.history.archs.shape[::2] == (2, 6)
 
     return [seed], read

@@ -18,6 +18,7 @@ from nasjax import spaces
 from nasjax.core import arrays, errors, result
 from nasjax.core.types import Evaluation
 from nasjax.jobs.search import executors, trials
+from nasjax.search.loops import scan
 from nasjax.training import architecture, protocol
 
 QUERIES = 4
@@ -96,7 +97,7 @@ def test_the_history_is_that_of_trainings_with_the_keys_of_the_loop(finished, tm
     assert tree["archs"].shape == (1, QUERIES, 6) and tree["mask"].all()
     assert (np.diff(tree["seconds"][0]) > 0).all()
     key = jax.random.split(jax.random.key(0), 1)[0]
-    key = jax.random.fold_in(searches.loop.split_keys(key).trials, tree["trial"][0, 2])
+    key = jax.random.fold_in(scan.split_keys(key).trials, tree["trial"][0, 2])
     read = protocol.read(CONFIG["protocol"])
     curves = architecture.train_architecture(
         key, tree["archs"][0, 2].astype(np.int32), read, tmp_path / "alone"
