@@ -46,6 +46,7 @@ _DISK_ERRORS = {
     errno.EEXIST: "it is in the way; name another place",
     errno.ENOTDIR: "a part of it is a file; name another place",
     errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ELOOP: "links lead round in a circle; name the file itself",
 }
 """What a disk refuses, and the remedy; other errors of the system are bugs here."""
 

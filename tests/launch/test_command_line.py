@@ -185,7 +185,7 @@ def test_a_bare_mode_needs_neither_config_nor_workdir(launch):
     assert_calls(launch("--mode=convert", *USUAL), mode="convert")
 
 
-DISK = ["ENOSPC", "EACCES"]
+DISK = ["ENOSPC", "EACCES", "ELOOP"]
 
 
 @pytest.mark.parametrize("name", DISK)
