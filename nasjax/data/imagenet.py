@@ -427,7 +427,8 @@ def decode(path: str) -> "Image":
                     f"{image.mode}); convert it to 8"
                 )
             if image.mode == "P" and "transparency" in image.info:
-                image = image.convert("RGBA")  # Pillow warns of the direct way
+                # Pillow warns of the direct way.
+                return image.convert("RGBA").convert("RGB")
             return image.convert("RGB")
         except Image.UnidentifiedImageError as error:
             raise DataError(f"{path} is not a JPEG; {remedy}") from error
