@@ -1,10 +1,9 @@
 """Encodings: a gene vector becomes the features that a predictor reads."""
 
-import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from nasjax.core import errors
+from nasjax.core import registry
 from nasjax.encoders import adjacency, paths
 from nasjax.encoders.adjacency import Encoding
 
@@ -34,10 +33,4 @@ def make(name: str, space: str, **options: Any) -> Encoding:
       ConfigError: there is no such encoding, not for this space, or it has no such
         option.
     """
-    if name not in ENCODINGS:
-        raise errors.unknown_name("encoding", name, ENCODINGS)
-    known = list(inspect.signature(ENCODINGS[name]).parameters)[1:]
-    for option in options:
-        if option not in known:
-            raise errors.unknown_name(f"option of the encoding {name!r}", option, known)
-    return ENCODINGS[name](space, **options)
+    return registry.make("encoding", ENCODINGS, name, (space,), options)

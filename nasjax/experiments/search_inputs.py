@@ -16,7 +16,6 @@ only name them. An entry's settings name
 and everything else goes to the factory as it stands.
 """
 
-import inspect
 import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -26,7 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nasjax import encoders, search
-from nasjax.core import arrays, errors, read_guard
+from nasjax.core import arrays, errors, read_guard, registry
 from nasjax.core.types import SearchSpace
 from nasjax.encoders.arch2vec import supervised
 from nasjax.nasbench.table import TabularBenchmark
@@ -83,9 +82,7 @@ def make(
       ConfigError: there is no such algorithm, setting, encoding or file, or the
         settings do not fit the space.
     """
-    if kind not in search.ALGORITHMS:
-        raise errors.unknown_name("search algorithm", kind, search.ALGORITHMS)
-    known = inspect.signature(search.ALGORITHMS[kind]).parameters
+    known = _settings(kind)
     given = {key: value for key, value in settings.items() if value is not None}
     # Where both are possible, a table is used where one is named.
     if "table" in known:
@@ -110,9 +107,13 @@ def has_open_capacity(kind: str, settings: Mapping[str, Any]) -> bool:
 
 def learns(kind: str) -> bool:
     """Whether an algorithm learns its embedding: of a table it reads `archs` only."""
-    if kind not in search.ALGORITHMS:
-        raise errors.unknown_name("search algorithm", kind, search.ALGORITHMS)
-    return "network" in inspect.signature(search.ALGORITHMS[kind]).parameters
+    return "network" in _settings(kind)
+
+
+def _settings(kind: str) -> dict[str, Any]:
+    """The settings of an algorithm with their defaults."""
+    factory = registry.find("search algorithm", search.ALGORITHMS, kind)
+    return registry.options_of(factory, taken=1)
 
 
 def embeddings(kind: str, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -126,9 +127,7 @@ def embeddings(kind: str, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
       ConfigError: there is no such algorithm, a list is empty or names one embedding
         twice, both are lists, or an algorithm that learns its embedding has several.
     """
-    if kind not in search.ALGORITHMS:
-        raise errors.unknown_name("search algorithm", kind, search.ALGORITHMS)
-    known = inspect.signature(search.ALGORITHMS[kind]).parameters
+    known = _settings(kind)
     lists = {
         key: list(settings[key])
         for key in ("table", "table_seed")
@@ -187,13 +186,9 @@ def _one_hot(inputs: SearchInputs) -> EmbeddingTable:
 def _name_network(given: dict[str, Any], inputs: SearchInputs) -> None:
     """Replaces names by an encoder and the architectures that it embeds."""
     name, options = given.pop("network", "gin"), given.pop("network_options", {})
-    if name not in NETWORKS:
-        raise errors.unknown_name("network", name, NETWORKS)
-    known = [*inspect.signature(NETWORKS[name]).parameters][1:]
-    for option in options:
-        if option not in known:
-            raise errors.unknown_name(f"option of the network {name!r}", option, known)
-    given["network"] = NETWORKS[name](inputs.space.name, **options)
+    given["network"] = registry.make(
+        "network", NETWORKS, name, (inputs.space.name,), options
+    )
     table = given.pop("table", "")
     given["candidates"] = (
         read_table(table, inputs.space).archs if table else candidates(inputs)

@@ -1,13 +1,12 @@
 """`load`: a benchmark from its file or by its name."""
 
 import functools
-import inspect
 import os
 import pathlib
 from collections.abc import Callable
 from typing import Any
 
-from nasjax.core import arrays, errors, read_guard
+from nasjax.core import arrays, errors, read_guard, registry
 from nasjax.nasbench import table_file
 
 DATA_VARIABLE = "NASJAX_DATA"
@@ -80,10 +79,7 @@ def load(name_or_file: str | os.PathLike[str], **options: Any) -> Any:
 
 
 def _call(loader: Callable[..., Any], options: dict[str, Any]) -> Any:
-    known = inspect.signature(loader).parameters
-    for option in options:
-        if option not in known:
-            raise errors.unknown_name("option of the benchmark", option, known)
+    registry.check("the benchmark", loader, options)
     return loader(**options)
 
 

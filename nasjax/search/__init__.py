@@ -5,14 +5,13 @@ loop on the host for real trainings; all take any `SearchAlgorithm`.
 """
 
 import functools
-import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from nasjax.core import errors
+from nasjax.core import errors, registry
 from nasjax.core.types import Evaluation, Proposal, SearchSpace
 from nasjax.search import evolution, local_search, random_search, reinforce
 from nasjax.search.algorithm import SearchAlgorithm
@@ -84,15 +83,11 @@ def make(name: str, space: SearchSpace, **settings: Any) -> SearchAlgorithm:
     Raises:
       ConfigError: there is no such algorithm or setting, or a setting does not fit.
     """
-    if name not in ALGORITHMS:
-        raise errors.unknown_name("search algorithm", name, ALGORITHMS)
-    known = [*inspect.signature(ALGORITHMS[name]).parameters][1:]
-    for setting in settings:
-        if setting not in known:
-            raise errors.unknown_name(f"setting of {name!r}", setting, known)
+    factory = registry.find("search algorithm", ALGORITHMS, name)
+    registry.check(repr(name), factory, settings, taken=1, word="setting")
     if settings.get("features") is not None:
         _check_features(name, settings["features"], space)
-    return ALGORITHMS[name](space, **settings)
+    return factory(space, **settings)
 
 
 def _check_features(name: str, features: Any, space: SearchSpace) -> None:
