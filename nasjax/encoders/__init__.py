@@ -3,9 +3,13 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from nasjax.core import registry
+from nasjax.core import errors, registry
 from nasjax.encoders import adjacency, paths
 from nasjax.encoders.adjacency import Encoding
+from nasjax.encoders.respacing import respace
+from nasjax.spaces import SPACES
+
+__all__ = ["ENCODINGS", "Encoding", "make", "respace", "spaces_of"]
 
 ENCODINGS: Mapping[str, Callable[..., Encoding]] = {
     "adjacency_one_hot": adjacency.one_hot,
@@ -34,3 +38,21 @@ def make(name: str, space: str, **options: Any) -> Encoding:
         option.
     """
     return registry.make("encoding", ENCODINGS, name, (space,), options)
+
+
+def spaces_of(name: str) -> tuple[str, ...]:
+    """The registered spaces that an encoding can encode.
+
+    Raises:
+      ConfigError: there is no such encoding.
+    """
+    factory = registry.find("encoding", ENCODINGS, name)
+    return tuple(space for space in SPACES if _encodes(factory, space))
+
+
+def _encodes(factory: Callable[..., Encoding], space: str) -> bool:
+    try:
+        factory(space)
+    except errors.ConfigError:
+        return False
+    return True

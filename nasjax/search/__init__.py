@@ -71,6 +71,21 @@ ALGORITHMS: Mapping[str, Callable[..., SearchAlgorithm]] = {
 }
 """Factories `(space, **settings) -> SearchAlgorithm`."""
 
+_FIELDS = {
+    "sample": "(key) -> arch [G]",
+    "mutate": "(key, arch [G]) -> arch [G]",
+    "neighbors": "(arch [G]) -> (archs [M, G], mask [M])",
+    "gene_ranges": "a pair (lowest, highest) for each gene",
+}
+_MUTATING = (
+    "regularized_evolution",
+    "bananas",
+    "bo_bohamiann",
+    "bo_dngo",
+    "bo_gcn",
+    "bo_gp",
+)
+
 
 def make(name: str, space: SearchSpace, **settings: Any) -> SearchAlgorithm:
     """The algorithm of a name.
@@ -81,13 +96,56 @@ def make(name: str, space: SearchSpace, **settings: Any) -> SearchAlgorithm:
       **settings: of the factory, such as `population_size=20`.
 
     Raises:
-      ConfigError: there is no such algorithm or setting, or a setting does not fit.
+      ConfigError: there is no such algorithm or setting, a setting does not fit, or
+        one that is needed, or a function of an own space, is missing.
     """
     factory = registry.find("search algorithm", ALGORITHMS, name)
     registry.check(repr(name), factory, settings, taken=1, word="setting")
+    _check_space(name, space, settings)
     if settings.get("features") is not None:
         _check_features(name, settings["features"], space)
-    return factory(space, **settings)
+    try:
+        return factory(space, **settings)
+    except errors.ConfigError as error:
+        missing = [key for key in inputs_of(name) if settings.get(key) is None]
+        if not missing:
+            raise
+        raise errors.ConfigError(
+            f"{error}; experiments.make({name!r}, space, benchmark) finds "
+            f"{' and '.join(missing)} by name"
+        ) from error
+
+
+def inputs_of(name: str) -> tuple[str, ...]:
+    """Settings of an algorithm that are functions or arrays and cannot be left out.
+
+    Raises:
+      ConfigError: there is no such algorithm.
+    """
+    factory = registry.find("search algorithm", ALGORITHMS, name)
+    known = registry.options_of(factory, taken=1)
+    if "network" in known:
+        return ("network", "candidates")
+    if "table" in known and "features" not in known:
+        return ("table",)
+    return ("features",) if name == "bananas" else ()
+
+
+def _check_space(name: str, space: SearchSpace, settings: Mapping[str, Any]) -> None:
+    """Raises a `ConfigError` where a space lacks what the algorithm calls."""
+    chooses = any(settings.get(key) is not None for key in ("table", "candidates"))
+    needed = ["sample"]
+    if name == "local_search":
+        needed.append("neighbors")
+    elif name == "reinforce" and settings.get("gene_ranges") is None:
+        needed.append("gene_ranges")
+    elif name in _MUTATING and not chooses:
+        needed.append("mutate")
+    for field in needed:
+        if not getattr(space, field):
+            raise errors.ConfigError(
+                f"{name} needs {field} of the space {space.name!r}: {_FIELDS[field]}"
+            )
 
 
 def _check_features(name: str, features: Any, space: SearchSpace) -> None:
