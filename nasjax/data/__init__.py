@@ -1,4 +1,12 @@
-"""Images to learn from: data sets by name, their augmentation and their batches."""
+"""Images to learn from: data sets by name, their augmentation and their batches.
+
+For example:
+
+    from nasjax import data
+
+    digits = data.load("digits")
+    print(len(digits.train), digits.num_classes)
+"""
 
 from collections.abc import Callable
 from typing import Any

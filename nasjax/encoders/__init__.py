@@ -1,4 +1,13 @@
-"""Encodings: a gene vector becomes the features that a predictor reads."""
+"""Encodings: a gene vector becomes the features that a predictor reads.
+
+For example:
+
+    import jax
+    from nasjax import encoders, spaces
+
+    encode = encoders.make("path_one_hot", "nasbench201")
+    print(encode(spaces.make("nasbench201").sample(jax.random.key(0))))
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any

@@ -1,4 +1,16 @@
-"""Performance predictors: regressions from architecture features to a score."""
+"""Performance predictors: regressions from architecture features to a score.
+
+For example:
+
+    import jax
+    import jax.numpy as jnp
+    from nasjax import predictors
+
+    features, mask = jax.random.uniform(jax.random.key(0), (16, 4)), jnp.ones(16, bool)
+    gp = predictors.make("gp")
+    state = jax.jit(gp.fit)(jax.random.key(1), features, features.sum(1), mask)
+    print(gp.predict(state, features[0]))
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any

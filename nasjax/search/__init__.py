@@ -2,6 +2,14 @@
 
 `run` is one `lax.scan`, `run_trials` many of them in a few compiled calls, `drive` a
 loop on the host for real trainings; all take any `SearchAlgorithm`.
+
+    import jax
+    from nasjax import nasbench, search, spaces
+
+    table, space = nasbench.load("digits201"), spaces.make("nasbench201")
+    algorithm = search.make("random_search", space)
+    keys = jax.random.split(jax.random.key(0), 2)
+    print(search.run_trials(keys, algorithm, table.evaluate, 10).valid.max())
 """
 
 import functools
@@ -40,6 +48,7 @@ __all__ = [
     "SearchAlgorithm",
     "Stopped",
     "drive",
+    "inputs_of",
     "make",
     "rescore",
     "run",

@@ -1,4 +1,13 @@
-"""Search spaces as integers and keys: pure functions of one gene vector each."""
+"""Search spaces as integers and keys: pure functions of one gene vector each.
+
+For example:
+
+    import jax
+    from nasjax import spaces
+
+    space = spaces.make("nasbench201")
+    print(space.format_arch(space.sample(jax.random.key(0))))
+"""
 
 import functools
 from collections.abc import Callable, Mapping
@@ -7,6 +16,8 @@ from typing import Any
 from nasjax.core import registry
 from nasjax.core.types import SearchSpace
 from nasjax.spaces import darts, nasbench101, nasbench201, nasbench_nlp
+
+__all__ = ["SPACES", "SearchSpace", "make"]
 
 SPACES: Mapping[str, Callable[..., SearchSpace]] = {
     "nasbench101": nasbench101.make,
