@@ -1,11 +1,9 @@
 """Neural architecture search as pure JAX functions.
 
-    import jax
     import nasjax
 
-    space, table = nasjax.spaces.make("nasbench201"), nasjax.nasbench.load("digits201")
-    arch = space.sample(jax.random.key(0))
-    print(space.format_arch(arch), table.mean(arch, 30).test)
+    print(nasjax.nasbench.query("digits201", 42))  # a cell by its index
+    print(sorted(nasjax.search.ALGORITHMS))
 
 Packages and types are imported when they are first used.
 """

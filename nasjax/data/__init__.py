@@ -16,7 +16,7 @@ from nasjax.core.errors import ConfigError
 from nasjax.data import cifar10, digits, imagenet, synthetic
 from nasjax.data.dataset import Augmentation, Batch, Dataset, Split
 
-__all__ = ["DATASETS", "Augmentation", "Batch", "Dataset", "Split", "load"]
+__all__ = ["Augmentation", "Batch", "DATASETS", "Dataset", "Split", "load"]
 
 DATASETS: dict[str, Callable[..., Dataset]] = {
     "cifar10": cifar10.load,

@@ -5,13 +5,15 @@ A folder a script; the scripts read a configuration and call its `run`:
     python launch/search.py --config=configs/search/digits201.py:smoke --workdir=runs/x
 """
 
-from nasjax.core import lazy
+from nasjax.core import errors, lazy, progress
 
 __all__ = [
     "arch2vec",
     "config_door",
+    "errors",
     "hmnas",
     "nasbench_x11",
+    "progress",
     "search",
     "train_architecture",
 ]

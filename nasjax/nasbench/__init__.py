@@ -11,6 +11,7 @@ For example:
 
 from nasjax.nasbench.loading import load
 from nasjax.nasbench.readers import convert
+from nasjax.nasbench.records import query
 from nasjax.nasbench.table import TabularBenchmark
 
-__all__ = ["TabularBenchmark", "convert", "load"]
+__all__ = ["TabularBenchmark", "convert", "load", "query"]

@@ -56,6 +56,26 @@ def load(name_or_file: str | os.PathLike[str], **options: Any) -> Any:
     name = os.fspath(name_or_file)
     if name in NAMES:
         return _call(NAMES[name], options)
+    path = find_file(name)
+    form = arrays.load_metadata(path).get("form", "")
+    if not isinstance(form, str) or form not in FORMS:
+        raise errors.DataError(
+            f"{path}: no benchmark of a known kind; convert the official file with "
+            "launch/nasbench_x11.py --mode=convert"
+        )
+    load_form = functools.partial(FORMS[form], path)
+    with read_guard.guard(path, "damaged", remedy="make the file again"):
+        return _call(load_form, options)
+
+
+def find_file(name_or_file: str | os.PathLike[str]) -> pathlib.Path:
+    """The file of a benchmark, by its path or by a name of `FILES`.
+
+    Raises:
+      DataError: the file of the name is not in the data folder.
+      ConfigError: the name is unknown.
+    """
+    name = os.fspath(name_or_file)
     path = pathlib.Path(name).expanduser()
     if name in FILES and not path.exists():
         path = data_folder() / f"{name}.safetensors"
@@ -67,15 +87,7 @@ def load(name_or_file: str | os.PathLike[str], **options: Any) -> Any:
             )
     if not path.exists() and path.suffix != ".safetensors":
         raise errors.unknown_name("benchmark or file", name, [*NAMES, *FILES])
-    form = arrays.load_metadata(path).get("form", "")
-    if not isinstance(form, str) or form not in FORMS:
-        raise errors.DataError(
-            f"{path}: no benchmark of a known kind; convert the official file with "
-            "launch/nasbench_x11.py --mode=convert"
-        )
-    load_form = functools.partial(FORMS[form], path)
-    with read_guard.guard(path, "damaged", remedy="make the file again"):
-        return _call(load_form, options)
+    return path
 
 
 def _call(loader: Callable[..., Any], options: dict[str, Any]) -> Any:

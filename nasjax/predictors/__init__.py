@@ -7,9 +7,9 @@ For example:
     from nasjax import predictors
 
     features, mask = jax.random.uniform(jax.random.key(0), (16, 4)), jnp.ones(16, bool)
-    gp = predictors.make("gp")
-    state = jax.jit(gp.fit)(jax.random.key(1), features, features.sum(1), mask)
-    print(gp.predict(state, features[0]))
+    model = predictors.make("bayesian_linear")
+    state = jax.jit(model.fit)(jax.random.key(1), features, features.sum(1), mask)
+    print(model.predict(state, features))
 """
 
 from collections.abc import Callable, Mapping

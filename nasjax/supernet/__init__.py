@@ -1,13 +1,15 @@
 """HM-NAS: the one-shot supernet, its bilevel training, masking and fine-tuning.
 
-import jax
-from nasjax.supernet import mixing, network, spec
+For example:
 
-net = spec.SupernetSpec(
-    num_cells=2, channels=4, num_classes=10, image_shape=(8, 8, 1), num_steps=2
-)
-params = jax.eval_shape(lambda key: network.init_params(key, net), jax.random.key(0))
-weights = mixing.coefficients(mixing.init_arch(jax.random.key(1), net), net)
+    import jax
+    from nasjax.supernet import mixing, network, spec
+
+    net = spec.SupernetSpec(
+        num_cells=2, channels=4, num_steps=2, num_classes=10, image_shape=(8, 8, 1)
+    )
+    init = jax.eval_shape(lambda key: network.init_params(key, net), jax.random.key(0))
+    print(mixing.coefficients(mixing.init_arch(jax.random.key(1), net), net).shape)
 """
 
 from nasjax.core import lazy

@@ -1,16 +1,16 @@
 """Surrogates of learning curves: compression, regressors and noise (chapter 5).
 
-import jax
-import numpy as np
-from nasjax.nasbench import surrogate
+For example:
 
-features = np.random.default_rng(0).random((60, 4))
-curves = features[:, :1] * np.linspace(0.5, 0.9, 20)  # 60 trainings, 20 epochs
-settings = surrogate.Settings(num_rounds=20, rank=2, noise="std")
-models = surrogate.fit(
-    jax.random.key(0), features, {"valid_accuracy": curves}, settings
-)
-print(models["valid_accuracy"].mean(features[0]))
+    import jax
+    import numpy as np
+    from nasjax.nasbench import surrogate
+
+    features = np.random.default_rng(0).random((60, 4))
+    curves = features[:, :1] * np.linspace(0.5, 0.9, 20)  # 60 trainings, 20 epochs
+    settings = surrogate.Settings(num_rounds=20, rank=1, noise="std")
+    key, targets = jax.random.key(0), {"valid_accuracy": curves}
+    models = surrogate.fit(key, features, targets, settings)
 """
 
 from nasjax.core import lazy

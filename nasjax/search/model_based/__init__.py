@@ -2,9 +2,11 @@
 
 For example:
 
-    from nasjax import search, spaces
+    import jax.numpy as jnp
+    from nasjax.search.model_based import acquisition
 
-    algorithm = search.make("bo_gp", spaces.make("nasbench201"), batch_size=5)
+    mean, std = jnp.array([0.91, 0.93]), jnp.array([0.03, 0.01])
+    print(acquisition.expected_improvement(mean, std, 0.93))
 """
 
 from nasjax.core import lazy
