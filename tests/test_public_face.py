@@ -67,7 +67,7 @@ def test_the_docstring_shows_the_main_use_and_it_runs(name, capsys):
         assert name.startswith("nasjax.jobs") and "--" in source
         assert (importlib.import_module("shared").ROOT / script).exists()
         return
-    assert name.rpartition(".")[2] in source and len(source.splitlines()) >= 2
+    assert "import " in source and name.rpartition(".")[2] in source
     exec(compile(source, name, "exec"), {})  # our own text
     capsys.readouterr()
 

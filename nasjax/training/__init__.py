@@ -1,17 +1,13 @@
 """Training of one network: settings, optimisers, schedules, every epoch recorded.
 
-import jax
-from nasjax.training import protocol
+`in_memory.train_cell` is one call without a folder; `architecture.train_architecture`
+continues after it was killed, by a protocol. For example:
 
-how = protocol.read(
-    {
-        "space": "nasbench201",
-        "data": {"name": "digits"},
-        "network": {"num_cells": 1, "channels": 4},
-        "training": {"epochs": 1},
-    }
-)
-# architecture.train_architecture(jax.random.key(0), arch, how, folder)
+    from nasjax.training import protocol
+
+    data = {"name": "digits"}
+    how = protocol.read({"space": "darts", "data": data, "training": {"epochs": 3}})
+    print(how.training.learning_rate)
 """
 
 from nasjax.core import lazy
@@ -22,6 +18,7 @@ __all__ = [
     "classifier_functions",
     "classifier_settings",
     "image_networks",
+    "in_memory",
     "language_model",
     "language_model_functions",
     "language_model_settings",
