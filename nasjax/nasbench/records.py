@@ -85,25 +85,11 @@ def query(table: str | os.PathLike[str] | TabularBenchmark, arch: Any) -> Record
       UnknownArchitecture: the notation cannot be read (the message shows the nearest
         one that can), or the table lacks the architecture.
     """
-    if not isinstance(table, TabularBenchmark):
-        if os.fspath(table) not in loading.NAMES:
-            return _of_file(loading.find_file(table), arch)
-        table = loading.load(table)
-    genes = _read_arch(None, table.space, arch)
-    row = int(table.find(jnp.asarray(genes)))
-    title = f"{table.space} on {table.data_set}"
-    training = Training(
-        table.data_set,
-        table.epochs,
-        {
-            name: np.asarray(runs.values[row])
-            for name, runs in {**table.curves, "seconds": table.seconds}.items()
-            if runs is not None
-        },
-        {name: float(values[row]) for name, values in table.facts.items()},
-        dict(table.notes),
-    )
-    return _record(title, table.space, genes, row, [training])
+    if isinstance(table, TabularBenchmark):
+        return _of_table(table, arch)
+    if os.fspath(table) in loading.NAMES:
+        return _of_table(loading.load(table), arch)
+    return _of_file(loading.find_file(table), arch)
 
 
 def summary(path: str | os.PathLike[str]) -> str:
@@ -121,6 +107,25 @@ def summary(path: str | os.PathLike[str]) -> str:
         known = ", ".join(sorted(part.curves))
         lines.append(f"  {part.data_set}, {part.schedule} epochs: {known}")
     return "\n".join(lines)
+
+
+def _of_table(table: TabularBenchmark, arch: Any) -> Record:
+    genes = _read_arch(None, table.space, arch)
+    row = int(table.find(jnp.asarray(genes)))
+    title = f"{table.space} on {table.data_set}"
+    recorded = {**table.curves, "seconds": table.seconds}
+    training = Training(
+        table.data_set,
+        table.epochs,
+        {
+            name: np.asarray(runs.values[row])
+            for name, runs in recorded.items()
+            if runs is not None
+        },
+        {name: float(values[row]) for name, values in table.facts.items()},
+        dict(table.notes),
+    )
+    return _record(title, table.space, genes, row, [training])
 
 
 def _of_file(path: pathlib.Path, arch: Any) -> Record:

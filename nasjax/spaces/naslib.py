@@ -21,6 +21,7 @@ and the configuration of NAS-Bench-301 (ConfigSpace, written as a dictionary):
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 
 from nasjax.core import errors, registry
@@ -221,7 +222,7 @@ def _read_darts(value: Any) -> np.ndarray:
             f"{form} has two cells of eight pairs (input, operation)"
         )
     genes = numbers[:, :, ::-1].reshape(-1).astype(np.int32)
-    if not bool(darts.is_valid(genes)):
+    if not bool(darts.is_valid(jnp.asarray(genes))):
         raise errors.UnknownArchitecture(
             f"{form}: operations are 0 to 6, and a step reads two different states "
             "before it"

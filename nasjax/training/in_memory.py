@@ -58,7 +58,6 @@ def train_cell(
         raise errors.ConfigError(f"epochs = {epochs} must be at least 1")
     images = image_networks.Images(dataset.num_classes, dataset.image_shape)
     built = image_networks.build(space, np.asarray(arch), network, images)
-    classifier = built.network(built.argument)
     key_init, key_order = jax.random.split(key)
     seed = int(jax.random.randint(key_order, (), 0, np.iinfo(np.int32).max))
     train, valid = dataset.split_train(train_fraction, seed=0)
