@@ -12,13 +12,15 @@ For example:
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from nasjax.core import errors, registry
+from nasjax.core import errors, lazy, registry
 from nasjax.encoders import adjacency, paths
 from nasjax.encoders.adjacency import Encoding
 from nasjax.encoders.respacing import respace
 from nasjax.spaces import SPACES
 
-__all__ = ["ENCODINGS", "Encoding", "make", "respace", "spaces_of"]
+__all__ = ["ENCODINGS", "Encoding", "arch2vec", "make", "respace", "spaces_of"]
+
+__getattr__, __dir__ = lazy.attributes(__name__, __all__)
 
 ENCODINGS: Mapping[str, Callable[..., Encoding]] = {
     "adjacency_one_hot": adjacency.one_hot,

@@ -15,9 +15,18 @@ from typing import Any
 
 from nasjax.core import registry
 from nasjax.core.types import SearchSpace
-from nasjax.spaces import darts, nasbench101, nasbench201, nasbench_nlp
+from nasjax.spaces import darts, nasbench101, nasbench201, nasbench_nlp, naslib
 
-__all__ = ["SPACES", "SearchSpace", "make"]
+__all__ = [
+    "SPACES",
+    "SearchSpace",
+    "darts",
+    "make",
+    "nasbench101",
+    "nasbench201",
+    "nasbench_nlp",
+    "naslib",
+]
 
 SPACES: Mapping[str, Callable[..., SearchSpace]] = {
     "nasbench101": nasbench101.make,
