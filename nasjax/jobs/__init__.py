@@ -1,6 +1,6 @@
 """What launch scripts do: plain arguments in, a folder with `result.json` out.
 
-A folder a script; the scripts read a configuration and call its `run`:
+A folder a script; the scripts read a configuration and call the modules here:
 
     python launch/search.py --config=configs/search/digits201.py:smoke --workdir=runs/x
 """
