@@ -31,7 +31,7 @@ ROOMS = {
     "nasbench search report",
     "jobs": "core data spaces predictors encoders networks training supernet nasbench "
     "search report experiments",
-    "__init__": "",
+    "__init__": "core nasbench search",
     "__main__": "jobs",
 }
 """Folder (or module at the top) of nasjax: folders of nasjax it may import."""

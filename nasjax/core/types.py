@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from nasjax.core import genotypes
+
 Array = jax.Array
 Key = jax.Array
 Tree = dict[str, Any]
@@ -38,40 +40,51 @@ class Graph(NamedTuple):
 class SearchSpace(NamedTuple):
     """Pure functions of one architecture (callers vmap) and static facts.
 
-    An encoding that changes how architectures are drawn returns
-    `space._replace(sample=..., mutate=...)`.
+    A space of one's own needs the first five fields; it is not registered anywhere:
+
+        space = SearchSpace("mine", 8, sample, mutate, neighbors)
+
+    What an algorithm needs besides (`gene_ranges`, `to_graph`, `decode`) it names. An
+    encoding that changes how architectures are drawn is `encoders.respace`.
 
     Attributes:
-      name: registry name.
+      name: registry name, or any name of an own space.
       num_genes: G, length of the int32 gene vector.
-      op_names: names of the operations in the order of their gene values.
-      size: number of encodings, or of unique cells where that is what is published.
       sample: `(key) -> arch [G]`.
       mutate: `(key, arch [G]) -> arch [G]`, always valid.
       neighbors: `(arch [G]) -> (archs [M, G], mask [M])`.
-      is_valid: `(arch [G]) -> bool []`.
-      to_graph: `(arch [G]) -> Graph`.
-      fingerprint: `(arch [G]) -> uint32 [2]`, equal for isomorphic architectures.
-      format_arch: host function, gene vector to the official notation.
+      op_names: names of the operations in the order of their gene values.
+      size: number of encodings, or of unique cells where that is what is published.
+      is_valid: `(arch [G]) -> bool []`; of an own space True unless it says otherwise.
+      to_graph: `(arch [G]) -> Graph`, or None.
+      fingerprint: `(arch [G]) -> uint32 [2]`, equal for isomorphic architectures; of an
+        own space a hash of the genes.
+      format_arch: host function, gene vector to the official notation; of an own space
+        the genes, `[0, 2, 1]`.
       parse_arch: host function, the inverse; raises `UnknownArchitecture`.
       graph_op_names: names of the ids in `Graph.ops`, inputs and outputs included.
       gene_ranges: lowest and highest value of each gene, `G` pairs.
+      decode: `(unit float [D]) -> arch [G]`: every point of the unit cube stands for a
+        valid architecture, the same for all points of one bin; or None.
+      unit_sizes: equal bins of each of the D coordinates of `decode`.
     """
 
     name: str
     num_genes: int
-    op_names: tuple[str, ...]
-    size: int | None
     sample: Callable[[Key], Array]
     mutate: Callable[[Key, Array], Array]
     neighbors: Callable[[Array], tuple[Array, Array]]
-    is_valid: Callable[[Array], Array]
-    to_graph: Callable[[Array], Graph]
-    fingerprint: Callable[[Array], Array]
-    format_arch: Callable[[Any], str]
-    parse_arch: Callable[[str], Any]
+    op_names: tuple[str, ...] = ()
+    size: int | None = None
+    is_valid: Callable[[Array], Array] = genotypes.always_valid
+    to_graph: Callable[[Array], Graph] | None = None
+    fingerprint: Callable[[Array], Array] = genotypes.gene_hash
+    format_arch: Callable[[Any], str] = genotypes.format_genes
+    parse_arch: Callable[[str], Any] = genotypes.parse_genes
     graph_op_names: tuple[str, ...] = ()
     gene_ranges: tuple[tuple[int, int], ...] = ()
+    decode: Callable[[Array], Array] | None = None
+    unit_sizes: tuple[int, ...] = ()
 
 
 class Evaluation(NamedTuple):

@@ -1,14 +1,22 @@
-"""Images to learn from: data sets by name, their augmentation and their batches."""
+"""Images to learn from: data sets by name, their augmentation and their batches.
 
-import inspect
+For example:
+
+    from nasjax import data
+
+    digits = data.load("digits")
+    print(len(digits.train), digits.num_classes)
+"""
+
 from collections.abc import Callable
 from typing import Any
 
-from nasjax.core.errors import ConfigError, unknown_name
+from nasjax.core import registry
+from nasjax.core.errors import ConfigError
 from nasjax.data import cifar10, digits, imagenet, synthetic
 from nasjax.data.dataset import Augmentation, Batch, Dataset, Split
 
-__all__ = ["DATASETS", "Augmentation", "Batch", "Dataset", "Split", "load"]
+__all__ = ["Augmentation", "Batch", "DATASETS", "Dataset", "Split", "load"]
 
 DATASETS: dict[str, Callable[..., Dataset]] = {
     "cifar10": cifar10.load,
@@ -34,15 +42,10 @@ def load(name: str, **options: Any) -> Dataset:
       ConfigError: an unknown name or option, or an empty `dir`.
       DataError: a file is missing or malformed.
     """
-    if name not in DATASETS:
-        raise unknown_name("data set", name, DATASETS)
-    loader = DATASETS[name]
-    known = inspect.signature(loader).parameters
-    for option in options:
-        if option not in known:
-            raise unknown_name(f"option of data set {name!r}", option, known)
-    if "dir" in known and not options.get("dir"):
+    loader = registry.find("data set", DATASETS, name)
+    if "dir" in registry.options_of(loader) and not options.get("dir"):
+        registry.check(f"data set {name!r}", loader, {*options, "dir"})
         raise ConfigError(
             f"the data set {name!r} is read from a folder; pass --config.data.dir=PATH"
         )
-    return loader(**options)
+    return registry.make("data set", DATASETS, name, (), options, owner="data set")

@@ -7,7 +7,6 @@ files of words of this kind, with rare words already replaced by `<unk>`.
 
 import array
 import dataclasses
-import inspect
 import io
 import os
 import pathlib
@@ -16,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from nasjax.core import read_guard
+from nasjax.core import read_guard, registry
 from nasjax.core.errors import ConfigError, DataError, unknown_name
 
 END = "<eos>"
@@ -71,14 +70,14 @@ def load(name: str | os.PathLike[str], **options: Any) -> Corpus:
       DataError: a file is missing, empty or not UTF-8.
     """
     maker = CORPORA.get(str(name))
-    known = inspect.signature(maker).parameters if maker else {}
     if maker is None and not pathlib.Path(name).expanduser().is_dir():
         error = unknown_name("text", str(name), CORPORA)
         raise ConfigError(f"{error}; and it is not a folder of word files")
+    if maker:
+        return registry.make("text", CORPORA, str(name), (), options, owner="text")
     for option in options:
-        if option not in known:
-            raise unknown_name(f"option of text {str(name)!r}", option, known)
-    return maker(**options) if maker else read(name)
+        raise unknown_name(f"option of text {str(name)!r}", option, ())
+    return read(name)
 
 
 def read(folder: str | os.PathLike[str]) -> Corpus:

@@ -1,12 +1,26 @@
-"""Encodings: a gene vector becomes the features that a predictor reads."""
+"""Encodings: a gene vector becomes the features that a predictor reads.
 
-import inspect
+For example:
+
+    import jax
+    from nasjax import encoders, spaces
+
+    encode = encoders.make("path_one_hot", "nasbench201")
+    print(encode(spaces.make("nasbench201").sample(jax.random.key(0))))
+"""
+
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from nasjax.core import errors
+from nasjax.core import errors, lazy, registry
 from nasjax.encoders import adjacency, paths
 from nasjax.encoders.adjacency import Encoding
+from nasjax.encoders.respacing import respace
+from nasjax.spaces import SPACES
+
+__all__ = ["ENCODINGS", "Encoding", "arch2vec", "make", "respace", "spaces_of"]
+
+__getattr__, __dir__ = lazy.attributes(__name__, __all__)
 
 ENCODINGS: Mapping[str, Callable[..., Encoding]] = {
     "adjacency_one_hot": adjacency.one_hot,
@@ -34,10 +48,22 @@ def make(name: str, space: str, **options: Any) -> Encoding:
       ConfigError: there is no such encoding, not for this space, or it has no such
         option.
     """
-    if name not in ENCODINGS:
-        raise errors.unknown_name("encoding", name, ENCODINGS)
-    known = list(inspect.signature(ENCODINGS[name]).parameters)[1:]
-    for option in options:
-        if option not in known:
-            raise errors.unknown_name(f"option of the encoding {name!r}", option, known)
-    return ENCODINGS[name](space, **options)
+    return registry.make("encoding", ENCODINGS, name, (space,), options)
+
+
+def spaces_of(name: str) -> tuple[str, ...]:
+    """The registered spaces that an encoding can encode.
+
+    Raises:
+      ConfigError: there is no such encoding.
+    """
+    factory = registry.find("encoding", ENCODINGS, name)
+    return tuple(space for space in SPACES if _encodes(factory, space))
+
+
+def _encodes(factory: Callable[..., Encoding], space: str) -> bool:
+    try:
+        factory(space)
+    except errors.ConfigError:
+        return False
+    return True

@@ -3,8 +3,9 @@
 Factories of `search.ALGORITHMS` take functions and arrays where a configuration can
 only name them. An entry's settings name
 
-    features       an encoding of `encoders.ENCODINGS`, with `features_options`; BANANAS
-                   reads "path_one_hot" where none is named
+    features       an encoding of `encoders.ENCODINGS`, with `features_options`, or
+                   "one_hot" genes; BANANAS reads the first of `FEATURES` that the
+                   space has where none is named
     table          "one_hot" genes; "random_projection" of them, with `table_size` (16)
                    and `table_seed` (0); or a safetensors file of `archs` and `vectors`;
                    searches that learn their embedding read its `archs` only. A list of
@@ -16,7 +17,6 @@ only name them. An entry's settings name
 and everything else goes to the factory as it stands.
 """
 
-import inspect
 import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -26,7 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nasjax import encoders, search
-from nasjax.core import arrays, errors, read_guard
+from nasjax.core import arrays, errors, read_guard, registry
 from nasjax.core.types import SearchSpace
 from nasjax.encoders.arch2vec import supervised
 from nasjax.nasbench.table import TabularBenchmark
@@ -39,8 +39,8 @@ RANDOM_PROJECTION = "random_projection"
 ONE_HOT = "one_hot"
 NETWORKS = {"gin": supervised.network}
 """Encoders that learn with the search: `factory(space name, **options)`."""
-FEATURES = {"bananas": "path_one_hot"}
-"""Encodings of algorithms that have one of their own."""
+FEATURES = {"bananas": ("path_one_hot", "adjacency_one_hot", ONE_HOT)}
+"""Encodings of algorithms that have one of their own: the first that fits the space."""
 
 _NETWORKS = {
     "bananas": "mlp",
@@ -83,9 +83,7 @@ def make(
       ConfigError: there is no such algorithm, setting, encoding or file, or the
         settings do not fit the space.
     """
-    if kind not in search.ALGORITHMS:
-        raise errors.unknown_name("search algorithm", kind, search.ALGORITHMS)
-    known = inspect.signature(search.ALGORITHMS[kind]).parameters
+    known = _settings(kind)
     given = {key: value for key, value in settings.items() if value is not None}
     # Where both are possible, a table is used where one is named.
     if "table" in known:
@@ -95,7 +93,7 @@ def make(
     if "network" in known:
         _name_network(given, inputs)
     if "features" in known:
-        given.setdefault("features", FEATURES.get(kind, ""))
+        given.setdefault("features", _default_features(kind, inputs.space))
         _name_features(given, inputs.space)
     if has_open_capacity(kind, given) and inputs.queries:
         given["capacity"] = inputs.queries
@@ -104,15 +102,18 @@ def make(
 
 def has_open_capacity(kind: str, settings: Mapping[str, Any]) -> bool:
     """Whether the budget in queries decides the capacity of an algorithm's buffers."""
-    known = inspect.signature(search.ALGORITHMS[kind]).parameters
-    return "capacity" in known and settings.get("capacity") is None
+    return "capacity" in _settings(kind) and settings.get("capacity") is None
 
 
 def learns(kind: str) -> bool:
     """Whether an algorithm learns its embedding: of a table it reads `archs` only."""
-    if kind not in search.ALGORITHMS:
-        raise errors.unknown_name("search algorithm", kind, search.ALGORITHMS)
-    return "network" in inspect.signature(search.ALGORITHMS[kind]).parameters
+    return "network" in _settings(kind)
+
+
+def _settings(kind: str) -> dict[str, Any]:
+    """The settings of an algorithm with their defaults."""
+    factory = registry.find("search algorithm", search.ALGORITHMS, kind)
+    return registry.options_of(factory, taken=1)
 
 
 def embeddings(kind: str, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -126,9 +127,7 @@ def embeddings(kind: str, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
       ConfigError: there is no such algorithm, a list is empty or names one embedding
         twice, both are lists, or an algorithm that learns its embedding has several.
     """
-    if kind not in search.ALGORITHMS:
-        raise errors.unknown_name("search algorithm", kind, search.ALGORITHMS)
-    known = inspect.signature(search.ALGORITHMS[kind]).parameters
+    known = _settings(kind)
     lists = {
         key: list(settings[key])
         for key in ("table", "table_seed")
@@ -156,15 +155,29 @@ def embeddings(kind: str, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{"table": settings.get("table", RANDOM_PROJECTION)}] if named else []
 
 
+def _default_features(kind: str, space: SearchSpace) -> str:
+    """The encoding of an algorithm that has one of its own, "" for others."""
+    for name in FEATURES.get(kind, ()):
+        if name == ONE_HOT or space.name in encoders.spaces_of(name):
+            return name
+    return ""
+
+
 def _name_features(given: dict[str, Any], space: SearchSpace) -> None:
-    """Replaces the name of an encoding by its function."""
+    """Replaces the name of an encoding by its function; a function stays."""
     name, options = given.pop("features", ""), given.pop("features_options", {})
-    if name:
+    if callable(name):
+        given["features"] = name
+    elif name == ONE_HOT:
+        given["features"] = gene_features.one_hot(space)
+    elif name:
         given["features"] = encoders.make(name, space.name, **options)
 
 
 def _name_table(given: dict[str, Any], inputs: SearchInputs) -> None:
-    """Replaces the name of a table by its arrays."""
+    """Replaces the name of a table by its arrays; arrays stay."""
+    if isinstance(given.get("table"), EmbeddingTable):
+        return
     name = given.pop("table", "")
     size, seed = given.pop("table_size", 16), given.pop("table_seed", 0)
     if name == RANDOM_PROJECTION:
@@ -187,17 +200,17 @@ def _one_hot(inputs: SearchInputs) -> EmbeddingTable:
 def _name_network(given: dict[str, Any], inputs: SearchInputs) -> None:
     """Replaces names by an encoder and the architectures that it embeds."""
     name, options = given.pop("network", "gin"), given.pop("network_options", {})
-    if name not in NETWORKS:
-        raise errors.unknown_name("network", name, NETWORKS)
-    known = [*inspect.signature(NETWORKS[name]).parameters][1:]
-    for option in options:
-        if option not in known:
-            raise errors.unknown_name(f"option of the network {name!r}", option, known)
-    given["network"] = NETWORKS[name](inputs.space.name, **options)
+    if not isinstance(name, str):
+        given["network"] = name
+    else:
+        given["network"] = registry.make(
+            "network", NETWORKS, name, (inputs.space.name,), options
+        )
     table = given.pop("table", "")
-    given["candidates"] = (
-        read_table(table, inputs.space).archs if table else candidates(inputs)
-    )
+    if "candidates" not in given:
+        given["candidates"] = (
+            read_table(table, inputs.space).archs if table else candidates(inputs)
+        )
 
 
 def candidates(inputs: SearchInputs) -> np.ndarray:

@@ -1,5 +1,21 @@
-"""A folder a launch script: plain arguments in, `result.json` out."""
+"""What launch scripts do: plain arguments in, a folder with `result.json` out.
 
-from nasjax.core import errors, progress
+A folder a script; the scripts read a configuration and call the modules here:
 
-__all__ = ["errors", "progress"]
+    python launch/search.py --config=configs/search/digits201.py:smoke --workdir=runs/x
+"""
+
+from nasjax.core import errors, lazy, progress
+
+__all__ = [
+    "arch2vec",
+    "config_door",
+    "errors",
+    "hmnas",
+    "nasbench_x11",
+    "progress",
+    "search",
+    "train_architecture",
+]
+
+__getattr__, __dir__ = lazy.attributes(__name__, __all__)

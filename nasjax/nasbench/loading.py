@@ -1,13 +1,12 @@
 """`load`: a benchmark from its file or by its name."""
 
 import functools
-import inspect
 import os
 import pathlib
 from collections.abc import Callable
 from typing import Any
 
-from nasjax.core import arrays, errors, read_guard
+from nasjax.core import arrays, errors, read_guard, registry
 from nasjax.nasbench import table_file
 
 DATA_VARIABLE = "NASJAX_DATA"
@@ -57,17 +56,7 @@ def load(name_or_file: str | os.PathLike[str], **options: Any) -> Any:
     name = os.fspath(name_or_file)
     if name in NAMES:
         return _call(NAMES[name], options)
-    path = pathlib.Path(name).expanduser()
-    if name in FILES and not path.exists():
-        path = data_folder() / f"{name}.safetensors"
-        if not path.exists():
-            raise errors.DataError(
-                f"{path}: no such file; make it from the official one: "
-                f"python launch/nasbench_x11.py --mode=convert --input=FILE "
-                f"--output={path}"
-            )
-    if not path.exists() and path.suffix != ".safetensors":
-        raise errors.unknown_name("benchmark or file", name, [*NAMES, *FILES])
+    path = find_file(name)
     form = arrays.load_metadata(path).get("form", "")
     if not isinstance(form, str) or form not in FORMS:
         raise errors.DataError(
@@ -79,11 +68,30 @@ def load(name_or_file: str | os.PathLike[str], **options: Any) -> Any:
         return _call(load_form, options)
 
 
+def find_file(name_or_file: str | os.PathLike[str]) -> pathlib.Path:
+    """The file of a benchmark, by its path or by a name of `FILES`.
+
+    Raises:
+      DataError: the file of the name is not in the data folder.
+      ConfigError: the name is unknown.
+    """
+    name = os.fspath(name_or_file)
+    path = pathlib.Path(name).expanduser()
+    if name in FILES and not path.exists():
+        path = data_folder() / f"{name}.safetensors"
+        if not path.exists():
+            raise errors.DataError(
+                f"{path}: no such file; make it from the official one: "
+                f"python launch/nasbench_x11.py --mode=convert --input=FILE "
+                f"--output={path}"
+            )
+    if not path.exists() and path.suffix != ".safetensors":
+        raise errors.unknown_name("benchmark or file", name, [*NAMES, *FILES])
+    return path
+
+
 def _call(loader: Callable[..., Any], options: dict[str, Any]) -> Any:
-    known = inspect.signature(loader).parameters
-    for option in options:
-        if option not in known:
-            raise errors.unknown_name("option of the benchmark", option, known)
+    registry.check("the benchmark", loader, options)
     return loader(**options)
 
 

@@ -1,10 +1,21 @@
-"""Performance predictors: regressions from architecture features to a score."""
+"""Performance predictors: regressions from architecture features to a score.
 
-import inspect
+For example:
+
+    import jax
+    import jax.numpy as jnp
+    from nasjax import predictors
+
+    features, mask = jax.random.uniform(jax.random.key(0), (16, 4)), jnp.ones(16, bool)
+    model = predictors.make("bayesian_linear")
+    state = jax.jit(model.fit)(jax.random.key(1), features, features.sum(1), mask)
+    print(model.predict(state, features))
+"""
+
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from nasjax.core import errors
+from nasjax.core import registry
 from nasjax.predictors import bayesian_linear, bohamiann, dngo, gcn, gp, mlp_ensemble
 from nasjax.predictors.predictor import Prediction, Predictor
 from nasjax.predictors.regressor import Regressor
@@ -35,14 +46,4 @@ def make(name: str, **options: Any) -> Predictor:
       ConfigError: there is no such predictor, it has no such option, an option that
         it needs is missing, or one has no possible value.
     """
-    if name not in PREDICTORS:
-        raise errors.unknown_name("predictor", name, PREDICTORS)
-    known = inspect.signature(PREDICTORS[name]).parameters
-    for option in options:
-        if option not in known:
-            kind = f"option of the predictor {name!r}"
-            raise errors.unknown_name(kind, option, known)
-    for option, parameter in known.items():
-        if parameter.default is parameter.empty and option not in options:
-            raise errors.ConfigError(f"the predictor {name!r} needs {option}=...")
-    return PREDICTORS[name](**options)
+    return registry.make("predictor", PREDICTORS, name, (), options)

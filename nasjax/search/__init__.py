@@ -2,17 +2,24 @@
 
 `run` is one `lax.scan`, `run_trials` many of them in a few compiled calls, `drive` a
 loop on the host for real trainings; all take any `SearchAlgorithm`.
+
+    import jax
+    from nasjax import nasbench, search, spaces
+
+    table, space = nasbench.load("digits201"), spaces.make("nasbench201")
+    algorithm = search.make("random_search", space)
+    keys = jax.random.split(jax.random.key(0), 2)
+    print(search.run_trials(keys, algorithm, table.evaluate, 10).valid.max())
 """
 
 import functools
-import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from nasjax.core import errors
+from nasjax.core import errors, registry
 from nasjax.core.types import Evaluation, Proposal, SearchSpace
 from nasjax.search import evolution, local_search, random_search, reinforce
 from nasjax.search.algorithm import SearchAlgorithm
@@ -41,6 +48,7 @@ __all__ = [
     "SearchAlgorithm",
     "Stopped",
     "drive",
+    "inputs_of",
     "make",
     "rescore",
     "run",
@@ -72,6 +80,21 @@ ALGORITHMS: Mapping[str, Callable[..., SearchAlgorithm]] = {
 }
 """Factories `(space, **settings) -> SearchAlgorithm`."""
 
+_FIELDS = {
+    "sample": "(key) -> arch [G]",
+    "mutate": "(key, arch [G]) -> arch [G]",
+    "neighbors": "(arch [G]) -> (archs [M, G], mask [M])",
+    "gene_ranges": "a pair (lowest, highest) for each gene",
+}
+_MUTATING = (
+    "regularized_evolution",
+    "bananas",
+    "bo_bohamiann",
+    "bo_dngo",
+    "bo_gcn",
+    "bo_gp",
+)
+
 
 def make(name: str, space: SearchSpace, **settings: Any) -> SearchAlgorithm:
     """The algorithm of a name.
@@ -82,17 +105,56 @@ def make(name: str, space: SearchSpace, **settings: Any) -> SearchAlgorithm:
       **settings: of the factory, such as `population_size=20`.
 
     Raises:
-      ConfigError: there is no such algorithm or setting, or a setting does not fit.
+      ConfigError: there is no such algorithm or setting, a setting does not fit, or
+        one that is needed, or a function of an own space, is missing.
     """
-    if name not in ALGORITHMS:
-        raise errors.unknown_name("search algorithm", name, ALGORITHMS)
-    known = [*inspect.signature(ALGORITHMS[name]).parameters][1:]
-    for setting in settings:
-        if setting not in known:
-            raise errors.unknown_name(f"setting of {name!r}", setting, known)
+    factory = registry.find("search algorithm", ALGORITHMS, name)
+    registry.check(repr(name), factory, settings, taken=1, word="setting")
+    _check_space(name, space, settings)
     if settings.get("features") is not None:
         _check_features(name, settings["features"], space)
-    return ALGORITHMS[name](space, **settings)
+    try:
+        return factory(space, **settings)
+    except errors.ConfigError as error:
+        missing = [key for key in inputs_of(name) if settings.get(key) is None]
+        if not missing:
+            raise
+        raise errors.ConfigError(
+            f"{error}; experiments.make({name!r}, space, benchmark) finds "
+            f"{' and '.join(missing)} by name"
+        ) from error
+
+
+def inputs_of(name: str) -> tuple[str, ...]:
+    """Settings of an algorithm that are functions or arrays and cannot be left out.
+
+    Raises:
+      ConfigError: there is no such algorithm.
+    """
+    factory = registry.find("search algorithm", ALGORITHMS, name)
+    known = registry.options_of(factory, taken=1)
+    if "network" in known:
+        return ("network", "candidates")
+    if "table" in known and "features" not in known:
+        return ("table",)
+    return ("features",) if name == "bananas" else ()
+
+
+def _check_space(name: str, space: SearchSpace, settings: Mapping[str, Any]) -> None:
+    """Raises a `ConfigError` where a space lacks what the algorithm calls."""
+    chooses = any(settings.get(key) is not None for key in ("table", "candidates"))
+    needed = ["sample"]
+    if name == "local_search":
+        needed.append("neighbors")
+    elif name == "reinforce" and settings.get("gene_ranges") is None:
+        needed.append("gene_ranges")
+    elif name in _MUTATING and not chooses:
+        needed.append("mutate")
+    for field in needed:
+        if not getattr(space, field):
+            raise errors.ConfigError(
+                f"{name} needs {field} of the space {space.name!r}: {_FIELDS[field]}"
+            )
 
 
 def _check_features(name: str, features: Any, space: SearchSpace) -> None:

@@ -1,13 +1,32 @@
-"""Search spaces as integers and keys: pure functions of one gene vector each."""
+"""Search spaces as integers and keys: pure functions of one gene vector each.
+
+For example:
+
+    import jax
+    from nasjax import spaces
+
+    space = spaces.make("nasbench201")
+    print(space.format_arch(space.sample(jax.random.key(0))))
+"""
 
 import functools
-import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from nasjax.core import errors
+from nasjax.core import registry
 from nasjax.core.types import SearchSpace
-from nasjax.spaces import darts, nasbench101, nasbench201, nasbench_nlp
+from nasjax.spaces import darts, nasbench101, nasbench201, nasbench_nlp, naslib
+
+__all__ = [
+    "SPACES",
+    "SearchSpace",
+    "darts",
+    "make",
+    "nasbench101",
+    "nasbench201",
+    "nasbench_nlp",
+    "naslib",
+]
 
 SPACES: Mapping[str, Callable[..., SearchSpace]] = {
     "nasbench101": nasbench101.make,
@@ -28,10 +47,4 @@ def make(name: str, **options: Any) -> SearchSpace:
     Raises:
       ConfigError: there is no such space, or it has no such option.
     """
-    if name not in SPACES:
-        raise errors.unknown_name("search space", name, SPACES)
-    known = inspect.signature(SPACES[name]).parameters
-    for option in options:
-        if option not in known:
-            raise errors.unknown_name(f"option of the space {name!r}", option, known)
-    return SPACES[name](**options)
+    return registry.make("search space", SPACES, name, (), options, owner="the space")

@@ -70,6 +70,32 @@ def sample(key: Key, *, num_cells: int = 2, num_ops: int = NONE) -> Array:
     return jnp.stack([ops, inputs], axis=-1).reshape(-1)
 
 
+def unit_sizes(*, num_cells: int = 2, num_ops: int = NONE) -> tuple[int, ...]:
+    """Bins of a point of the unit cube: cell by cell 8 operations, then 3 input pairs.
+
+    The pairs of states that steps 1, 2 and 3 read (3, 6 and 10 of them); step 0 reads
+    the two inputs of the cell.
+    """
+    pairs = (math.comb(step + 2, 2) for step in range(1, NUM_STEPS))
+    return (*((num_ops,) * 8), *pairs) * num_cells
+
+
+def decode(unit: Array, *, num_cells: int = 2, num_ops: int = NONE) -> Array:
+    """The cells of a point `[11 C]`, see `unit_sizes`; a step's first input is smaller.
+
+    Every pair of cells has one bin, up to the order of the two inputs of a step.
+    """
+    point = jnp.asarray(unit).reshape(num_cells, 8 + NUM_STEPS - 1)
+    ops = to_integers(point[:, :8], num_ops).reshape(num_cells, NUM_STEPS, 2)
+    inputs = [jnp.broadcast_to(jnp.arange(2), (num_cells, 2))]
+    for step in range(1, NUM_STEPS):
+        pairs = np.array([*itertools.combinations(range(step + 2), 2)], np.int32)
+        which = to_integers(point[:, 7 + step], len(pairs))
+        inputs.append(jnp.asarray(pairs)[which])
+    genes = jnp.stack([ops, jnp.stack(inputs, axis=1)], axis=-1)
+    return genes.reshape(-1).astype(jnp.int32)
+
+
 @functools.cache
 def _changes(num_cells: int, num_ops: int) -> tuple[np.ndarray, int]:
     """All single changes `[M, (gene, 1 if an input, choice)]`; operations first.
@@ -304,4 +330,6 @@ def make(*, shared: bool = False, none: bool = False) -> SearchSpace:
         parse_arch=functools.partial(parse_arch, shared=shared, none=none),
         graph_op_names=GRAPH_OP_NAMES + extra,
         gene_ranges=ranges,
+        decode=functools.partial(decode, num_cells=num_cells, num_ops=num_ops),
+        unit_sizes=unit_sizes(num_cells=num_cells, num_ops=num_ops),
     )

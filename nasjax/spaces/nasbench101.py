@@ -264,6 +264,33 @@ def sample(key: Key) -> Array:
     return first_valid(candidates, jax.vmap(is_valid)(candidates), fallback)
 
 
+UNIT_SIZES = (2,) * NUM_BITS + (NUM_OPS,) * OP_SPOTS
+
+
+def decode(unit: Array) -> Array:
+    """The cell of seven vertices of a point `[26]`: 21 edges, then 5 operations.
+
+    Repair: a cell without a path from input to output gets the edge between them; of
+    one with more than nine edges on paths the last edges (in the order of the genes)
+    that are not the only way to the output are taken away, one after another, until at
+    most nine are left. Every valid cell of seven vertices comes from a bin of its own
+    without repair, and so every class of the space from at least one.
+    """
+    bits = to_integers(unit[:NUM_BITS], 2)
+    ops = to_integers(unit[NUM_BITS:], NUM_OPS)
+    n = jnp.full(1, MAX_VERTICES, jnp.int32)
+    arch = jnp.concatenate([bits, ops, n])
+    direct = jnp.arange(NUM_GENES) == _EDGE_INDEX[0, MAX_VERTICES - 1]
+    arch = jnp.where(direct & ~_prune(arch).connected, 1, arch)
+
+    def thin(step: Array, arch: Array) -> Array:
+        without = jnp.where(jnp.arange(NUM_GENES) == NUM_BITS - 1 - step, 0, arch)
+        spare = _prune(without).connected & (num_edges(arch) > MAX_EDGES)
+        return jnp.where(spare, without, arch)
+
+    return jax.lax.fori_loop(0, NUM_BITS, thin, arch)
+
+
 def _widen(arch: Array, blank: Array) -> Array:
     """The same cell on seven vertices; new ones: no edges, operations `blank`."""
     output = arch[-1] - 1
@@ -344,4 +371,6 @@ def make() -> SearchSpace:
         parse_arch=notation.parse_arch,
         graph_op_names=("input", *OP_NAMES, "output"),
         gene_ranges=((0, 1),) * NUM_BITS + ((-1, 2),) * OP_SPOTS + ((2, 7),),
+        decode=decode,
+        unit_sizes=UNIT_SIZES,
     )

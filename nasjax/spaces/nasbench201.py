@@ -83,6 +83,14 @@ def sample(key: Key) -> Array:
     return to_integers(jax.random.uniform(key, (8,)), NUM_OPS)[:NUM_GENES]
 
 
+UNIT_SIZES = (NUM_OPS,) * NUM_GENES
+
+
+def decode(unit: Array) -> Array:
+    """int32 `[6]` of a point of the unit cube `[6]`: five bins a gene, one a cell."""
+    return to_integers(unit, NUM_OPS)
+
+
 def _neighbor(arch: Array, index: Array) -> Array:
     """Neighbour 0..23: edge `index // 4` takes its next but `index % 4` operation."""
     edge, step = index // (NUM_OPS - 1), index % (NUM_OPS - 1) + 1
@@ -343,4 +351,6 @@ def make() -> SearchSpace:
         parse_arch=parse_arch,
         graph_op_names=GRAPH_OP_NAMES,
         gene_ranges=((0, NUM_OPS - 1),) * NUM_GENES,
+        decode=decode,
+        unit_sizes=UNIT_SIZES,
     )

@@ -24,6 +24,7 @@ from nasjax.core.types import Array, Graph, Key, SearchSpace
 from nasjax.spaces import fingerprints
 from nasjax.spaces import nasbench_nlp_changes as changes
 from nasjax.spaces import nasbench_nlp_recipes as recipes
+from nasjax.spaces import nasbench_nlp_unit_points as unit_points
 from nasjax.spaces.nasbench_nlp_changes import Change, RecipeGenes
 from nasjax.spaces.nasbench_nlp_recipes import (
     BLEND,
@@ -249,6 +250,21 @@ def sample(key: Key, *, max_nodes: int = MAX_NODES) -> Array:
     return first_valid(candidates, kept & valid, jnp.asarray(recipes.SIMPLE_CELL))
 
 
+def decode(unit: Array, *, max_nodes: int = MAX_NODES) -> Array:
+    """The recipe of a point, see `nasbench_nlp_unit_points` for its coordinates.
+
+    Nodes that no hidden state needs are dropped. Repair, where x or a previous state is
+    then not needed: node 0 becomes linear in x and the states (two of them at most),
+    and the node that is h_new_0 reads it. Every valid recipe comes from some bin.
+    """
+    nodes = max_nodes - NUM_BASE
+    plain, repaired = (
+        prune(pack(unit_points.decode(unit, nodes, repaired=again)))
+        for again in (False, True)
+    )
+    return jnp.where(is_valid(plain, max_nodes=max_nodes), plain, repaired)
+
+
 def mutate(key: Key, arch: Array, *, max_nodes: int = MAX_NODES) -> Array:
     """One change of a kind drawn uniformly, redrawn until the recipe is valid and new.
 
@@ -382,4 +398,6 @@ def make(*, max_nodes: int = 12) -> SearchSpace:
         parse_arch=recipes.parse_arch,
         graph_op_names=GRAPH_OP_NAMES,
         gene_ranges=(*nodes, *((-1, MAX_NODES - 1),) * MAX_HIDDEN),
+        decode=functools.partial(decode, max_nodes=max_nodes),
+        unit_sizes=unit_points.unit_sizes(max_nodes - NUM_BASE),
     )

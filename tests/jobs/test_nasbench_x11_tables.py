@@ -12,10 +12,16 @@ from official_files import nasbench101_record, tfrecord
 
 from nasjax.core import errors
 from nasjax.jobs.nasbench_x11 import files as nasbench_x11
+from nasjax.nasbench import records
 from nasjax.spaces import nasbench101_notation as notation
 from nasjax.spaces import nasbench201
 
 CELL = "input,conv3x3-bn-relu,maxpool3x3,output|0111/0011/0001/0000"
+
+
+def record(table, arch):
+    """The text that a query prints."""
+    return str(records.query(table, arch))
 
 
 @pytest.fixture(scope="module")
@@ -42,9 +48,9 @@ def nats(tmp_path_factory):
 
 
 def test_the_summary_lists_the_benchmarks(nb101, nats):
-    text = nasbench_x11.summary(nb101)
+    text = records.summary(nb101)
     assert "1 cells of nasbench101" in text and "cifar10, 108 epochs" in text
-    lines = nasbench_x11.summary(nats[0]).splitlines()
+    lines = records.summary(nats[0]).splitlines()
     assert "2 cells of nasbench201" in lines[0]
     assert [line.split(":")[0].strip() for line in lines[1:]] == [
         f"{data_set}, {schedule} epochs"
@@ -54,22 +60,22 @@ def test_the_summary_lists_the_benchmarks(nb101, nats):
 
 
 def test_a_record_for_people(nb101):
-    text = nasbench_x11.record(nb101, CELL)
+    text = record(nb101, CELL)
     assert text.splitlines()[0] == CELL
     assert "94.000 %  (seeds 93.000, 94.000, 95.000)" in text
     assert "1200.000 s" in text and "parameters               3 M" in text
     loose = "input,conv3x3-bn-relu,conv1x1-bn-relu,maxpool3x3,output"
     loose += "|01011/00011/00000/00001/00000"
-    assert nasbench_x11.record(nb101, loose).splitlines()[1:] == text.splitlines()[1:]
+    assert record(nb101, loose).splitlines()[1:] == text.splitlines()[1:]
     key = notation.module_hash(notation.parse_arch(CELL))
-    assert key in text and nasbench_x11.record(nb101, key) == text
+    assert key in text and record(nb101, key) == text
 
 
 def test_an_index_or_a_string(nats):
     path, results = nats
     arch = results[11]["12"]["arch_str"]
-    text = nasbench_x11.record(path, arch)
-    assert nasbench_x11.record(path, "11") == text
+    text = record(path, arch)
+    assert record(path, "11") == text
     training = results[11]["200"]["all_results"]["cifar10", 888]
     assert f"{training['eval_acc1es']['ori-test@199']:.3f}" in text
     assert "ImageNet16-120, 12 epochs" in text
@@ -85,25 +91,25 @@ def test_bad_notation_shows_the_nearest_good_one(nats, nb101):
         good.upper(),
     ):
         with pytest.raises(errors.UnknownArchitecture, match="nearest: ") as caught:
-            nasbench_x11.record(path, bad)
+            record(path, bad)
         assert str(caught.value).endswith(f"nearest: '{good}'")
     with pytest.raises(errors.UnknownArchitecture) as caught:
-        nasbench_x11.record(nb101, CELL.replace("/", " ").replace("3x3-bn", "3x3bn"))
+        record(nb101, CELL.replace("/", " ").replace("3x3-bn", "3x3bn"))
     assert f"nearest: '{CELL}'" in str(caught.value)
     for bad in ("nonsense", "", "99999", "0" * 32, "|none~0|"):
         with pytest.raises(errors.NasjaxError) as caught:
-            nasbench_x11.record(path, bad or "?")
+            record(path, bad or "?")
         assert "nearest" not in str(caught.value)
 
 
 def test_what_the_table_lacks(nats, nb101):
     absent = nasbench201.format_arch(nasbench201.enumerate_cells()[5])
     with pytest.raises(errors.UnknownArchitecture, match="has no training of"):
-        nasbench_x11.record(nats[0], absent)
+        record(nats[0], absent)
     with pytest.raises(errors.UnknownArchitecture, match="no cell of .* has the hash"):
-        nasbench_x11.record(nb101, "0" * 32)
+        record(nb101, "0" * 32)
     with pytest.raises(errors.DataError, match="no such file"):
-        nasbench_x11.record("absent.safetensors", "5")
+        record("absent.safetensors", "5")
 
 
 @pytest.mark.parametrize(
@@ -139,9 +145,7 @@ def test_the_script(nats, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "2 cells of nasbench201" in done.stdout and "architecture 2/2" in done.stderr
     done = launch("--mode=query", f"--table={table}", "--arch=0")
-    assert done.returncode == 0 and done.stdout.strip() == nasbench_x11.record(
-        str(table), "0"
-    )
+    assert done.returncode == 0 and done.stdout.strip() == record(str(table), "0")
     done = launch("--mode=query", f"--table={table}", "--arch=|none~0|")
     assert done.returncode == 1 and "has 1 nodes with inputs" in done.stderr
     assert done.stderr.count("\n") == 1
@@ -149,6 +153,6 @@ def test_the_script(nats, tmp_path):
 
 def test_values_are_exact_to_the_printed_digit():
     values = np.array([0.943733, np.nan, 0.9], np.float32)
-    line = nasbench_x11._values("test_accuracy", values)
+    line = records._values("test_accuracy", values)
     assert line.endswith("92.187 %  (seeds 94.373, 90.000)")
-    assert nasbench_x11._values("test_loss", values[1:2]).endswith(" -")
+    assert records._values("test_loss", values[1:2]).endswith(" -")

@@ -1,6 +1,7 @@
 """Trials of searches as a job: numbers by hand, resume, missing metrics, bad input."""
 
 import copy
+import inspect
 import json
 import os
 import signal
@@ -446,9 +447,7 @@ def test_settings_name_encodings_tables_and_sizes(tmp_path, monkeypatch):
             seen[kind] = given
             return searches.ALGORITHMS["random_search"](space)
 
-        factory.__signature__ = search_inputs.inspect.signature(
-            searches.ALGORITHMS[kind]
-        )
+        factory.__signature__ = inspect.signature(searches.ALGORITHMS[kind])
         return factory
 
     kinds = ("bananas", "bo_gp", "latent_control", "latent_dngo")

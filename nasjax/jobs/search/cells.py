@@ -171,6 +171,7 @@ def _drawn(space: str, genes: Sequence[int]) -> Any:
     from nasjax.report import cell_walks
 
     made = spaces.make(space)
+    assert made.to_graph is not None  # every registered space has one
     graph = jax.device_get(jax.jit(made.to_graph)(np.asarray(genes, np.int32)))
     count = int(graph.num_nodes)
     labels = [_short(made.graph_op_names[op]) for op in graph.ops[:count]]

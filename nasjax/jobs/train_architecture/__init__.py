@@ -1,1 +1,16 @@
-"""The job of `launch/train_architecture.py`: trainings of given architectures."""
+r"""The job of `launch/train_architecture.py`: trainings of given architectures.
+
+For example:
+
+    python launch/train_architecture.py --config=configs/train/digits.py:smoke \
+        --workdir=runs/x
+"""
+
+from nasjax.core import lazy
+
+__all__ = [
+    "architectures",
+    "run",
+]
+
+__getattr__, __dir__ = lazy.attributes(__name__, __all__)

@@ -1,4 +1,12 @@
-"""Readers of the official benchmark files, by form."""
+"""Readers of the official benchmark files, by form.
+
+For example:
+
+    from nasjax.nasbench import readers
+
+    print([reader.files for reader in readers.READERS.values()])
+    # readers.convert("nasbench_only108.tfrecord", "nasbench101.safetensors")
+"""
 
 import os
 import pathlib
@@ -14,6 +22,8 @@ from nasjax.nasbench.readers import (
     nasbench_nlp,
     nats,
 )
+
+__all__ = ["READERS", "Reader", "convert"]
 
 
 class Reader(NamedTuple):

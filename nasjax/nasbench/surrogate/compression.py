@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nasjax.core import errors
+from nasjax.core import registry
 from nasjax.core.types import Array, Key
 from nasjax.nasbench.surrogate import svd, vae
 
@@ -51,9 +51,7 @@ def fit(name: str, key: Key, curves: ArrayLike, **options: Any) -> Compressor:
       ConfigError: there is no such compressor, or an option is out of range.
       DataError: the curves are no finite matrix.
     """
-    if name not in COMPRESSORS:
-        raise errors.unknown_name("compressor", name, COMPRESSORS)
-    return COMPRESSORS[name](key, curves, **options)
+    return registry.make("compressor", COMPRESSORS, name, (key, curves), options)
 
 
 @jax.jit

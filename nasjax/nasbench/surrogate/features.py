@@ -13,7 +13,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from nasjax.core import errors
+from nasjax.core import registry
 from nasjax.core.types import Array
 from nasjax.encoders import adjacency, paths
 from nasjax.nasbench.surrogate import features_nasbench301
@@ -57,9 +57,7 @@ def make(name: str) -> Features:
     Raises:
       ConfigError: there are none of that name.
     """
-    if name not in FEATURES:
-        raise errors.unknown_name("features", name, FEATURES)
-    return FEATURES[name]
+    return registry.find("features", FEATURES, name)
 
 
 def nasbench111(arch: Array) -> Array:

@@ -1,6 +1,5 @@
 """The supervised counterpart of arch2vec-BO: the encoder is part of the predictor."""
 
-import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +9,7 @@ import optax
 from flax import struct
 from jax.scipy.special import ndtr
 
-from nasjax.core import errors
+from nasjax.core import errors, registry
 from nasjax.core.types import Array, Key, SearchSpace
 from nasjax.predictors import Prediction, Predictor, bayesian_linear, dngo, minibatches
 from nasjax.predictors.predictor import (
@@ -168,10 +167,7 @@ def supervised_bo(
     """
     check_choice("variant of supervised BO", variant, VARIANTS)
     options = dict(predictor_options or {})
-    known = [*inspect.signature(network_dngo).parameters][1:]
-    for option in options:
-        if option not in known:
-            raise errors.unknown_name("option of supervised BO", option, known)
+    registry.check("supervised BO", network_dngo, options, taken=1)
     options.setdefault("variant", variant)
     needed = max(num_init, batch_size)
     encoder, table = joint_embedding.check(network, candidates, space, needed=needed)

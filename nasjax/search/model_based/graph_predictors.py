@@ -35,6 +35,11 @@ def predictor(
     """
     if to_graph is None:
         to_graph = space.to_graph
+    if to_graph is None:
+        raise errors.ConfigError(
+            f"the space {space.name!r} has no to_graph: pass to_graph=... and "
+            "num_ops=..., or take a search that reads no graphs"
+        )
     if num_ops is None:
         num_ops = len(space.graph_op_names)
         if to_graph is not space.to_graph or not num_ops:

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from numpy.typing import ArrayLike
 
-from nasjax.core import errors
+from nasjax.core import registry
 from nasjax.core.types import Array, Key
 from nasjax.nasbench.surrogate.noise import epoch_std, gkde, sliding_window
 
@@ -44,6 +44,4 @@ def fit(name: str, key: Key, curves: ArrayLike, residuals: ArrayLike) -> NoiseMo
       ConfigError: there is no such model.
       DataError: the residuals are no finite matrix, or not of the curves' shape.
     """
-    if name not in NOISE_MODELS:
-        raise errors.unknown_name("noise model", name, NOISE_MODELS)
-    return NOISE_MODELS[name](key, curves, residuals)
+    return registry.find("noise model", NOISE_MODELS, name)(key, curves, residuals)
