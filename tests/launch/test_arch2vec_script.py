@@ -1,12 +1,8 @@
-"""`launch/arch2vec.py` in a clean process, as a user calls it."""
+"""`launch/arch2vec.py` from the command line, as a user calls it."""
 
 import json
-import os
-import sys
 
-import patience
 import pytest
-import shared
 
 SMALL = (
     "--config.variants=('improved',)",
@@ -20,16 +16,13 @@ SMALL = (
 )
 
 
-def run(*arguments):
-    return patience.run(
-        [sys.executable, "launch/arch2vec.py", *arguments],
-        cwd=shared.ROOT,
-        env=os.environ,
-    )
+@pytest.fixture
+def run(script):
+    return lambda *arguments: script("launch/arch2vec.py", *arguments)
 
 
 @pytest.mark.slow
-def test_pre_training_and_what_it_is_good_for(tmp_path):
+def test_pre_training_and_what_it_is_good_for(run, tmp_path):
     process = run(
         "--config=configs/arch2vec/nasbench201.py:smoke",
         f"--workdir={tmp_path}/run",
@@ -66,7 +59,7 @@ def test_pre_training_and_what_it_is_good_for(tmp_path):
         ),
     ],
 )
-def test_mistakes_are_one_line(arguments, message, tmp_path):
+def test_mistakes_are_one_line(run, arguments, message, tmp_path):
     process = run(*arguments, f"--workdir={tmp_path}/run")
     assert process.returncode == 1
     assert process.stderr.startswith("error:") and message in process.stderr

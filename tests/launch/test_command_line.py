@@ -2,11 +2,9 @@ import errno
 import json
 import os
 import pathlib
-import subprocess
-import sys
 
 import pytest
-import shared
+import script_server
 
 CONFIG = """
 import ml_collections
@@ -115,19 +113,10 @@ def checkout(tmp_path_factory):
     return root
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def launch(checkout):
-    def call(*arguments):
-        path = f"{shared.ROOT / 'launch'}{os.pathsep}{shared.ROOT}"
-        return subprocess.run(
-            [sys.executable, "script.py", *arguments],
-            cwd=checkout,
-            env={**os.environ, "PYTHONPATH": path},
-            capture_output=True,
-            text=True,
-        )
-
-    return call
+    with script_server.Server(["ml_collections", "nasjax.jobs"]) as server:
+        yield lambda *arguments: server.run(["script.py", *arguments], checkout)
 
 
 def assert_one_line(done, problem, status=1):

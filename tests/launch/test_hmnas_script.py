@@ -1,4 +1,4 @@
-"""`launch/hmnas.py` in a clean process, as a user calls it."""
+"""`launch/hmnas.py` as a user calls it; the smoke in a clean process."""
 
 import json
 import os
@@ -49,8 +49,8 @@ def test_digits_from_the_command_line_and_evaluated_again(tmp_path):
         (("--config=configs/cifar10.py",), "--config.data.dir=PATH"),
     ],
 )
-def test_bad_input_is_one_line_and_a_status(arguments, message, tmp_path):
-    process = run(*arguments, f"--workdir={tmp_path}/run")
+def test_bad_input_is_one_line_and_a_status(script, arguments, message, tmp_path):
+    process = script("launch/hmnas.py", *arguments, f"--workdir={tmp_path}/run")
     assert process.returncode == 1
     assert message in process.stderr
     assert len(process.stderr.strip().splitlines()) == 1

@@ -1,21 +1,14 @@
-"""`launch/search.py` in a clean process, as a user calls it."""
+"""`launch/search.py` from the command line, as a user calls it."""
 
 import json
-import os
-import sys
 
-import patience
 import pytest
 import search_files
-import shared
 
 
-def run(*arguments):
-    return patience.run(
-        [sys.executable, "launch/search.py", *arguments],
-        cwd=shared.ROOT,
-        env=os.environ,
-    )
+@pytest.fixture
+def run(script):
+    return lambda *arguments: script("launch/search.py", *arguments)
 
 
 def stored(folder):
@@ -24,7 +17,7 @@ def stored(folder):
 
 
 @pytest.mark.slow
-def test_all_algorithms_on_the_embedded_benchmark(tmp_path):
+def test_all_algorithms_on_the_embedded_benchmark(run, tmp_path):
     process = run(
         "--config=configs/search/digits201.py:small", f"--workdir={tmp_path}/run"
     )
@@ -41,7 +34,7 @@ def test_all_algorithms_on_the_embedded_benchmark(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_table_from_a_file(tmp_path):
+def test_a_table_from_a_file(run, tmp_path):
     file = search_files.write(tmp_path / "table.safetensors")
     process = run(
         "--config=configs/search/nasbench201.py:smoke",
@@ -57,7 +50,7 @@ def test_a_table_from_a_file(tmp_path):
 
 
 @pytest.mark.slow
-def test_real_trainings_from_the_command_line(tmp_path):
+def test_real_trainings_from_the_command_line(run, tmp_path):
     process = run(
         "--config=configs/search/digits.py:smoke",
         "--mode=drive",
@@ -79,7 +72,7 @@ def test_real_trainings_from_the_command_line(tmp_path):
         (("nasbench201.py", "--config.benchmark.path=no.safetensors"), "no such file"),
     ],
 )
-def test_bad_input_is_one_line_and_a_status(arguments, message, tmp_path):
+def test_bad_input_is_one_line_and_a_status(run, arguments, message, tmp_path):
     file, *rest = arguments
     process = run(f"--config=configs/search/{file}", *rest, f"--workdir={tmp_path}/run")
     assert process.returncode == 1

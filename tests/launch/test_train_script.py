@@ -1,25 +1,18 @@
-"""`launch/train_architecture.py` in a clean process, as a user calls it."""
+"""`launch/train_architecture.py` from the command line, as a user calls it."""
 
 import json
-import os
-import sys
 
-import patience
 import pytest
-import shared
 
 
-def run(*arguments):
-    return patience.run(
-        [sys.executable, "launch/train_architecture.py", *arguments],
-        cwd=shared.ROOT,
-        env=os.environ,
-    )
+@pytest.fixture
+def run(script):
+    return lambda *arguments: script("launch/train_architecture.py", *arguments)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["digits", "nasbench101", "nasbench_nlp"])
-def test_smoke_from_the_command_line(name, tmp_path):
+def test_smoke_from_the_command_line(run, name, tmp_path):
     process = run(
         f"--config=configs/train/{name}.py:smoke", f"--workdir={tmp_path}/run"
     )
@@ -41,7 +34,7 @@ def test_smoke_from_the_command_line(name, tmp_path):
         (("nasbench111.py",), "--config.searched=FILE"),
     ],
 )
-def test_bad_input_is_one_line_and_a_status(arguments, message, tmp_path):
+def test_bad_input_is_one_line_and_a_status(run, arguments, message, tmp_path):
     file, *rest = arguments
     process = run(f"--config=configs/train/{file}", *rest, f"--workdir={tmp_path}/run")
     assert process.returncode == 1
