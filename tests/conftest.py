@@ -10,6 +10,7 @@ import pathlib
 
 import file_order
 import pytest
+import script_server
 
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ.setdefault(
@@ -30,6 +31,16 @@ os.environ.setdefault(
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
 
+JOBS = (
+    "ml_collections",
+    "nasjax.jobs.arch2vec.pretrain",
+    "nasjax.jobs.hmnas.modes",
+    "nasjax.jobs.nasbench_x11.modes",
+    "nasjax.jobs.search.trials",
+    "nasjax.jobs.train_architecture.run",
+)
+"""What launch scripts import."""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     file_order.add_option(parser)
@@ -42,3 +53,10 @@ def pytest_configure(config: pytest.Config) -> None:
     hypothesis.settings.register_profile("patient", deadline=None)
     hypothesis.settings.load_profile("patient")
     config.pluginmanager.register(file_order)
+
+
+@pytest.fixture(scope="session")
+def script():
+    """`script("launch/NAME.py", ARGUMENT, ...)` runs it in the checkout."""
+    with script_server.Server(JOBS) as server:
+        yield lambda *arguments: server.run(arguments)

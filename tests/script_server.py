@@ -18,6 +18,7 @@ import tempfile
 import traceback
 import warnings
 
+import file_order
 import patience
 import shared
 
@@ -36,6 +37,7 @@ class Server:
             stdout=subprocess.PIPE,
             bufsize=0,
         )
+        self._used = 0.0
 
     def __enter__(self):
         return self
@@ -43,6 +45,7 @@ class Server:
     def __exit__(self, *_):
         with self._process:
             self._process.stdin.close()
+        file_order.charge(-self._used)  # what a child used counts when it has ended
 
     def run(self, arguments, cwd=shared.ROOT):
         """Runs `[script, ...]` in a folder; a `CompletedProcess` with what it said."""
@@ -58,7 +61,9 @@ class Server:
             except BaseException:
                 os.killpg(pid, signal.SIGKILL)
                 raise
-            status = int(self._process.stdout.readline())
+            status, used = json.loads(self._process.stdout.readline())
+            file_order.charge(used)
+            self._used += used
             return subprocess.CompletedProcess(
                 arguments, status, out.read_text(), err.read_text()
             )
@@ -74,7 +79,9 @@ def _serve(modules):
         if pid == 0:
             _become(arguments, cwd, out, err)
         print(pid, flush=True)
-        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+        _, status, used = os.wait4(pid, 0)
+        answer = os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime
+        print(json.dumps(answer), flush=True)
 
 
 def _become(arguments, cwd, out, err):

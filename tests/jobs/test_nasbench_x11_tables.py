@@ -1,13 +1,8 @@
 """The convert and query modes: what people type and what they read."""
 
-import os
-import subprocess
-import sys
-
 import numpy as np
 import official_files
 import pytest
-import shared
 from official_files import nasbench101_record, tfrecord
 
 from nasjax.core import errors
@@ -126,16 +121,12 @@ def test_missing_arguments(call, missing):
         call()
 
 
-def launch(*arguments):
-    command = [sys.executable, "launch/nasbench_x11.py", *arguments]
-    environment = {**os.environ, "PYTHONPATH": str(shared.ROOT)}
-    return subprocess.run(
-        command, cwd=shared.ROOT, env=environment, capture_output=True, text=True
-    )
+def test_the_script(nats, script, tmp_path):
+    """One call converts, one asks, one is told what is wrong."""
 
+    def launch(*arguments):
+        return script("launch/nasbench_x11.py", *arguments)
 
-def test_the_script(nats, tmp_path):
-    """One process converts, one asks, one is told what is wrong."""
     files = official_files.nats_files(nats[1])
     (tmp_path / "simple").mkdir()
     for name, content in files.items():
