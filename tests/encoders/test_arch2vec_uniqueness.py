@@ -80,7 +80,7 @@ def test_classes_of_darts_forget_the_order_of_inputs():
     swapped = cell.reshape(4, 2, 2)[:, ::-1].reshape(-1)
     other = np.where(np.arange(16) == 0, 4, cell)
     archs = np.tile(np.stack([cell, swapped, other, cell]), (128, 1))
-    graphs = jax.vmap(graph_inputs.spec("darts_shared").to_graph)(archs)
+    graphs = jax.jit(jax.vmap(graph_inputs.spec("darts_shared").to_graph))(archs)
     found = generation.evaluate(graphs, "darts_shared")
     assert found.num_strict == found.num_released == 512
     assert found.uniqueness_strict == 3 / 512

@@ -57,7 +57,7 @@ def test_every_cell_is_valid(space):
 def test_cells_of_the_enumerated_space_come_back():
     archs = nasbench101_cells.enumerate_cells(max_vertices=5).archs
     archs = archs[np.random.default_rng(2).choice(len(archs), 512, replace=False)]
-    graphs = jax.vmap(nasbench101.to_graph)(archs)
+    graphs = jax.jit(jax.vmap(nasbench101.to_graph))(archs)
     # Labels on padding without an edge, as a decoder leaves them, change nothing.
     labelled = graphs._replace(ops=np.where(graphs.ops < 0, 2, graphs.ops))
     trimmed = jax.jit(jax.vmap(validity.trim))(labelled)

@@ -27,7 +27,7 @@ def test_all_cells_of_nasbench201_once_in_random_order():
 
 def test_drawn_cells_are_different_and_fit_the_mobile_setting(cells):
     assert cells.shape == (3_000, 16)
-    fingerprints = np.asarray(jax.vmap(darts.fingerprint)(cells))
+    fingerprints = np.asarray(jax.jit(jax.vmap(darts.fingerprint))(cells))
     assert len(np.unique(fingerprints, axis=0)) == 3_000
 
     def macs(arch):
@@ -40,7 +40,7 @@ def test_drawn_cells_are_different_and_fit_the_mobile_setting(cells):
             stem="imagenet",
         ).thop
 
-    assert np.asarray(jax.vmap(macs)(cells)).max() <= corpus.MAX_MACS
+    assert np.asarray(jax.jit(jax.vmap(macs))(cells)).max() <= corpus.MAX_MACS
     # Every operation is there, `none` too; the limit makes convolutions rarer.
     counts = np.bincount(cells.reshape(-1, 2)[:, 0], minlength=8)
     assert counts.min() > 1_000 and counts[darts.NONE] > counts[3]

@@ -11,6 +11,7 @@ import shared
 TINY = (
     "--config.supernet.num_steps=1",
     "--config.supernet.channels=2",
+    "--config.supernet.operations=('sep_conv_3x3', 'max_pool_3x3', 'skip_connect')",
     "--config.training.epochs=1",
     "--config.training.warmup_epochs=0",
     "--config.masking.epochs=1",
@@ -25,7 +26,7 @@ def run(*arguments):
 
 
 @pytest.mark.slow
-def test_digits_from_the_command_line_and_evaluated_again(tmp_path):
+def test_digits_from_the_command_line_and_evaluated_again(script, tmp_path):
     common = ("--config=configs/digits.py:smoke", f"--workdir={tmp_path}/run", *TINY)
     trained = run(*common)
     assert trained.returncode == 0, trained.stderr
@@ -33,7 +34,7 @@ def test_digits_from_the_command_line_and_evaluated_again(tmp_path):
     with open(tmp_path / "run" / "result.json", encoding="utf-8") as file:
         stored = json.load(file)
     assert stored["config"]["supernet"]["channels"] == 2
-    evaluated = run(*common, "--mode=evaluate")
+    evaluated = script("launch/hmnas.py", *common, "--mode=evaluate")
     assert evaluated.returncode == 0, evaluated.stderr
     assert "as at the end of training" in evaluated.stdout
 

@@ -71,7 +71,8 @@ def test_a_single_run_reuses_no_key_and_is_one_of_the_trials(ran, name):
     # A key of its own, for the check would count those taken from an array before.
     key = jax.random.wrap_key_data(KEY_DATA[5])
     with jax.debug_key_reuse(True):
-        alone = jax.jit(single)(key, search_table.evaluate())
+        jax.eval_shape(single, key, search_table.evaluate())  # raises as it is traced
+    alone = jax.jit(single)(key, search_table.evaluate())
     jax.tree.map(lambda xs, x: np.testing.assert_array_equal(xs[5], x), history, alone)
 
 

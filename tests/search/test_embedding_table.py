@@ -57,7 +57,8 @@ def test_a_single_run_reuses_no_key_and_is_one_of_the_trials(ran):
         return search.run(key, algorithm, evaluate, NUM_STEPS)
 
     with jax.debug_key_reuse(True):
-        single = jax.jit(alone)(KEYS[2], latent_table.evaluate(TABLE))
+        jax.eval_shape(alone, KEYS[2], latent_table.evaluate(TABLE))
+    single = jax.jit(alone)(KEYS[2], latent_table.evaluate(TABLE))
     np.testing.assert_array_equal(single.archs, history.archs[2])
 
 

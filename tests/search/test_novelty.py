@@ -203,7 +203,7 @@ def test_a_space_without_fingerprint_compares_genes():
 
 
 def test_writings_of_a_cell_are_one_group():
-    archs = jax.vmap(nasbench101.sample)(jax.random.split(KEYS[0], 40))
+    archs = jax.jit(jax.vmap(nasbench101.sample))(jax.random.split(KEYS[0], 40))
     pruned = jax.jit(jax.vmap(nasbench101.prune))(archs)
     both = jnp.concatenate([archs, pruned])
     assert (archs != pruned).any(axis=1).sum() > 5

@@ -115,7 +115,7 @@ def test_changes_of_a_darts_cell():
     changed[2, 13] = 1  # another input
     changed[3] = cell.reshape(4, 2, 2)[[1, 0, 2, 3]].reshape(-1)
     changed[3, [11, 15]] = [2, 3]  # steps 0 and 1 are exchanged
-    graphs = jax.vmap(darts.to_compact_graph)(changed)
+    graphs = jax.jit(jax.vmap(darts.to_compact_graph))(changed)
     same = jax.tree.map(lambda leaf: jnp.stack([leaf[0]] * 4), graphs)
     assert fixed_pairs(same, graphs).tolist() == [0, 1, 2, 0]
 

@@ -70,11 +70,11 @@ def test_golden_cells_have_their_official_hashes(golden):
 def test_golden_cells_have_their_graphs_and_parameters(golden):
     archs, stored = golden
     assert np.all(valid(archs))
-    graph = jax.vmap(space.to_graph)(archs)
+    graph = jax.jit(jax.vmap(space.to_graph))(archs)
     np.testing.assert_array_equal(graph.adjacency, stored["adjacency"])
     np.testing.assert_array_equal(graph.ops, stored["ops"])
     np.testing.assert_array_equal(graph.num_nodes, stored["num_vertices"])
-    np.testing.assert_array_equal(jax.vmap(space.from_graph)(graph), archs)
+    np.testing.assert_array_equal(jax.jit(jax.vmap(space.from_graph))(graph), archs)
     np.testing.assert_array_equal(parameters(archs), stored["trainable_parameters"])
 
 
