@@ -66,7 +66,8 @@ def test_one_key_one_network(drawn, rule):
     assert (params["dense"]["bn"]["bias"] == 0).all()
     traced = jax.jit(lambda key: rule(key, SHAPES))(jax.random.key(0))
     for one, other in zip(leaves(params), leaves(traced), strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-6)
+        # Near zero the difference of two uniform draws keeps no relative precision.
+        np.testing.assert_allclose(one, other, rtol=1e-6, atol=2e-8)
     other = rule(jax.random.key(1), SHAPES)
     assert not np.array_equal(params["dense"]["conv"], other["dense"]["conv"])
     # No two layers start from the same numbers.
