@@ -20,9 +20,10 @@ from nasjax.search.embedding_table import EmbeddingTable
 from nasjax.search.history import History, rescore
 from nasjax.search.latent import reinforce as latent_reinforce
 from nasjax.search.latent import supervised_bo, supervised_reinforce
+from nasjax.search.loops.budget import limit
 from nasjax.search.loops.dispatch import LostEvaluation
 from nasjax.search.loops.drive import Stopped, drive
-from nasjax.search.loops.scan import run
+from nasjax.search.loops.scan import Run, advance, run, start
 from nasjax.search.loops.trials import run_trials
 from nasjax.search.model_based import (
     bananas,
@@ -30,6 +31,7 @@ from nasjax.search.model_based import (
     bo_gcn,
     neural_predictor,
 )
+from nasjax.search.space_arrays import carrying
 
 __all__ = [
     "ALGORITHMS",
@@ -38,13 +40,18 @@ __all__ = [
     "History",
     "LostEvaluation",
     "Proposal",
+    "Run",
     "SearchAlgorithm",
     "Stopped",
+    "advance",
+    "carrying",
     "drive",
+    "limit",
     "make",
     "rescore",
     "run",
     "run_trials",
+    "start",
 ]
 
 ALGORITHMS: Mapping[str, Callable[..., SearchAlgorithm]] = {
@@ -92,7 +99,7 @@ def make(name: str, space: SearchSpace, **settings: Any) -> SearchAlgorithm:
             raise errors.unknown_name(f"setting of {name!r}", setting, known)
     if settings.get("features") is not None:
         _check_features(name, settings["features"], space)
-    return ALGORITHMS[name](space, **settings)
+    return carrying(space, lambda space: ALGORITHMS[name](space, **settings))
 
 
 def _check_features(name: str, features: Any, space: SearchSpace) -> None:

@@ -500,6 +500,7 @@ def test_histories_of_different_length_are_joined_and_masked():
             test=count,
             seconds=count,
             trial=count.astype(np.int32),
+            trained=np.zeros(mask.shape, np.int32),
         )
 
     first = chunks.compress(part([[1, 0, 1], [0, 0, 1]], 0))

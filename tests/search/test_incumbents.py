@@ -43,6 +43,7 @@ def make(rows):
         test=np.where(mask, np.arange(H), np.nan).astype(np.float32),
         seconds=seconds,
         trial=np.arange(H, dtype=np.int32),
+        trained=np.zeros(H, np.int32),
     )
 
 
