@@ -139,10 +139,10 @@ def drive(
                 save(book)
                 continue
             if waits and (book.steps == drive_state.FREE).all():
+                remedy = f"; give num_steps = {book.told}" if book.told else ""
                 raise errors.ConfigError(
                     f"{description}: {name_of(algorithm)} has nothing more to ask "
-                    f"after {book.told} steps, though all of them are told; give "
-                    f"num_steps = {max(book.told, 1)}"
+                    f"after {book.told} steps, though all of them are told{remedy}"
                 )
             if stop.requested:
                 save(book)

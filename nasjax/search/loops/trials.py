@@ -33,6 +33,8 @@ _QUICKEST = (*_QUICK, ("xla_cpu_use_fusion_emitters", False))
 """With these it takes half the time, and fused operations run slower."""
 _UNSURE = 16
 """Steps until the budgets are looked at again, where nobody knows how many are left."""
+_SHARE = 0.75
+"""Of the steps that should be left by the costs so far, so many are taken at once."""
 _MOST_FREE = 1024
 """Steps without any cost after which a budget of costs alone ends in an error."""
 
@@ -203,8 +205,8 @@ def _run_chunk(
     if quick:
         advance = _advance_with(_QUICK if runs.state.elementwise else _QUICKEST)
     size = len(_shapes(algorithm, evaluate)[1].mask)
-    free = 0
-    left = _steps_left(runs.spent, limits, size) if num_steps is None else num_steps
+    done = free = 0
+    left = _steps_left(runs.spent, limits, size, 0) if num_steps is None else num_steps
     while left > 0:
         count, before = min(left, SEGMENT), runs.spent
         runs, rows = advance(
@@ -212,9 +214,9 @@ def _run_chunk(
         )
         used = size * count
         parts.append(jax.tree.map(lambda x, used=used: np.asarray(x)[:, :used], rows))
-        left -= count
+        left, done = left - count, done + count
         if num_steps is None:
-            left = _steps_left(runs.spent, limits, size)
+            left = _steps_left(runs.spent, limits, size, done)
             free = free + count if _is_free(before, runs.spent, limits) else 0
             if left:
                 _check_progress(parts[-1], runs.spent, limits, free)
@@ -266,19 +268,21 @@ def _is_option(name: str, value: Any) -> bool:
     return True
 
 
-def _steps_left(spent: budget.Spent, limits: budget.Budget, size: int) -> int:
+def _steps_left(
+    spent: budget.Spent, limits: budget.Budget, size: int, done: int
+) -> int:
     """Steps of `size` proposals before looking again; 0: all budgets are over."""
     open_trials = ~np.asarray(_are_over(spent, limits))
     if not open_trials.any():
         return 0
     queries = int(limits.queries) - np.asarray(spent.queries)[open_trials].astype(int)
     least = int(-(-queries.max() // size))
-    # Without other limits no trial ends before, and not a step is too many.
-    return least if _only_queries(limits) else min(least, _UNSURE)
-
-
-def _only_queries(limits: budget.Budget) -> bool:
-    return bool(np.isinf(limits.seconds)) and int(limits.epochs) == budget.MOST
+    if np.isinf(limits.seconds) and int(limits.epochs) == budget.MOST:
+        return least  # no trial ends before, and not a step is too many
+    parts = (spent.seconds / limits.seconds, spent.epochs / limits.epochs)
+    part = np.nan_to_num(np.maximum(*map(np.asarray, parts))[open_trials]).min()
+    expected = done * (1 - part) / part if part > 0 else 0
+    return min(least, max(_UNSURE, int(_SHARE * min(expected, SEGMENT / _SHARE))))
 
 
 def _is_free(before: budget.Spent, after: budget.Spent, limits: budget.Budget) -> bool:
