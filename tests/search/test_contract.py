@@ -1,4 +1,4 @@
-"""Laws of every registered algorithm: masked slots, parts of a proposal, carried arrays."""
+"""Laws of every algorithm: masked slots, parts of a proposal, carried arrays."""
 
 import jax
 import jax.numpy as jnp
@@ -32,7 +32,7 @@ SETTINGS = {
     },
     "bo_bohamiann": {
         **SMALL,
-        "predictor_options": {"num_burn_in": 2, "num_samples": 1},
+        "predictor_options": {"num_burn_in": 1, "num_steps": 2, "keep_every": 1},
     },
     "bo_dngo": {**SMALL, **EPOCHS},
     "bo_gcn": {**SMALL, **EPOCHS},
