@@ -29,7 +29,10 @@ def get_config(preset: str = "full") -> ml_collections.ConfigDict:
     config.ask_ahead = 1  # proposals in flight
     config.algorithms = ALGORITHMS
     config.controls = ("random_search",)
-    config.budget = ml_collections.ConfigDict({"queries": 100, "seconds": 0.0})
+    config.budget = ml_collections.ConfigDict(
+        {"queries": 100, "seconds": 0.0, "epochs": 0}  # 0: no limit
+    )
+    config.min_epochs = 0  # of an incumbent; -1: only trainings to the end
     config.embeddings = ""  # of the arch2vec searches
     table = config.get_ref("embeddings")
     config.settings = ml_collections.ConfigDict(

@@ -27,8 +27,9 @@ def get_config(preset: str = "full") -> ml_collections.ConfigDict:
     config.algorithms = ("regularized_evolution", "random_search")
     config.controls = ("random_search",)
     config.budget = ml_collections.ConfigDict(
-        {"queries": 40, "seconds": 0.0}  # measured seconds; 0: no limit
+        {"queries": 40, "seconds": 0.0, "epochs": 0}  # measured seconds; 0: no limit
     )
+    config.min_epochs = 0  # of an incumbent; -1: only trainings to the end
     config.settings = ml_collections.ConfigDict(
         {
             "regularized_evolution": {"population_size": 10, "sample_size": 3},

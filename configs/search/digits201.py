@@ -60,8 +60,9 @@ def get_config(preset: str = "full") -> ml_collections.ConfigDict:
         {"path": "", "data_set": "", "schedule": 0}  # all empty: the benchmark itself
     )
     config.budget = ml_collections.ConfigDict(
-        {"queries": 150, "seconds": 0.0}  # 0: no limit
+        {"queries": 150, "seconds": 0.0, "epochs": 0}  # 0: no limit
     )
+    config.min_epochs = 0  # of an incumbent; -1: only trainings to the end
     config.controls = ("random_search",)
     # Five projections, each with so many trials: intervals are over projections.
     projections = {

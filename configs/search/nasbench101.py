@@ -59,7 +59,10 @@ def get_config(preset: str = "full") -> ml_collections.ConfigDict:
     config.report = ml_collections.ConfigDict(
         {"path": "", "data_set": "", "schedule": 0}  # all empty: the benchmark itself
     )
-    config.budget = ml_collections.ConfigDict({"queries": 0, "seconds": 1e6})
+    config.budget = ml_collections.ConfigDict(
+        {"queries": 0, "seconds": 1e6, "epochs": 0}  # 0: no limit
+    )
+    config.min_epochs = 0  # of an incumbent; -1: only trainings to the end
     config.controls = ("random_search",)
     # Five projections, each with so many trials: intervals are over projections.
     projections = {

@@ -55,7 +55,10 @@ def get_config(preset: str = "full") -> ml_collections.ConfigDict:
     config.report = ml_collections.ConfigDict(
         {"path": "", "data_set": "", "schedule": 200}  # "": as the benchmark
     )
-    config.budget = ml_collections.ConfigDict({"queries": 0, "seconds": 12_000.0})
+    config.budget = ml_collections.ConfigDict(
+        {"queries": 0, "seconds": 12_000.0, "epochs": 0}  # 0: no limit
+    )
+    config.min_epochs = 0  # of an incumbent; -1: only trainings to the end
     config.controls = ("random_search",)
     # Five projections, each with so many trials: intervals are over projections.
     projections = {

@@ -48,6 +48,11 @@ class Problem(NamedTuple):
     evaluate: Evaluate
     warnings: tuple[str, ...]
 
+    @property
+    def last_epoch(self) -> int:
+        """How many epochs `LAST` stands for."""
+        return self.reward.epochs[-1] if self.epoch == LAST else self.epoch
+
 
 def load(config: Config) -> Problem:
     """Loads the benchmarks of a configuration.

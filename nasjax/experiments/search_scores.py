@@ -83,7 +83,14 @@ def recorded(benchmark: Benchmark) -> dict[str, str]:
     return found
 
 
-def judge(history: History, made: Problem, num_queries: int, times: Any) -> Scores:
+def judge(
+    history: History,
+    made: Problem,
+    num_queries: int,
+    times: Any,
+    *,
+    min_epochs: int | None = None,
+) -> Scores:
     """Scores of finished trials.
 
     Args:
@@ -91,8 +98,9 @@ def judge(history: History, made: Problem, num_queries: int, times: Any) -> Scor
       made: whose report benchmark judges.
       num_queries: length of `Scores.by_query`.
       times: float `[T]`, seconds, or empty.
+      min_epochs: of an incumbent; see `incumbents.incumbents`.
     """
-    places = np.asarray(jax.jit(jax.vmap(incumbents.incumbents))(history))
+    places = places_of(history, min_epochs)
     archs = np.take_along_axis(
         np.asarray(history.archs), np.maximum(places, 0)[..., None], axis=1
     )
@@ -101,7 +109,21 @@ def judge(history: History, made: Problem, num_queries: int, times: Any) -> Scor
     )
     found = mean_scores(made.report, distinct)
     scores = {s: found[s][inverse.ravel()].reshape(places.shape) for s in SPLITS}
-    return from_scores(history, places, scores, num_queries, times)
+    return from_scores(
+        history, places, scores, num_queries, times, min_epochs=min_epochs
+    )
+
+
+def places_of(history: History, min_epochs: int | None) -> np.ndarray:
+    """int32 `[R, K]`, places of the incumbents."""
+    return np.asarray(_places(history, min_epochs))
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def _places(history: History, min_epochs: int | None) -> Array:
+    return jax.vmap(lambda run: incumbents.incumbents(run, min_epochs=min_epochs))(
+        history
+    )
 
 
 def from_scores(
@@ -110,6 +132,8 @@ def from_scores(
     scores: dict[str, np.ndarray],
     num_queries: int,
     times: Any,
+    *,
+    min_epochs: int | None = None,
 ) -> Scores:
     """`Scores` where what each incumbent is worth is known.
 
@@ -119,6 +143,7 @@ def from_scores(
       scores: float `[R, K]` of each split, of the incumbent after each evaluation.
       num_queries: as in `judge`.
       times: as in `judge`.
+      min_epochs: by which the places were found.
     """
     rows = np.arange(len(places))[:, None]
     by_query, by_time = {}, {}
@@ -130,8 +155,10 @@ def from_scores(
             known
         ]
         judged = history.replace(test=jnp.asarray(at))
-        by_query[split] = np.asarray(_by_query(judged, num_queries), np.float64)
-        by_time[split] = np.asarray(_by_time(judged, jnp.asarray(times)), np.float64)
+        queried = _by_query(judged, num_queries, min_epochs)
+        timed = _by_time(judged, jnp.asarray(times), min_epochs)
+        by_query[split] = np.asarray(queried, np.float64)
+        by_time[split] = np.asarray(timed, np.float64)
     return Scores(
         by_query=by_query,
         by_time=by_time,
@@ -142,14 +169,16 @@ def from_scores(
     )
 
 
-@functools.partial(jax.jit, static_argnums=1)
-def _by_query(history: History, num_queries: int) -> Array:
-    return jax.vmap(lambda run: incumbents.by_query(run, num_queries))(history)
+@functools.partial(jax.jit, static_argnums=(1, 2))
+def _by_query(history: History, num_queries: int, min_epochs: int | None) -> Array:
+    by_query = functools.partial(incumbents.by_query, min_epochs=min_epochs)
+    return jax.vmap(lambda run: by_query(run, num_queries))(history)
 
 
-@jax.jit
-def _by_time(history: History, times: Array) -> Array:
-    return jax.vmap(incumbents.by_time, (0, None))(history, times)
+@functools.partial(jax.jit, static_argnums=2)
+def _by_time(history: History, times: Array, min_epochs: int | None) -> Array:
+    by_time = functools.partial(incumbents.by_time, min_epochs=min_epochs)
+    return jax.vmap(by_time, (0, None))(history, times)
 
 
 def mean_scores(benchmark: Benchmark, archs: np.ndarray) -> dict[str, np.ndarray]:

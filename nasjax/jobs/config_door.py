@@ -29,6 +29,7 @@ ZERO: Mapping[str, str] = {
     "*schedule": "the longest that there is",
     "*epoch": "the last",
     "*queries": "no limit",
+    "*budget.epochs": "no limit",
     "*.chunk_size": "as many as fit",
     "*.settings.*.num_trials": "as many as the others",
     "arch2vec:num_archs": "all",
@@ -53,6 +54,7 @@ ZERO: Mapping[str, str] = {
 OTHERS: Mapping[str, str] = {
     "hmnas:supernet.reductions": "-1 is the rule of DARTS",
     "*ing.schedule": "a word: of the learning rate",
+    "search:min_epochs": "-1 is trainings to the end only",
     "nasbench_x11:data.columns.*": "how the columns of a file are named",
 }
 """Patterns whose values are checked where they are read, and what they are."""

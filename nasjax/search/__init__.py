@@ -27,9 +27,10 @@ from nasjax.search.embedding_table import EmbeddingTable
 from nasjax.search.history import History, rescore
 from nasjax.search.latent import reinforce as latent_reinforce
 from nasjax.search.latent import supervised_bo, supervised_reinforce
+from nasjax.search.loops.budget import limit
 from nasjax.search.loops.dispatch import LostEvaluation
 from nasjax.search.loops.drive import Stopped, drive
-from nasjax.search.loops.scan import run
+from nasjax.search.loops.scan import Run, advance, run, start
 from nasjax.search.loops.trials import run_trials
 from nasjax.search.model_based import (
     bananas,
@@ -37,6 +38,7 @@ from nasjax.search.model_based import (
     bo_gcn,
     neural_predictor,
 )
+from nasjax.search.space_arrays import carrying
 
 __all__ = [
     "ALGORITHMS",
@@ -45,14 +47,19 @@ __all__ = [
     "History",
     "LostEvaluation",
     "Proposal",
+    "Run",
     "SearchAlgorithm",
     "Stopped",
+    "advance",
+    "carrying",
     "drive",
     "inputs_of",
+    "limit",
     "make",
     "rescore",
     "run",
     "run_trials",
+    "start",
 ]
 
 ALGORITHMS: Mapping[str, Callable[..., SearchAlgorithm]] = {
@@ -114,7 +121,7 @@ def make(name: str, space: SearchSpace, **settings: Any) -> SearchAlgorithm:
     if settings.get("features") is not None:
         _check_features(name, settings["features"], space)
     try:
-        return factory(space, **settings)
+        return carrying(space, lambda space: factory(space, **settings))
     except errors.ConfigError as error:
         missing = [key for key in inputs_of(name) if settings.get(key) is None]
         if not missing:

@@ -1,5 +1,6 @@
 """What a search algorithm is: three pure functions, asked and told in turn."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -15,8 +16,13 @@ Evaluate = Callable[[Key, Array, Array, Array], Evaluation]
 class SearchAlgorithm(NamedTuple):
     """Pure functions of a state that is a pytree of preallocated arrays.
 
-    Algorithms never see NaN: a training without a score, and an unused slot, is told
-    with `valid = -inf`. One whose functions need large arrays (embeddings of a space)
+    Algorithms never see NaN (but in curves): a training without a score, and an unused
+    slot, is told with `valid = -inf`, `test = -inf` and no cost. `tell` takes a
+    proposal as it was asked for, with any part of its mask: slots that are masked
+    change nothing and may be told later, each once. An `ask` that proposes nothing (all
+    slots masked) and leaves the state as it is has nothing to ask until more is told.
+
+    One whose functions need large arrays (embeddings of a space)
     makes them `jax.tree_util.Partial`s, so that the arrays are arguments of compiled
     programs.
 
@@ -53,6 +59,15 @@ def as_argument(algorithm: SearchAlgorithm) -> SearchAlgorithm:
     an algorithm however often it is called.
     """
     return SearchAlgorithm(*(as_partial(function) for function in algorithm))
+
+
+def name_of(algorithm: SearchAlgorithm) -> str:
+    """The factory of an algorithm, for messages."""
+    ask: Any = algorithm.ask
+    while isinstance(ask, functools.partial):
+        ask = ask.func
+    name = getattr(ask, "__qualname__", type(ask).__name__)
+    return str(name).split(".<locals>")[0]
 
 
 def as_partial(function: Callable[..., Any]) -> Partial:

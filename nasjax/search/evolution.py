@@ -84,11 +84,13 @@ def regularized_evolution(
     def tell(
         state: EvolutionState, proposal: Proposal, evaluation: Evaluation
     ) -> EvolutionState:
-        oldest = state.told % population_size
+        used = proposal.mask[0]
+        # What is beyond the end is dropped.
+        oldest = jnp.where(used, state.told % population_size, population_size)
         return state.replace(
-            archs=state.archs.at[oldest].set(proposal.archs[0]),
-            fitness=state.fitness.at[oldest].set(evaluation.valid[0]),
-            told=state.told + 1,
+            archs=state.archs.at[oldest].set(proposal.archs[0], mode="drop"),
+            fitness=state.fitness.at[oldest].set(evaluation.valid[0], mode="drop"),
+            told=state.told + used,
         )
 
     return SearchAlgorithm(init, ask, tell)

@@ -28,6 +28,8 @@ class History(struct.PyTreeNode):
       seconds: float32 `[H]`, (simulated) seconds spent when the evaluation is complete,
         trainings one after another; NaN from where a cost is not recorded.
       trial: int32 `[H]`, name of the training.
+      trained: int32 `[H]`, how many of its epochs were paid before; 0: it is new. Files
+        of trials that do not have it are of searches that continued none.
     """
 
     archs: Array
@@ -37,6 +39,22 @@ class History(struct.PyTreeNode):
     test: Array
     seconds: Array
     trial: Array
+    trained: Array
+
+
+def epochs_spent(history: History, last_epoch: int) -> Array:
+    """int32 `[H]`, epochs that were trained by the end of each evaluation.
+
+    What `budget_epochs` limits: a continued training costs its further epochs, and
+    slots that do not count cost nothing.
+
+    Args:
+      history: of one run or of trials.
+      last_epoch: how many epochs `LAST` stands for.
+    """
+    target = jnp.where(jnp.asarray(history.epochs) == LAST, last_epoch, history.epochs)
+    spent = jnp.where(history.mask, target - history.trained, 0)
+    return jnp.cumsum(spent, axis=-1)
 
 
 def rescore(

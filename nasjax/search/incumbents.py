@@ -16,16 +16,27 @@ def incumbents(history: History, *, min_epochs: int | None = None) -> Array:
 
     Args:
       history: one run.
-      min_epochs: leaves out trainings that were stopped before. None: scores after few
-        epochs compete with final ones, as in NAS-Bench-x11.
+      min_epochs: leaves out trainings that were stopped before; `LAST`: all but those
+        to the end. None: scores after few epochs compete with final ones, as in
+        NAS-Bench-x11.
     """
-    eligible = history.mask & (history.valid > -jnp.inf)
-    if min_epochs is not None:
-        eligible &= (history.epochs == LAST) | (history.epochs >= min_epochs)
-    valid = jnp.where(eligible, history.valid, -jnp.inf)
+    valid = jnp.where(eligible(history, min_epochs), history.valid, -jnp.inf)
     before = jnp.concatenate([jnp.full(1, -jnp.inf), jax.lax.cummax(valid)[:-1]])
     places = jnp.where(valid > before, jnp.arange(valid.shape[0], dtype=jnp.int32), -1)
     return jax.lax.cummax(places)
+
+
+def eligible(history: History, min_epochs: int | None) -> Array:
+    """bool `[H]`, which evaluations have a score that may be the best; of any arrays.
+
+    `min_epochs` as in `incumbents`.
+    """
+    scored = history.mask & (history.valid > -jnp.inf)
+    if min_epochs is None:
+        return scored
+    if min_epochs == LAST:
+        return scored & (history.epochs == LAST)
+    return scored & ((history.epochs == LAST) | (history.epochs >= min_epochs))
 
 
 def scores(

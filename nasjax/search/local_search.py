@@ -179,7 +179,7 @@ def local_search(
         state: LocalSearchState, proposal: Proposal, evaluation: Evaluation
     ) -> LocalSearchState:
         valid = evaluation.valid[0]
-        better = valid > state.best_valid
+        better = proposal.mask[0] & (valid > state.best_valid)
         remaining = state.remaining
         if first_improvement:
             remaining &= ~(better & (valid > state.center_valid))

@@ -141,7 +141,8 @@ def reinforce(
             weight_sum=weight_sum,
         )
         # Nothing is learnt from a training without a score.
-        keep = functools.partial(jnp.where, jnp.isfinite(reward))
+        learns = proposal.mask[0] & jnp.isfinite(reward)
+        keep = functools.partial(jnp.where, learns)
         return jax.tree.map(keep, updated, state)
 
     return SearchAlgorithm(init, ask, tell)

@@ -72,12 +72,16 @@ def test_the_thesis_searches_nasbench201_after_12_epochs_and_reports_200():
     config = read("nasbench201", "full")
     assert config["benchmark"]["schedule"] == 12
     assert config["report"]["schedule"] == 200
-    assert config["budget"] == {"queries": 0, "seconds": 12_000}
+    assert config["budget"] == {"queries": 0, "seconds": 12_000, "epochs": 0}
     reinforce = config["settings"]["latent_reinforce"]
     assert (reinforce["discount"], reinforce["baseline"]) == (0.4, 0.4)
     later = read("nasbench201", "epochs200")
     assert later["benchmark"]["schedule"] == 200
-    assert read("nasbench101", "full")["budget"] == {"queries": 0, "seconds": 1e6}
+    assert read("nasbench101", "full")["budget"] == {
+        "queries": 0,
+        "seconds": 1e6,
+        "epochs": 0,
+    }
 
 
 def test_the_files_of_nasbench201_name_what_the_table_has(tmp_path):

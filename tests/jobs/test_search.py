@@ -285,9 +285,74 @@ def test_a_budget_in_seconds_is_used_up_however_the_bound_is_guessed(
     row = outcome["algorithms"]["random_search"]
     np.testing.assert_allclose(row["simulated_seconds"], ends.mean(), rtol=1e-6)
     np.testing.assert_allclose(row["queries"], tree["mask"].sum(axis=1).mean())
-    monkeypatch.setattr(chunks, "_first_bound", lambda *_: 6)
+    # Looked at elsewhere, the same trials are ended at the same evaluations.
+    monkeypatch.setattr(chunks.trials, "_UNSURE", 3)
+    monkeypatch.setattr(chunks.trials, "_SHARE", 0.5)
     search.run(timed, str(tmp_path / "again"))
     same(trials(tmp_path / "again")["random_search"], tree)
+
+
+def test_a_budget_in_epochs_and_incumbents_of_whole_trainings(file, tmp_path, undrawn):
+    budget = {"queries": 0, "seconds": 0.0, "epochs": 30}
+    limited = config(
+        file, budget=budget, algorithms=["random_search"], min_epochs=-1, num_trials=3
+    )
+    outcome = search.run(limited, str(tmp_path / "run"))
+    tree = trials(tmp_path / "run")["random_search"]
+    # Trainings of 12 epochs, all to the end: two of them are within 30.
+    assert (tree["mask"].sum(axis=1) == 2).all() and (tree["trained"] == 0).all()
+    assert outcome["algorithms"]["random_search"]["queries"] == 2
+    saved = result.read(tmp_path / "run" / "config.json")
+    assert saved["min_epochs"] == -1 and saved["budget"] == budget
+    with pytest.raises(errors.ConfigError, match="min_epochs = 2.5 must be a number"):
+        search.run(limited | {"min_epochs": 2.5}, str(tmp_path / "other"))
+
+
+def test_keys_that_older_workdirs_do_not_have_are_not_claimed():
+    older = {"seed": 0, "budget": {"queries": 3, "seconds": 0.0}}
+    younger = {"seed": 0, "budget": older["budget"] | {"epochs": 0}, "min_epochs": 0}
+    assert search.setup.claimed(younger) == search.setup.claimed(older) == older
+    limited = {**older, "budget": older["budget"] | {"epochs": 5}, "min_epochs": 4}
+    assert search.setup.claimed(limited) == limited
+
+
+def test_incumbents_of_a_job_are_those_of_enough_epochs():
+    """The best stopped early: scores by query and time are those of the others."""
+    history = searches.History(
+        archs=np.arange(4, dtype=np.int32).reshape(1, 4, 1),
+        epochs=np.array([[3, -1, 3, -1]], np.int32),
+        mask=np.ones((1, 4), bool),
+        valid=np.array([[0.9, 0.2, 0.95, 0.4]], np.float32),
+        test=np.zeros((1, 4), np.float32),
+        seconds=np.array([[1.0, 2, 3, 4]], np.float32),
+        trial=np.arange(4, dtype=np.int32)[None],
+        trained=np.zeros((1, 4), np.int32),
+    )
+    scores = dict.fromkeys(search_scores.SPLITS, np.array([[0.0, 1, 2, 3]]))
+    for least, places in ((None, [0, 0, 2, 2]), (-1, [-1, 1, 1, 3]), (3, [0, 0, 2, 2])):
+        found = search_scores.places_of(history, least)
+        np.testing.assert_array_equal(found[0], places)
+        at = {s: v[:, np.maximum(found[0], 0)] for s, v in scores.items()}
+        made = search_scores.from_scores(
+            history, found, at, 4, np.array([2.5, 4.5]), min_epochs=least
+        )
+        expected = [np.nan if place < 0 else place for place in places]
+        np.testing.assert_array_equal(made.by_query["test"][0], expected)
+        np.testing.assert_array_equal(made.by_time["test"][0], [places[1], places[3]])
+
+
+def test_trials_that_an_older_version_saved_are_read(file, finished):
+    folder, _ = finished
+    (chunk, *_) = sorted((folder / "algorithms" / "random_search").iterdir())
+    made = search_problem.load(config(file))
+    count = len(arrays.load(chunk)["mask"])
+    whole = chunks._load(chunk, made, count)
+    older = folder.parent / "older.safetensors"
+    tree = {name: x for name, x in arrays.load(chunk).items() if name != "trained"}
+    arrays.save(older, tree, metadata={"cpu_seconds": whole.cpu_seconds})
+    read = chunks._load(older, made, count)
+    assert read.cpu_seconds == whole.cpu_seconds and (read.history.trained == 0).all()
+    jax.tree.map(np.testing.assert_array_equal, read.history, whole.history)
 
 
 def test_a_metric_that_is_not_recorded_is_a_dash_with_its_reason(
@@ -499,6 +564,7 @@ def test_histories_of_different_length_are_joined_and_masked():
             test=count,
             seconds=count,
             trial=count.astype(np.int32),
+            trained=np.zeros(mask.shape, np.int32),
         )
 
     first = chunks.compress(part([[1, 0, 1], [0, 0, 1]], 0))

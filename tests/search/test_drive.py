@@ -8,6 +8,7 @@ from concurrent import futures
 
 import jax
 import jax.numpy as jnp
+import latent_table
 import numpy as np
 import pytest
 import search_table
@@ -15,7 +16,7 @@ import search_table
 from nasjax import search
 from nasjax.core import checkpoint, errors
 from nasjax.core.types import Evaluation, Proposal
-from nasjax.search.loops import executors
+from nasjax.search.loops import drive_state, executors
 from nasjax.spaces import nasbench201
 
 SPACE = nasbench201.make()
@@ -321,6 +322,41 @@ def test_more_steps_continue_a_search_that_has_ended(evolution, name, tmp_path):
     drive(algorithm, train, 7, budget_queries=5, **settings)
     same(drive(algorithm, train, NUM_STEPS, **settings), whole)
     assert len(trained) == whole.mask.sum()
+
+
+def test_a_search_that_an_older_version_saved_goes_on(tmp_path, monkeypatch):
+    """It has no `trained`, and no rewards that are told in parts."""
+    algorithm = search.make(
+        "latent_reinforce",
+        latent_table.SPACE,
+        table=latent_table.make(side=6),
+        episode_length=3,
+        num_hidden=4,
+    )
+    whole = drive(algorithm, num_steps=4)
+    save = checkpoint.Checkpoints.save
+
+    def save_older(self, step, book):
+        save(self, step, drive_state.as_saved(book, ()))
+
+    def fragile(*arguments):
+        calls.append(0)
+        if len(calls) == 5:  # within the second episode
+            raise Broken
+        return search_table.train(*arguments)
+
+    calls = []
+    with monkeypatch.context() as patched, pytest.raises(Broken):
+        patched.setattr(checkpoint.Checkpoints, "save", save_older)
+        drive(algorithm, fragile, 4, folder=tmp_path)
+    with checkpoint.Checkpoints(tmp_path) as checkpoints:
+        names = []
+        with pytest.raises(errors.WorkdirError, match="holds another state"):
+            checkpoints.restore(lambda shapes: names.extend(shapes))
+    assert "history/trial" in names and "state/episodes/asked" in names
+    assert "history/trained" not in names
+    assert not [name for name in names if "rewards" in name]
+    same(drive(algorithm, fragile, 4, folder=tmp_path), whole)
 
 
 def test_a_budget_that_cut_a_batch_is_not_extended(tmp_path):

@@ -17,7 +17,7 @@ from nasjax.search import incumbents
 from nasjax.spaces import nasbench201
 
 H, NUM_QUERIES = 9, 6
-LEAST = (None, 4)
+LEAST = (None, 4, LAST)
 TIMES = np.linspace(0.0, 60.0, 13, dtype=np.float32)
 
 rows = st.lists(
@@ -43,6 +43,7 @@ def make(rows):
         test=np.where(mask, np.arange(H), np.nan).astype(np.float32),
         seconds=seconds,
         trial=np.arange(H, dtype=np.int32),
+        trained=np.zeros(H, np.int32),
     )
 
 
@@ -50,7 +51,8 @@ def best_of(history, last, min_epochs):
     """Test score of the first best of evaluations up to `last`, or NaN."""
     best, value = np.nan, -np.inf
     for i in range(last + 1):
-        fits = min_epochs is None or history.epochs[i] in (LAST, *range(min_epochs, 9))
+        least = 9 if min_epochs == LAST else min_epochs
+        fits = least is None or history.epochs[i] in (LAST, *range(least, 9))
         if history.mask[i] and fits and history.valid[i] > value:
             best, value = history.test[i], history.valid[i]
     return best

@@ -90,7 +90,7 @@ def test_unused_slots_cost_nothing_and_count_for_nothing(run_with):
     np.testing.assert_array_equal(history.seconds, np.cumsum(paid))
 
 
-def test_the_algorithm_never_sees_nan():
+def test_the_algorithm_never_sees_nan_nor_what_stands_in_unused_slots():
     state = script().init(jax.random.key(0))
     spent, limits = budget.Spent.zero(), budget.limit()
     for _ in range(NUM_STEPS):
@@ -133,6 +133,35 @@ def test_a_budget_masks_what_is_complete_too_late(run_with):
         np.testing.assert_array_equal(
             limited.mask, free.mask & (np.cumsum(trained) <= limit)
         )
+
+
+@pytest.mark.parametrize("cuts", [(1, 3), (3, 1), (1, 1, 1, 1)])
+def test_a_search_that_is_cut_goes_on_with_the_same_bits(cuts):
+    def evaluate_drawn(key, arch, epoch, trained):
+        drawn = jax.random.uniform(key)
+        return evaluate(key, arch, epoch, trained)._replace(valid=drawn)
+
+    algorithm, limits = script(), search.limit(queries=6)
+    whole = jax.jit(
+        lambda key: search.run(
+            key, algorithm, evaluate_drawn, NUM_STEPS, budget_queries=6
+        )
+    )(jax.random.key(5))
+    go_on = jax.jit(
+        lambda run, num_steps: search.advance(
+            run, algorithm, evaluate_drawn, limits, num_steps=num_steps
+        ),
+        static_argnums=1,
+    )
+    run, parts = search.start(jax.random.key(5), algorithm), []
+    for num_steps in cuts:
+        run, part = go_on(run, num_steps)
+        parts.append(part)
+    joined = jax.tree.map(lambda *xs: np.concatenate(xs), *parts)
+    jax.tree.map(np.testing.assert_array_equal, joined, whole)
+    assert joined.mask.sum() == 6 and int(run.steps) == NUM_STEPS
+    with pytest.raises(errors.ConfigError, match="num_steps = 0"):
+        search.advance(run, algorithm, evaluate_drawn, limits, num_steps=0)
 
 
 def test_a_cost_that_is_not_recorded_makes_the_clock_unknown():

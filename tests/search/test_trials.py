@@ -94,6 +94,19 @@ def test_without_a_number_of_steps_budgets_end_the_trials():
     history = search.run_trials(KEYS, algorithm, score, budget_queries=131)
     assert history.archs.shape == (5, 132, 3)  # and not a step more
     assert (history.mask.sum(axis=1) == 131).all()
+    # One program for any length and any kind of budget.
+    size = trials._advance._cache_size()
+    for limits, counted in (
+        ({"budget_queries": 3}, 3),
+        ({"budget_seconds": 150.0}, 150),
+        ({"budget_epochs": 77, "last_epoch": 7}, 11),
+        ({"budget_seconds": 20.0, "budget_queries": 131}, 20),
+    ):
+        other = search.run_trials(KEYS, algorithm, score, **limits)
+        assert (other.mask.sum(axis=1) == counted).all()
+        rows = min(other.mask.shape[1], 132)
+        np.testing.assert_array_equal(other.archs[:, :rows], history.archs[:, :rows])
+    assert trials._advance._cache_size() == size
     with pytest.raises(errors.ConfigError, match="give num_steps or a budget"):
         search.run_trials(KEYS, algorithm, score)
 
@@ -104,6 +117,22 @@ def test_without_a_number_of_steps_budgets_end_the_trials():
     quiet = algorithm._replace(ask=ask_nothing)
     with pytest.raises(errors.DataError, match="asked for nothing more"):
         search.run_trials(KEYS, quiet, score, budget_queries=131)
+
+
+def test_budgets_that_never_end_are_an_error(monkeypatch):
+    def free(key, arch, epoch, trained):
+        nothing = jnp.float32(jnp.nan)
+        return search.Evaluation(nothing, nothing, nothing, jnp.zeros(4))
+
+    monkeypatch.setattr(trials, "_MOST_FREE", 40)
+    with pytest.raises(errors.DataError, match="last 48 steps cost anything"):
+        search.run_trials(KEYS, toy(), free, budget_seconds=9.0)
+
+    def timeless(key, arch, epoch, trained):
+        return free(key, arch, epoch, trained)._replace(valid=jnp.float32(1))
+
+    with pytest.raises(errors.DataError, match="records no costs.*budget_queries"):
+        search.run_trials(KEYS, toy(), timeless, budget_seconds=9.0)
 
 
 def test_a_memory_limit_makes_chunks(capsys):

@@ -21,10 +21,8 @@ FORM = "nasjax trials 1"
 """Of `trials.safetensors`."""
 _MOST_CHUNK = 100
 """Trials of a chunk where the configuration does not say."""
-_ROWS = ("epochs", "mask", "valid", "test", "seconds", "trial")
+_ROWS = ("epochs", "mask", "valid", "test", "seconds", "trial", "trained")
 """Fields of a history that have a number for each evaluation."""
-_RETRIES = 6
-"""How often the bound on steps is tried, doubled each time."""
 
 
 class Trials(NamedTuple):
@@ -122,55 +120,32 @@ def compress(history: Any) -> History:
 
 def _chunk_size(entry: Entry, made: Problem, limits: SearchBudget, count: int) -> int:
     """Trials of a chunk: as asked for, within memory, all chunks about equal."""
-    steps = _first_bound(entry, made, limits)
+    steps = trials.SEGMENT
+    if limits.queries:
+        steps = min(steps, math.ceil(limits.queries / entry.size))
     bytes_each = trials.trial_bytes(entry.algorithm, made.evaluate, steps)
     most = max(1, trials.MEMORY_LIMIT // bytes_each)
     size = min(entry.chunk_size or _MOST_CHUNK, most, count)
     return math.ceil(count / math.ceil(count / size))
 
 
-def _first_bound(entry: Entry, made: Problem, limits: SearchBudget) -> int:
-    """Steps that should use the budget up."""
-    if limits.queries:
-        return math.ceil(limits.queries / entry.size)
-    # What a drawn architecture costs is a guess of what the search's own will.
-    keys = jax.random.split(jax.random.key(0), 256)
-    draw = jax.jit(jax.vmap(made.space.sample))
-    mean = jax.vmap(type(made.reward).mean, (None, 0, None))
-    costs = np.asarray(jax.jit(mean)(made.reward, draw(keys), made.epoch).cost)
-    if not np.isfinite(costs).any() or not np.nanmean(costs) > 0:
-        raise errors.DataError(
-            f"budget.seconds = {limits.seconds:g}: the benchmark knows no training "
-            "time of the architectures it draws; use budget.queries"
-        )
-    return math.ceil(1.25 * limits.seconds / (np.nanmean(costs) * entry.size))
-
-
 def _run_chunk(
     keys: Any, count: int, entry: Entry, made: Problem, limits: SearchBudget
 ) -> Trials:
-    """Trials of some keys; the bound on steps grows until the budget is used up."""
-    began, steps = time.process_time(), _first_bound(entry, made, limits)
-    counted = np.zeros(len(keys), int)
-    for _ in range(_RETRIES):
-        history = search.run_trials(
-            keys,
-            entry.algorithm,
-            made.evaluate,
-            steps,
-            budget_seconds=limits.seconds or math.inf,
-            budget_queries=limits.queries or None,
-            chunk_size=len(keys),
-            vectorized=entry.vectorized,
-            description=entry.name,
-        )
-        before, counted = counted, np.asarray(history.mask).sum(axis=1)
-        used = counted >= (limits.queries or np.inf)
-        if limits.seconds:
-            used |= np.asarray(history.seconds)[:, -1] > limits.seconds
-        if used.all() or (counted == before).all():
-            break
-        steps *= 2
+    """Trials of some keys, until the budgets of all are used up."""
+    began = time.process_time()
+    history = search.run_trials(
+        keys,
+        entry.algorithm,
+        made.evaluate,
+        budget_seconds=limits.seconds or math.inf,
+        budget_queries=limits.queries or None,
+        budget_epochs=limits.epochs or None,
+        last_epoch=made.last_epoch,
+        chunk_size=len(keys),
+        vectorized=entry.vectorized,
+        description=entry.name,
+    )
     kept = jax.tree.map(lambda x: np.asarray(x)[:count], history)
     return Trials(compress(kept), time.process_time() - began)
 
@@ -188,6 +163,8 @@ def _load(file: pathlib.Path, made: Problem, count: int) -> Trials | None:
         with read_guard.guard(file, "not trials of a search", remedy="delete it"):
             tree = arrays.load(file)
             tree["archs"] = tree["archs"].astype(np.int32)
+            # Older files are of searches that continued no training.
+            tree.setdefault("trained", np.zeros_like(tree["trial"]))
             seconds = float(arrays.load_metadata(file)["cpu_seconds"])
             history = History(**tree)
             shapes = {np.shape(getattr(history, name)) for name in _ROWS}

@@ -36,7 +36,6 @@ from nasjax.jobs.search import cells as search_cells
 from nasjax.jobs.search import chunks, executors, figures, tables
 from nasjax.jobs.search import settings as setup
 from nasjax.jobs.search.settings import Entry, SearchBudget
-from nasjax.search import incumbents
 from nasjax.search.history import History
 from nasjax.training import architecture
 from nasjax.training import protocol as protocols
@@ -46,7 +45,12 @@ RESULT_FILE = "result.json"
 TRIALS_FILE = "trials.safetensors"
 SEARCHES = "searches"
 TRAININGS = "trainings"
-_MAY_CHANGE = (*executors.PLACES, "protocol.data.dir", "budget.queries")
+_MAY_CHANGE = (
+    *executors.PLACES,
+    "protocol.data.dir",
+    "budget.queries",
+    "budget.epochs",
+)
 
 
 def run(config: Config, folder: pathlib.Path) -> dict[str, Any]:
@@ -55,7 +59,8 @@ def run(config: Config, folder: pathlib.Path) -> dict[str, Any]:
     Args:
       config: `algorithms`, `settings`, `controls`, `num_trials`, `seed` and `budget` as
         for trials (`budget.seconds` are measured there, and then not reproducible);
-        `budget.queries` may be raised later, and the searches go on;
+        `budget.queries` may be raised later, and the searches go on; `min_epochs`:
+        trainings of fewer epochs are no incumbents;
         `protocol`: how architectures are trained (`training.protocol.read`);
         `ask_ahead`: W, proposals in flight; the history depends on it;
         `executor`, `workers`, `address`: where trainings run, one of
@@ -69,7 +74,7 @@ def run(config: Config, folder: pathlib.Path) -> dict[str, Any]:
       search.Stopped: the process was asked to stop; the state is saved.
     """
     protocol, entries, limits = _read(config)
-    workdir.claim(folder, dict(config), ignore=_MAY_CHANGE)
+    workdir.claim(folder, setup.claimed(config), ignore=_MAY_CHANGE)
     searches = _plan(entries, limits, folder)
     _check_capacities(config, searches, folder)
     histories: dict[str, list[History]] = {entry.name: [] for entry in entries}
@@ -112,6 +117,7 @@ def _read(config: Config) -> tuple[Protocol, list[Entry], SearchBudget]:
         if config[key] < 1:
             raise errors.ConfigError(f"{key} = {config[key]} must be at least 1")
     protocol, limits = protocols.read(config["protocol"]), setup.budget(config)
+    setup.min_epochs(config)
     if not limits.queries:
         raise errors.ConfigError("drive needs budget.queries, how many to train")
     inputs = search_inputs.SearchInputs(
@@ -234,7 +240,9 @@ def _drive(
         trainings_folder=planned.trainings,
         budget_seconds=limits.seconds or math.inf,
         budget_queries=limits.queries,
+        budget_epochs=limits.epochs or None,
         last_epoch=protocol.epochs,
+        min_epochs=setup.min_epochs(config),
         curve_length=protocol.epochs,
         log=write,
         description=f"{entry.name}/{trial}",
@@ -270,7 +278,12 @@ def _summarise(
     """`result.json` without its seconds; figures on the way."""
     times = search_scores.time_grid(list(joined.values()), 0.0)
     judged = {
-        name: _judge(history, int(config["budget"]["queries"]), times)
+        name: _judge(
+            history,
+            int(config["budget"]["queries"]),
+            times,
+            min_epochs=setup.min_epochs(config),
+        )
         for name, history in joined.items()
     }
     nothing = Optima({"valid": None, "test": None}, "unknown")
@@ -316,12 +329,16 @@ def _summarise(
     }
 
 
-def _judge(history: History, num_queries: int, times: np.ndarray) -> Scores:
+def _judge(
+    history: History, num_queries: int, times: np.ndarray, *, min_epochs: int | None
+) -> Scores:
     """The incumbents by their own trainings."""
-    places = np.asarray(jax.jit(jax.vmap(incumbents.incumbents))(history))
+    places = search_scores.places_of(history, min_epochs)
     at = np.maximum(places, 0)
     scores = {
         split: np.take_along_axis(np.asarray(getattr(history, split)), at, axis=1)
         for split in SPLITS
     }
-    return search_scores.from_scores(history, places, scores, num_queries, times)
+    return search_scores.from_scores(
+        history, places, scores, num_queries, times, min_epochs=min_epochs
+    )

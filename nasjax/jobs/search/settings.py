@@ -17,7 +17,7 @@ import jax
 
 from nasjax import search
 from nasjax.core import errors
-from nasjax.core.types import Key
+from nasjax.core.types import LAST, Key
 from nasjax.experiments import search_inputs
 from nasjax.experiments.search_problem import Benchmark, Config
 from nasjax.search.algorithm import Evaluate, SearchAlgorithm
@@ -27,10 +27,17 @@ _EMBEDDING_KEYS = ("table", "table_size", "table_seed")
 
 
 class SearchBudget(NamedTuple):
-    """What a trial may spend: `queries` 0 or `seconds` 0 is no limit, but not both."""
+    """What a trial may spend: 0 is no limit, but not all of them.
+
+    Attributes:
+      queries: evaluations.
+      seconds: of the benchmark, or measured.
+      epochs: trained epochs.
+    """
 
     queries: int
     seconds: float
+    epochs: int = 0
 
 
 class Entry(NamedTuple):
@@ -68,11 +75,14 @@ def budget(config: Config, reward: Benchmark | None = None) -> SearchBudget:
       DataError: it is in seconds, which `reward` does not record.
     """
     section = config["budget"]
-    made = SearchBudget(section["queries"], float(section["seconds"]))
+    made = SearchBudget(
+        section["queries"], float(section["seconds"]), section.get("epochs", 0)
+    )
     if min(made) < 0 or max(made) == 0 or not math.isfinite(made.seconds):
         raise errors.ConfigError(
-            f"budget.queries = {made.queries} and budget.seconds = {made.seconds}: "
-            "give at least one of them a positive number"
+            f"budget.queries = {made.queries}, budget.seconds = {made.seconds} and "
+            f"budget.epochs = {made.epochs}: give at least one of them a positive "
+            "number"
         )
     if made.seconds and reward is not None and reward.seconds is None:
         raise errors.DataError(
@@ -80,6 +90,37 @@ def budget(config: Config, reward: Benchmark | None = None) -> SearchBudget:
             "time; use budget.queries"
         )
     return made
+
+
+def min_epochs(config: Config) -> int | None:
+    """Which trainings may be the incumbent, as `incumbents.incumbents` takes it.
+
+    `config.min_epochs`: 0, or no such key: all; -1: those to the end.
+
+    Raises:
+      ConfigError: it is no whole number from -1.
+    """
+    given = config.get("min_epochs", 0)
+    if type(given) is not int or given < LAST:
+        raise errors.ConfigError(
+            f"min_epochs = {given!r} must be a number of epochs; 0: all trainings may "
+            "be the incumbent; -1: those to the end"
+        )
+    return given or None
+
+
+def claimed(config: Config) -> dict[str, Any]:
+    """The configuration by which a workdir is known.
+
+    Without the keys that older ones do not have, where they say what held then.
+    """
+    kept = {key: value for key, value in config.items() if key != "min_epochs" or value}
+    kept["budget"] = {
+        key: value
+        for key, value in config["budget"].items()
+        if key != "epochs" or value
+    }
+    return kept
 
 
 def entries(

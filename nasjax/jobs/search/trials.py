@@ -63,8 +63,9 @@ def run_trials(config: Config, folder: pathlib.Path) -> dict[str, Any]:
 
     Args:
       config: `search_problem.load`, `settings.budget` and `.entries` say which of
-        its keys they read; `num_trials`, `seed`, and `controls`, names of algorithms
-        that the others are compared with.
+        its keys they read; `num_trials`, `seed`, `min_epochs` (trainings of fewer
+        epochs are no incumbents), and `controls`, names of algorithms that the others
+        are compared with.
       folder: working directory.
     """
     made = problem.load(config)
@@ -76,7 +77,8 @@ def run_trials(config: Config, folder: pathlib.Path) -> dict[str, Any]:
         settings = setup.settings_of(config, entry.name)
         doubts += problem.bias(made.reward, entry.name, entry.kind, settings)
     controls = {name: setup.controls(config, name) for name in config["algorithms"]}
-    workdir.claim(folder, dict(config))
+    setup.min_epochs(config)
+    workdir.claim(folder, setup.claimed(config))
     problem.warn(doubts)
     finished = {}
     with stopwatch.Stopwatch(folder) as watch, signals.StopSignal() as stop:
@@ -125,7 +127,11 @@ def _conclude(
     queries = limits.queries or max(h.mask.shape[1] for h in histories.values())
     judged = {
         entry.name: search_scores.judge(
-            histories[entry.name], made, queries, times
+            histories[entry.name],
+            made,
+            queries,
+            times,
+            min_epochs=setup.min_epochs(config),
         )._replace(embeddings=entry.embeddings)
         for entry in entries
     }

@@ -22,11 +22,13 @@ class Episodes(struct.PyTreeNode):
       states: float32 `[W, T, D]`, embedding before each step.
       actions: float32 `[W, T, D]`.
       asked: int32 `[]`, how many episodes have been asked for.
+      rewards: their scores, as far as they are told; None in the control.
     """
 
     states: Array
     actions: Array
     asked: Array
+    rewards: rollout.Rewards | None
 
 
 class LatentState(struct.PyTreeNode):
@@ -119,22 +121,27 @@ def latent_reinforce(
     def tell(
         state: LatentState, proposal: Proposal, evaluation: Evaluation
     ) -> LatentState:
-        episode = proposal.trial[0] // episode_length
-        place = episode % pending
+        episodes = state.episodes
+        place = proposal.trial[0] // episode_length % pending
+        assert episodes.rewards is not None  # by init
+        told, rewards, complete = episodes.rewards.tell(
+            proposal, evaluation.valid, episodes.asked
+        )
         slope = lstm_policy.gradient(
             state.params,
-            state.episodes.states[place],
-            state.episodes.actions[place],
-            rollout.returns(evaluation.valid, discount=discount, baseline=baseline),
+            episodes.states[place],
+            episodes.actions[place],
+            rollout.returns(rewards, discount=discount, baseline=baseline),
         )
         updates, moments = optimizer.update(slope, state.optimizer)
         params = optax.apply_updates(state.params, updates)
-        known = episode >= state.episodes.asked - pending
         old = (state.params, state.optimizer)
         params, moments = jax.tree.map(
-            lambda new, old: jnp.where(known, new, old), (params, moments), old
+            lambda new, old: jnp.where(complete, new, old), (params, moments), old
         )
-        return state.replace(params=params, optimizer=moments)
+        return state.replace(
+            episodes=episodes.replace(rewards=told), params=params, optimizer=moments
+        )
 
     return walk.algorithm(init, ask, tell)
 
@@ -217,11 +224,13 @@ class _Walk:
         """At a random row, which counts as visited."""
         num_rows, num_features = table.vectors.shape
         row = jax.random.randint(key, (), 0, num_rows)
-        empty = jnp.zeros((self._pending, self._rules.length, num_features))
+        pending, length = self._pending, self._rules.length
+        empty = jnp.zeros((pending, length, num_features))
+        rewards = None if params is None else rollout.Rewards.empty(pending, length)
         return LatentState(
             state=table.vectors[row],
             visited=embedding_table.visit(table, jnp.zeros(num_rows, bool), row),
-            episodes=Episodes(empty, empty, jnp.int32(0)),
+            episodes=Episodes(empty, empty, jnp.int32(0), rewards),
             params=params,
             optimizer=optimizer,
         )
@@ -240,7 +249,9 @@ class _Walk:
         )
         length, episodes = self._rules.length, state.episodes
         number = episodes.asked * length + jnp.arange(length)
-        slot = episodes.asked % self._pending
+        slot, rewards = episodes.asked % self._pending, episodes.rewards
+        if rewards is not None:
+            rewards = rewards.ask(slot, walked.there)
         proposal = Proposal.batch(
             table.archs[walked.rows], trial=number, mask=walked.there
         )
@@ -251,5 +262,6 @@ class _Walk:
                 episodes.states.at[slot].set(walked.states),
                 episodes.actions.at[slot].set(walked.actions),
                 episodes.asked + 1,
+                rewards,
             ),
         )

@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from flax import struct
 from jax import lax
 
 from nasjax.core import errors
-from nasjax.core.types import Array, Key, SearchSpace
+from nasjax.core.types import Array, Key, Proposal, SearchSpace
 from nasjax.search import embedding_table
 from nasjax.search.embedding_table import EmbeddingTable
 
@@ -39,6 +40,58 @@ class Rules(NamedTuple):
     relative: bool
     skip: bool
     by_row: bool
+
+
+class Rewards(struct.PyTreeNode):
+    """Scores of the last W episodes, told slot by slot; episode e is at e mod W.
+
+    Attributes:
+      values: float32 `[W, T]`, -inf where nothing was told or there is no score.
+      left: int32 `[W]`, how many are still to be told.
+    """
+
+    values: Array
+    left: Array
+
+    @classmethod
+    def empty(cls, pending: int, length: int) -> "Rewards":
+        """No episode; W is `pending`, T `length`."""
+        values = jnp.full((pending, length), -jnp.inf)
+        return cls(values, jnp.zeros(pending, jnp.int32))
+
+    def ask(self, place: Array, there: Array) -> "Rewards":
+        """With an episode at a place, whose steps `there` bool `[T]` are trained."""
+        return self.replace(
+            values=self.values.at[place].set(-jnp.inf),
+            left=self.left.at[place].set(jnp.sum(there, dtype=jnp.int32)),
+        )
+
+    def tell(
+        self, proposal: Proposal, valid: Array, asked: Array
+    ) -> tuple["Rewards", Array, Array]:
+        """With the scores `[Q]` of some slots of an episode's proposal.
+
+        Args:
+          proposal: of one episode; what its mask leaves out is still to come.
+          valid: scores.
+          asked: int32 `[]`, how many episodes have been asked for.
+
+        Returns:
+          The scores; those of this episode `[T]`; bool `[]`, whether they are complete
+          by this call. Those of an episode whose place was taken are dropped.
+        """
+        pending, length = self.values.shape
+        episode = proposal.trial[0] // length
+        known = episode >= asked - pending
+        place = jnp.where(known, episode % pending, pending)
+        columns = jnp.where(proposal.mask, proposal.trial % length, length)
+        count = jnp.sum(proposal.mask, dtype=jnp.int32)
+        values = self.values.at[place, columns].set(valid, mode="drop")
+        left = self.left.at[place].add(-count, mode="drop")
+        there = episode % pending
+        # Searches that were driven before scores were kept have none left.
+        complete = known & (count > 0) & (left[there] <= 0)
+        return self.replace(values=values, left=left), values[there], complete
 
 
 class Walked(NamedTuple):

@@ -27,11 +27,13 @@ class Episodes(struct.PyTreeNode):
       rows: int32 `[W, T]`, candidate that was the state before each step.
       actions: float32 `[W, T, D]`.
       asked: int32 `[]`, how many episodes have been asked for.
+      rewards: their scores, as far as they are told.
     """
 
     rows: Array
     actions: Array
     asked: Array
+    rewards: rollout.Rewards
 
 
 class SupervisedState(struct.PyTreeNode):
@@ -131,14 +133,17 @@ def supervised_reinforce(
         row = jax.random.randint(key_start, (), 0, num_rows)
         drawn = sampling.uniform(key_reference, num_rows)
         _, reference = jax.lax.top_k(drawn, min(REFERENCE, num_rows))
-        actions = jnp.zeros((pending, episode_length, encoder.num_features))
+        episodes = Episodes(
+            rows=jnp.zeros((pending, episode_length), jnp.int32),
+            actions=jnp.zeros((pending, episode_length, encoder.num_features)),
+            asked=jnp.int32(0),
+            rewards=rollout.Rewards.empty(pending, episode_length),
+        )
         return SupervisedState(
             row=row,
             visited=embedding_table.visit(table, jnp.zeros(num_rows, bool), row),
             reference=reference.astype(jnp.int32),
-            episodes=Episodes(
-                jnp.zeros((pending, episode_length), jnp.int32), actions, jnp.int32(0)
-            ),
+            episodes=episodes,
             params=params,
             optimizer=optimizer.init(params),
         )
@@ -184,36 +189,43 @@ def supervised_reinforce(
                 episodes.rows.at[slot].set(before),
                 episodes.actions.at[slot].set(walked.actions),
                 episodes.asked + 1,
+                episodes.rewards.ask(slot, walked.there),
             ),
         )
 
     def tell(
         archs: Array, state: SupervisedState, proposal: Proposal, evaluation: Evaluation
     ) -> SupervisedState:
-        episode = proposal.trial[0] // episode_length
-        slot = episode % pending
+        episodes = state.episodes
+        slot = proposal.trial[0] // episode_length % pending
+        told, rewards, complete = episodes.rewards.tell(
+            proposal, evaluation.valid, episodes.asked
+        )
 
         def embed(weights: Any) -> Array:
             known = moments(weights, archs, state.reference)
-            return encoder.embed(weights, known, archs[state.episodes.rows[slot]])
+            return encoder.embed(weights, known, archs[episodes.rows[slot]])
 
         states, pull = jax.vjp(embed, state.params["network"])
         policy, slopes = lstm_policy.gradients(
             state.params["policy"],
             states,
-            state.episodes.actions[slot],
-            rollout.returns(evaluation.valid, discount=discount, baseline=baseline),
+            episodes.actions[slot],
+            rollout.returns(rewards, discount=discount, baseline=baseline),
         )
         slope = {"network": pull(slopes)[0], "policy": policy}
         updates, optimized = optimizer.update(slope, state.optimizer)
         new = (optax.apply_updates(state.params, updates), optimized)
-        known = episode >= state.episodes.asked - pending
         params, optimized = jax.tree.map(
-            lambda new, old: jnp.where(known, new, old),
+            lambda new, old: jnp.where(complete, new, old),
             new,
             (state.params, state.optimizer),
         )
-        return state.replace(params=params, optimizer=optimized)
+        return state.replace(
+            episodes=episodes.replace(rewards=told),
+            params=params,
+            optimizer=optimized,
+        )
 
     return SearchAlgorithm(
         Partial(init, table), Partial(ask, table), Partial(tell, table.archs)

@@ -9,7 +9,8 @@ from flax import struct
 from nasjax.core import errors
 from nasjax.core.types import LAST, Array, Evaluation, Proposal
 
-_MOST = np.iinfo(np.int32).max
+MOST = np.iinfo(np.int32).max
+"""A limit of queries or epochs that is none."""
 
 
 class Budget(NamedTuple):
@@ -72,8 +73,8 @@ def limit(
         )
     return Budget(
         jnp.float32(seconds),
-        jnp.int32(_MOST if queries is None else queries),
-        jnp.int32(_MOST if epochs is None else epochs),
+        jnp.int32(MOST if queries is None else queries),
+        jnp.int32(MOST if epochs is None else epochs),
         jnp.int32(0 if last_epoch is None else last_epoch),
     )
 

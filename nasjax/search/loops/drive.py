@@ -12,7 +12,8 @@ import numpy as np
 
 from nasjax.core import checkpoint, errors, progress, signals
 from nasjax.core.types import Evaluation, Key, Proposal
-from nasjax.search.algorithm import SearchAlgorithm, as_argument
+from nasjax.search import incumbents
+from nasjax.search.algorithm import SearchAlgorithm, as_argument, name_of
 from nasjax.search.history import History
 from nasjax.search.loops import budget, drive_state, executors, scan
 from nasjax.search.loops.dispatch import EvaluationPool, Train, make_task
@@ -42,6 +43,7 @@ def drive(
     budget_queries: int | None = None,
     budget_epochs: int | None = None,
     last_epoch: int | None = None,
+    min_epochs: int | None = None,
     curve_length: int = 0,
     retries: int = 3,
     log: Callable[[int, dict[str, float]], None] | None = None,
@@ -66,7 +68,8 @@ def drive(
         `[G]`, epoch and trained are ints. It must be picklable for other processes. One
         that raises `DivergedError` counts as a training without a score; any other
         error ends the search, and what was finished before is saved.
-      num_steps: how often the algorithm is asked.
+      num_steps: how often the algorithm is asked. An `ask` that has nothing to propose
+        until more is told does not count, and is repeated then.
       executor: where trainings run; None: in this process, one after another. It is
         not shut down.
       ask_ahead: W, how many proposals are in flight; Q x W trainings run at once.
@@ -85,6 +88,8 @@ def drive(
       budget_queries: how many evaluations count.
       budget_epochs: how many trained epochs count.
       last_epoch: how many epochs `LAST` stands for.
+      min_epochs: trainings that were stopped before are not the best of the log and of
+        the progress bar; see `incumbents.incumbents`.
       curve_length: T, what the curves of `train` must have; 0: curves are not told.
       retries: how often an evaluation whose worker was lost is sent again.
       log: `(step, row)`, called after every tell, before its state is saved: the row
@@ -93,7 +98,8 @@ def drive(
       description: of the progress bar.
 
     Raises:
-      ConfigError: an argument is out of range.
+      ConfigError: an argument is out of range, or the algorithm has nothing to ask
+        although everything was told: `num_steps` is too large for it.
       WorkdirError: the folder holds another search, or a longer one.
       OSError: the folder cannot be written; nothing was trained then.
       DataError: `train` returned a curve of another length.
@@ -122,14 +128,22 @@ def drive(
         stack.enter_context(crew)
         bar = progress.progress(num_steps, description=description, done=book.told)
         stack.enter_context(bar)
+        waits = False
         while book.told < num_steps and not book.spent.is_over(limits):
-            book = _ask(book, algorithm, num_steps)
+            if not waits:
+                book, waits = _ask(book, algorithm, num_steps)
             place = drive_state.next_to_tell(book, order)
             if place is not None:
-                book = _tell(book, place, algorithm, limits)
-                _report(book, bar, log)
+                book, waits = _tell(book, place, algorithm, limits), False
+                _report(book, bar, log, min_epochs)
                 save(book)
                 continue
+            if waits and (book.steps == drive_state.FREE).all():
+                remedy = f"; give num_steps = {book.told}" if book.told else ""
+                raise errors.ConfigError(
+                    f"{description}: {name_of(algorithm)} has nothing more to ask "
+                    f"after {book.told} steps, though all of them are told{remedy}"
+                )
             if stop.requested:
                 save(book)
                 bar.close()
@@ -173,16 +187,19 @@ class _Saver:
         if self._checkpoints is None:
             return book
         size, num_rows = book.done.shape[1], len(book.history.mask)
+        begun = book
 
         def template(shapes: Mapping[str, tuple[int, ...]]) -> DriveState:
+            nonlocal begun
             saved = shapes.get("history/mask", (num_rows,))[0]
-            return drive_state.resized(book, saved)
+            begun = drive_state.resized(book, saved)
+            return drive_state.as_saved(begun, shapes)
 
         found = self._checkpoints.restore(template)
         if found is None:
             self(book)
             return book
-        restored = found[1]
+        restored = drive_state.completed(found[1], begun)
         if (jax.random.key_data(restored.key) != jax.random.key_data(book.key)).any():
             raise errors.WorkdirError(
                 f"{self._folder}: holds a search with another key; use another folder "
@@ -216,12 +233,22 @@ def _ask_next(
 _settle = jax.jit(scan.settle)
 
 
-def _ask(book: DriveState, algorithm: SearchAlgorithm, num_steps: int) -> DriveState:
-    """Asks until W proposals are in flight."""
+def _ask(
+    book: DriveState, algorithm: SearchAlgorithm, num_steps: int
+) -> tuple[DriveState, bool]:
+    """Asks until W proposals are in flight, or there is nothing to ask.
+
+    Returns:
+      The journal, and whether there is nothing to ask until more is told: the algorithm
+      proposed nothing and its state has not changed. That was no step.
+    """
     while book.asked < num_steps and (book.steps == drive_state.FREE).any():
-        proposal, state = _ask_next(algorithm, book.key, book.asked, book.state)
-        book = drive_state.add(book, jax.device_get(proposal), state)
-    return book
+        asked, state = _ask_next(algorithm, book.key, book.asked, book.state)
+        proposal = jax.device_get(asked)
+        if not proposal.mask.any() and drive_state.is_same(state, book.state):
+            return book, True
+        book = drive_state.add(book, proposal, state)
+    return book, False
 
 
 def _tell(
@@ -262,17 +289,19 @@ def _report(
     book: DriveState,
     bar: progress.Progress,
     log: Callable[[int, dict[str, float]], None] | None,
+    min_epochs: int | None,
 ) -> None:
     """Shows and logs the proposal that was just told by its best evaluation."""
     size = book.done.shape[1]
     history, end = book.history, book.told * size
     last = slice(end - size, end)
     best = last.start + int(np.argmax(history.valid[last]))
+    counts = np.asarray(incumbents.eligible(history, min_epochs))
     row = {
         "valid": float(history.valid[best]),
         "test": float(history.test[best]),
         "seconds": float(history.seconds[end - 1]),
-        "best_valid": float(history.valid[:end].max()),
+        "best_valid": float(history.valid.max(where=counts, initial=-np.inf)),
         "queries": float(history.mask[:end].sum()),
     }
     if log is not None:

@@ -1,6 +1,6 @@
 """Where a driven search stands: all that its checkpoints hold."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import jax
@@ -13,6 +13,13 @@ from nasjax.search.history import History
 from nasjax.search.loops import budget, scan
 
 FREE = -1
+_YOUNGER = (
+    "history/trained",
+    "state/episodes/rewards/values",
+    "state/episodes/rewards/left",
+)
+"""Leaves that searches of older versions were saved without: what they begin with
+is right for these."""
 
 
 class DriveState(struct.PyTreeNode):
@@ -89,6 +96,42 @@ def resized(journal: DriveState, num_rows: int) -> DriveState:
     return journal.replace(history=jax.tree.map(copy, blank, journal.history))
 
 
+def as_saved(journal: DriveState, names: Collection[str]) -> DriveState:
+    """Without the leaves that the saved search is too old to have.
+
+    `names` are those of the leaves that it has.
+    """
+
+    def keep(path: Any, leaf: Any) -> Any:
+        name = jax.tree_util.keystr(path, simple=True, separator="/")
+        return None if name in _YOUNGER and name not in names else leaf
+
+    kept: DriveState = jax.tree_util.tree_map_with_path(keep, journal)
+    return kept
+
+
+def completed(journal: DriveState, begun: DriveState) -> DriveState:
+    """With what `as_saved` has left out, as it is in a search that has just begun."""
+    joined: DriveState = jax.tree.map(
+        lambda one, other: other if one is None else one,
+        journal,
+        begun,
+        is_leaf=lambda leaf: leaf is None,
+    )
+    return joined
+
+
+def is_same(state: Any, other: Any) -> bool:
+    """Whether two states of an algorithm have the same bits."""
+
+    def bits(leaf: Any) -> bytes:
+        is_key = jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+        return np.asarray(jax.random.key_data(leaf) if is_key else leaf).tobytes()
+
+    pairs = zip(jax.tree.leaves(state), jax.tree.leaves(other), strict=True)
+    return all(bits(one) == bits(two) for one, two in pairs)
+
+
 def _blank(num_rows: int, num_genes: int) -> History:
     """A history of nothing."""
     fields: dict[str, Any] = {
@@ -99,6 +142,7 @@ def _blank(num_rows: int, num_genes: int) -> History:
         "test": np.full(num_rows, np.nan, np.float32),
         "seconds": np.zeros(num_rows, np.float32),
         "trial": np.zeros(num_rows, np.int32),
+        "trained": np.zeros(num_rows, np.int32),
     }
     return History(**fields)
 

@@ -64,8 +64,6 @@ def run(
     Raises:
       ConfigError: `num_steps` or a budget is not positive, or `last_epoch` is missing.
     """
-    if num_steps < 1:
-        raise errors.ConfigError(f"num_steps = {num_steps} must be at least 1")
     limits = budget.limit(budget_seconds, budget_queries, budget_epochs, last_epoch)
     return scan(key, algorithm, evaluate, num_steps, limits)
 
@@ -87,7 +85,7 @@ class Run(struct.PyTreeNode):
 
 
 def start(key: Key, algorithm: SearchAlgorithm) -> Run:
-    """A search before its first step."""
+    """A search before its first step; `key` is all of its randomness."""
     keys = split_keys(key)
     state = algorithm.init(keys.init)
     return Run(keys, state, budget.Spent.zero(), jnp.int32(0))
@@ -101,17 +99,53 @@ def scan(
     limits: budget.Budget,
 ) -> History:
     """`run` with a budget that may be traced."""
+    begun = start(key, as_argument(algorithm))
+    return advance(begun, algorithm, evaluate, limits, num_steps=num_steps)[1]
+
+
+def advance(
+    run: Run,
+    algorithm: SearchAlgorithm,
+    evaluate: Evaluate,
+    limits: budget.Budget,
+    *,
+    num_steps: int,
+) -> tuple[Run, History]:
+    """Some more steps of a search, so that it can be cut anywhere.
+
+    The bits are those of a search that was not cut. Between two calls the run is a tree
+    of arrays, which a checkpoint can hold.
+
+        run = jax.jit(start)(key, as_argument(algorithm))
+        go_on = jax.jit(advance, static_argnames=("algorithm", "num_steps"))
+        run, first = go_on(run, algorithm, evaluate, limit(queries=100), num_steps=20)
+        run, second = go_on(run, algorithm, evaluate, limit(queries=100), num_steps=20)
+
+    Args:
+      run: where the search is; `start` begins one.
+      algorithm: the same as before.
+      evaluate: what evaluates; see `run`.
+      limits: of the whole search, made by `limit`.
+      num_steps: how often the algorithm is asked, a static number.
+
+    Returns:
+      The run after these steps, and their history of num_steps x Q rows.
+
+    Raises:
+      ConfigError: `num_steps` is not positive.
+    """
+    if num_steps < 1:
+        raise errors.ConfigError(f"num_steps = {num_steps} must be at least 1")
     algorithm, evaluate = as_argument(algorithm), as_partial(evaluate)
-    begun = start(key, algorithm)
-    asks, numbers = _asks(begun, num_steps)
 
     def step(run: Run, ask: Any) -> tuple[Run, History]:
         return take_step(run, algorithm, evaluate, limits, *ask)
 
-    return _flat(jax.lax.scan(step, begun, (asks, numbers))[1])
+    run, rows = jax.lax.scan(step, run, _asks(run, num_steps))
+    return run, _flat(rows)
 
 
-def advance(
+def advance_within(
     run: Run,
     algorithm: SearchAlgorithm,
     evaluate: Evaluate,
@@ -120,7 +154,7 @@ def advance(
     *,
     most: int,
 ) -> tuple[Run, History]:
-    """`count` more steps, as many as are wanted when the program runs.
+    """`advance` by `count` steps, as many as are wanted when the program runs.
 
     Args:
       run: where the search is.
@@ -234,17 +268,28 @@ def settle(
       State and totals after it, and the Q rows of the history.
     """
     spent, counted, seconds = budget.charge(spent, limits, proposal, evaluation)
-    scored = proposal.mask & ~jnp.isnan(evaluation.valid)
-    valid = jnp.where(scored, evaluation.valid, -jnp.inf)
-    paid = proposal.mask & ~jnp.isnan(evaluation.cost)
-    clean = evaluation._replace(valid=valid, cost=jnp.where(paid, evaluation.cost, 0))
+    clean = _clean(proposal.mask, evaluation)
     told = History(
         archs=proposal.archs,
         epochs=proposal.epochs,
         mask=counted,
-        valid=jnp.where(counted, valid, -jnp.inf),
+        valid=jnp.where(counted, clean.valid, -jnp.inf),
         test=jnp.where(counted, evaluation.test, jnp.nan),
         seconds=seconds,
         trial=proposal.trial,
+        trained=proposal.trained,
     )
     return algorithm.tell(state, proposal, clean), spent, told
+
+
+def _clean(mask: Array, evaluation: Evaluation) -> Evaluation:
+    """What an algorithm is told: no NaN but in curves, nothing of unused slots."""
+
+    def fill(values: Array, nothing: float) -> Array:
+        return jnp.where(mask & ~jnp.isnan(values), values, nothing)
+
+    return evaluation._replace(
+        valid=fill(evaluation.valid, -jnp.inf),
+        test=fill(evaluation.test, -jnp.inf),
+        cost=fill(evaluation.cost, 0),
+    )

@@ -33,6 +33,10 @@ _QUICKEST = (*_QUICK, ("xla_cpu_use_fusion_emitters", False))
 """With these it takes half the time, and fused operations run slower."""
 _UNSURE = 16
 """Steps until the budgets are looked at again, where nobody knows how many are left."""
+_SHARE = 0.75
+"""Of the steps that should be left by the costs so far, so many are taken at once."""
+_MOST_FREE = 1024
+"""Steps without any cost after which a budget of costs alone ends in an error."""
 
 
 def run_trials(
@@ -86,8 +90,9 @@ def run_trials(
     Raises:
       ConfigError: a budget or size is not positive, or neither a number of steps nor a
         budget is given.
-      DataError: no evaluation gave a score, there is a budget in seconds and no costs
-        are recorded, or the algorithm stopped asking before a budget was over.
+      DataError: no evaluation gave a score, or none was within the budget; there is a
+        budget in seconds and no costs are recorded; or the algorithm stopped asking
+        before a budget was over.
     """
     limits = budget.limit(budget_seconds, budget_queries, budget_epochs, last_epoch)
     algorithm, evaluate = as_argument(algorithm), as_partial(evaluate)
@@ -165,19 +170,20 @@ def trial_bytes(algorithm: SearchAlgorithm, evaluate: Evaluate, num_steps: int) 
     carry, its successor and what is gathered from it), and twice what is told of a
     step, for the evaluations.
     """
-    begun = jax.eval_shape(_start_one, jax.random.key(0), as_argument(algorithm))
-    number, limits = jax.ShapeDtypeStruct((), jnp.int32), budget.limit()
-    told = jax.eval_shape(
-        scan.take_step,
-        begun,
-        as_argument(algorithm),
-        as_partial(evaluate),
-        limits,
-        begun.keys.asks,
-        number,
-    )[1]
+    begun, told = _shapes(algorithm, evaluate)
     rows = min(num_steps, SEGMENT) * _bytes(told)
     return 2 * rows + 3 * _bytes(begun) + 2 * _bytes(told)
+
+
+def _shapes(algorithm: SearchAlgorithm, evaluate: Evaluate) -> tuple[scan.Run, History]:
+    """What a trial is before its first step, and the rows of a step, traced only."""
+    algorithm, evaluate = as_argument(algorithm), as_partial(evaluate)
+    begun = jax.eval_shape(_start_one, jax.random.key(0), algorithm)
+    number, limits = jax.ShapeDtypeStruct((), jnp.int32), budget.limit()
+    told = jax.eval_shape(
+        scan.take_step, begun, algorithm, evaluate, limits, begun.keys.asks, number
+    )[1]
+    return begun, told
 
 
 def _bytes(tree: Any) -> int:
@@ -198,23 +204,22 @@ def _run_chunk(
     advance = _advance
     if quick:
         advance = _advance_with(_QUICK if runs.state.elementwise else _QUICKEST)
-    left = 1 if num_steps is None else num_steps
+    size = len(_shapes(algorithm, evaluate)[1].mask)
+    done = free = 0
+    left = _steps_left(runs.spent, limits, size, 0) if num_steps is None else num_steps
     while left > 0:
-        count = min(left, SEGMENT)
+        count, before = min(left, SEGMENT), runs.spent
         runs, rows = advance(
             runs, algorithm, evaluate, limits, jnp.int32(count), vectorized=vectorized
         )
-        size = rows.mask.shape[1] // SEGMENT
         used = size * count
         parts.append(jax.tree.map(lambda x, used=used: np.asarray(x)[:, :used], rows))
-        left -= count
+        left, done = left - count, done + count
         if num_steps is None:
-            left = _steps_left(runs.spent, limits, size)
-            if left and not parts[-1].mask.any():
-                raise errors.DataError(
-                    "the algorithm asked for nothing more before the budgets of all "
-                    "trials were over; give num_steps"
-                )
+            left = _steps_left(runs.spent, limits, size, done)
+            free = free + count if _is_free(before, runs.spent, limits) else 0
+            if left:
+                _check_progress(parts[-1], runs.spent, limits, free)
     return jax.tree.map(lambda *xs: np.concatenate(xs, axis=1), *parts)
 
 
@@ -237,7 +242,9 @@ def _advance_runs(
     vectorized: bool,
 ) -> tuple[scan.Run, History]:
     def one(run: scan.Run) -> tuple[scan.Run, History]:
-        return scan.advance(run, algorithm, evaluate, limits, count, most=SEGMENT)
+        return scan.advance_within(
+            run, algorithm, evaluate, limits, count, most=SEGMENT
+        )
 
     return jax.vmap(one)(runs) if vectorized else jax.lax.map(one, runs)
 
@@ -261,13 +268,53 @@ def _is_option(name: str, value: Any) -> bool:
     return True
 
 
-def _steps_left(spent: budget.Spent, limits: budget.Budget, size: int) -> int:
+def _steps_left(
+    spent: budget.Spent, limits: budget.Budget, size: int, done: int
+) -> int:
     """Steps of `size` proposals before looking again; 0: all budgets are over."""
     open_trials = ~np.asarray(_are_over(spent, limits))
     if not open_trials.any():
         return 0
-    queries = int(limits.queries) - np.asarray(spent.queries)[open_trials]
-    return int(min(-(-queries.max() // size), _UNSURE))
+    queries = int(limits.queries) - np.asarray(spent.queries)[open_trials].astype(int)
+    least = int(-(-queries.max() // size))
+    if np.isinf(limits.seconds) and int(limits.epochs) == budget.MOST:
+        return least  # no trial ends before, and not a step is too many
+    parts = (spent.seconds / limits.seconds, spent.epochs / limits.epochs)
+    part = np.nan_to_num(np.maximum(*map(np.asarray, parts))[open_trials]).min()
+    expected = done * (1 - part) / part if part > 0 else 0
+    return min(least, max(_UNSURE, int(_SHARE * min(expected, SEGMENT / _SHARE))))
+
+
+def _is_free(before: budget.Spent, after: budget.Spent, limits: budget.Budget) -> bool:
+    """Whether nothing that is limited was spent by any trial that can go on."""
+    open_trials = ~np.asarray(_are_over(after, limits))
+    pairs = [
+        (before.seconds, after.seconds, np.isfinite(limits.seconds)),
+        (before.queries, after.queries, int(limits.queries) < budget.MOST),
+        (before.epochs, after.epochs, int(limits.epochs) < budget.MOST),
+    ]
+    return not any(
+        limited and (np.asarray(one) != np.asarray(other))[open_trials].any()
+        for one, other, limited in pairs
+    )
+
+
+def _check_progress(
+    rows: History, spent: budget.Spent, limits: budget.Budget, free: int
+) -> None:
+    """Raises where trials would go on for ever: a call must get them nearer the end."""
+    if np.isfinite(limits.seconds) and np.isnan(spent.seconds).any():
+        raise errors.DataError(_no_costs(float(limits.seconds)))
+    if not rows.mask.any():
+        raise errors.DataError(
+            "the algorithm asked for nothing more before the budgets of all trials "
+            "were over; give num_steps"
+        )
+    if free >= _MOST_FREE:
+        raise errors.DataError(
+            f"no evaluation of the last {free} steps cost anything: the benchmark "
+            "knows none of the architectures; use budget_queries"
+        )
 
 
 @jax.jit
@@ -278,12 +325,21 @@ def _are_over(spent: budget.Spent, limits: budget.Budget) -> jax.Array:
 def _check(history: History, budget_seconds: float) -> None:
     """Raises where the benchmark lacks what the search is about."""
     if math.isfinite(budget_seconds) and np.isnan(history.seconds).all(axis=1).any():
+        raise errors.DataError(_no_costs(budget_seconds))
+    if not history.mask.any():
         raise errors.DataError(
-            f"the benchmark records no costs, so budget_seconds = {budget_seconds:g} "
-            "cannot be kept; use budget_queries"
+            "no evaluation counts: the algorithm asked for nothing, or the first one "
+            "takes more than the budget"
         )
-    if history.mask.any() and not np.isfinite(history.valid).any():
+    if not np.isfinite(history.valid).any():
         raise errors.DataError(
             "no evaluation gave a validation score: the benchmark has none at the "
             "epochs that were asked for, or knows none of the architectures"
         )
+
+
+def _no_costs(budget_seconds: float) -> str:
+    return (
+        f"the benchmark records no costs, so budget_seconds = {budget_seconds:g} "
+        "cannot be kept; use budget_queries"
+    )

@@ -177,7 +177,7 @@ def search_candidates(
     def tell(
         state: CandidateState, proposal: Proposal, evaluation: Evaluation
     ) -> CandidateState:
-        told = state.observations.tell(proposal.trial, evaluation.valid)
+        told = state.observations.tell(proposal.trial, evaluation.valid, proposal.mask)
         return state.replace(observations=told)
 
     return SearchAlgorithm(init, ask, tell)

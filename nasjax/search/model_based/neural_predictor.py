@@ -178,7 +178,7 @@ def neural_predictor(
     def tell(
         state: NeuralPredictorState, proposal: Proposal, evaluation: Evaluation
     ) -> NeuralPredictorState:
-        told = state.observations.tell(proposal.trial, evaluation.valid)
+        told = state.observations.tell(proposal.trial, evaluation.valid, proposal.mask)
         return state.replace(observations=told)
 
     return SearchAlgorithm(init, ask, tell)

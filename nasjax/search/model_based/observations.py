@@ -57,13 +57,16 @@ class Observations(struct.PyTreeNode):
             asked=self.asked + batch_size,
         )
 
-    def tell(self, trial: Array, valid: Array) -> "Observations":
+    def tell(
+        self, trial: Array, valid: Array, used: Array | bool = True
+    ) -> "Observations":
         """With the scores `[Q]` of the trainings `trial` `[Q]`.
 
-        The score of a training whose place was taken meanwhile is dropped.
+        The score of a training whose place was taken meanwhile is dropped, and so are
+        those of slots that are not `used` `[Q]`.
         """
         capacity = self.valid.shape[0]
-        there = trial >= self.asked - capacity
+        there = (trial >= self.asked - capacity) & used
         places = jnp.where(there, trial % capacity, capacity)
         return self.replace(valid=self.valid.at[places].set(valid, mode="drop"))
 

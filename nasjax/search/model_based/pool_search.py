@@ -134,7 +134,7 @@ def search_pool(
         )
 
     def tell(state: PoolState, proposal: Proposal, evaluation: Evaluation) -> PoolState:
-        told = state.observations.tell(proposal.trial, evaluation.valid)
+        told = state.observations.tell(proposal.trial, evaluation.valid, proposal.mask)
         return state.replace(observations=told)
 
     return SearchAlgorithm(Partial(init, table), Partial(ask, table), tell)
