@@ -6,9 +6,18 @@ from typing import Any
 
 from nasjax.core.errors import ConfigError, unknown_name
 from nasjax.data import cifar10, digits, imagenet, synthetic
+from nasjax.data.arrays import from_arrays
 from nasjax.data.dataset import Augmentation, Batch, Dataset, Split
 
-__all__ = ["DATASETS", "Augmentation", "Batch", "Dataset", "Split", "load"]
+__all__ = [
+    "DATASETS",
+    "Augmentation",
+    "Batch",
+    "Dataset",
+    "Split",
+    "from_arrays",
+    "load",
+]
 
 DATASETS: dict[str, Callable[..., Dataset]] = {
     "cifar10": cifar10.load,

@@ -142,6 +142,21 @@ class Finetuning:
         _positive("finetuning", self, "learning_rate")
 
 
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Of the whole of algorithm 1.
+
+    Attributes:
+      training: of the supernet.
+      masking: of hierarchical masking.
+      finetuning: of fine-tuning.
+    """
+
+    training: Training = dataclasses.field(default_factory=Training)
+    masking: Masking = dataclasses.field(default_factory=Masking)
+    finetuning: Finetuning = dataclasses.field(default_factory=Finetuning)
+
+
 T = TypeVar("T")
 
 

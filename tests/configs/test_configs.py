@@ -6,7 +6,8 @@ import importlib.util
 import pytest
 import shared
 
-from nasjax.supernet import counting, experiment, settings
+from nasjax.jobs.hmnas import experiment
+from nasjax.supernet import counting, settings
 
 HMNAS = ("cifar10", "digits", "imagenet")
 
