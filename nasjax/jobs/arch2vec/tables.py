@@ -36,7 +36,7 @@ def rows(
 
     Args:
       config: of the job.
-      measured: of each seed what `variants.measure` found, by variant.
+      measured: of each seed what `evaluation.measure` found, by variant.
     """
     found = []
     for variant in config["variants"]:
