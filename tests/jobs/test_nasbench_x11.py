@@ -245,7 +245,7 @@ def test_names_in_one_text_are_several():
     """`--config.surrogates=svd_lgb_std,svd_xgb_std` reaches the job as one text."""
     config = load_config("digits211", "smoke")
     config["surrogates"] = ["svd_lgb_std, svd_xgb_std"]
-    found = study._settings(config)
+    found = study.surrogates(config["surrogates"], **config["surrogate"])
     assert [settings.name for settings in found] == ["svd_lgb_std", "svd_xgb_std"]
 
 
