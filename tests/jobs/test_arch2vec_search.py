@@ -9,9 +9,8 @@ import pytest
 import search_files
 
 from nasjax.core import arrays, errors, result
-from nasjax.experiments import search_inputs, search_problem
+from nasjax.experiments import comparison, search_inputs, search_problem
 from nasjax.jobs.arch2vec import search as arch2vec_search
-from nasjax.jobs.arch2vec import search_tables as tables
 from nasjax.jobs.search import chunks, clusters, figures
 from nasjax.jobs.search import settings as search_setup
 from nasjax.jobs.search import tables as search_summary
@@ -349,12 +348,12 @@ def test_a_sentence_claims_what_interval_and_test_allow(ends, p_value, word):
         "clusters": [5, 5],
         "test": "paired t over embeddings",
     }
-    told = {"comparisons": {"ours": {"no_policy": found}}}
-    (line,) = tables.compare("c", told)
+    told = {"ours": {"no_policy": found}}
+    (line,) = comparison.statements("c", told)
     assert f"ours is {word} no_policy" in line
     assert line.endswith("500 pairs, 5 embeddings, paired t over embeddings")
     found["clusters"] = [1, 1]
-    (line,) = tables.compare("c", told)
+    (line,) = comparison.statements("c", told)
     assert f"ours with this one embedding is {word} no_policy" in line
 
 

@@ -19,7 +19,7 @@ from nasjax.core import (
     workdir,
 )
 from nasjax.core.types import LAST
-from nasjax.experiments import search_inputs, search_scores
+from nasjax.experiments import comparison, search_inputs, search_scores
 from nasjax.experiments import search_problem as problem
 from nasjax.experiments.search_problem import Benchmark, Config, Problem
 from nasjax.experiments.search_scores import Optima
@@ -146,12 +146,16 @@ def _conclude(
     search_cells.draw(made.reward.space, found, folder / "figures")
     outcome = {
         "algorithms": {
-            name: tables.algorithm(judged[name], optima, trials.cpu_seconds)
-            | {"best": best.get(name), "found": found[name]}
+            name: comparison.summarize(judged[name], optima)
+            | {
+                "cpu_seconds": trials.cpu_seconds,
+                "best": best.get(name),
+                "found": found[name],
+            }
             for name, trials in finished.items()
         },
         "commands": search_cells.commands(made.reward.space, best),
-        "comparisons": tables.comparisons(judged, controls),
+        "comparisons": comparison.comparisons(judged, controls),
         "optimum": {**optima.values, "kind": optima.kind},
         "benchmark": describe(made.reward, made.epoch, listed=listed),
         "report": describe(made.report, LAST, listed=listed),
