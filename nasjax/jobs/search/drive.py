@@ -30,11 +30,11 @@ from nasjax.core import (
 )
 from nasjax.core.types import Evaluation
 from nasjax.experiments import comparison, search_inputs, search_scores
-from nasjax.experiments.search_problem import Config
 from nasjax.experiments.search_scores import SPLITS, Optima, Scores
 from nasjax.jobs.search import cells as search_cells
 from nasjax.jobs.search import chunks, executors, figures, tables
 from nasjax.jobs.search import settings as setup
+from nasjax.jobs.search.problem import Config
 from nasjax.jobs.search.settings import Entry, SearchBudget
 from nasjax.search import incumbents
 from nasjax.search.history import History
