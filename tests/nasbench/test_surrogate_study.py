@@ -81,6 +81,11 @@ def test_what_cannot_be_fitted_is_one_line(arguments, message):
     assert "\n" not in str(error.value)
 
 
+def test_an_option_that_no_surrogate_has_is_named():
+    with pytest.raises(errors.ConfigError, match="config.surrogate 'num_round'"):
+        study.surrogates(["svd_xgb_std"], num_round=3)
+
+
 def test_a_surrogate_that_the_study_lacks_is_named():
     with pytest.raises(errors.ConfigError, match="svd_xgb_std"):
         study.fit(make(), "svd_xgb_sdt")

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from nasjax import data
 from nasjax.core import errors
+from nasjax.core import settings as core_settings
 from nasjax.supernet import pipeline, settings, spec
 
 
@@ -50,11 +51,8 @@ def read(config: dict[str, Any], folder: pathlib.Path) -> Experiment:
     seed, largest = config["seed"], pipeline.LARGEST_SEED
     if not 0 <= seed <= largest:
         raise errors.ConfigError(f"seed={seed} must be in 0..{largest}")
-    stages = settings.Settings(
-        settings.read(settings.Training, "training", config["training"]),
-        settings.read(settings.Masking, "masking", config["masking"]),
-        settings.read(settings.Finetuning, "finetuning", config["finetuning"]),
-    )
+    sections = {key: config[key] for key in ("training", "masking", "finetuning")}
+    stages = core_settings.read(settings.Settings, "", sections)
     dataset = data.load(**config["data"])
     net = network(config["supernet"], dataset.num_classes, dataset.image_shape)
     tuning = _tuning_dataset(config, stages.finetuning, dataset)
@@ -71,7 +69,7 @@ def network(
     values = {**section, "num_classes": num_classes, "image_shape": image_shape}
     if list(values.get("reductions", ())) == [-1]:
         values["reductions"] = spec.default_reductions(section["num_cells"])
-    return settings.read(spec.SupernetSpec, "supernet", values)
+    return core_settings.read(spec.SupernetSpec, "supernet", values)
 
 
 def _tuning_dataset(

@@ -19,6 +19,7 @@ import jax
 import numpy as np
 
 from nasjax.core import errors
+from nasjax.core.settings import read as read_settings
 from nasjax.core.types import Key
 from nasjax.nasbench.surrogate import compression, early_stopping, fitting
 from nasjax.nasbench.surrogate.curve_data import CurveData
@@ -163,7 +164,8 @@ def surrogates(names: Sequence[str], **options: Any) -> list[fitting.Settings]:
                 f"not {name!r}; pass --config.surrogates=\"('svd_lgb_gkde',)\", with a "
                 f"noise of {', '.join(fitting.NOISES)}"
             )
-        chosen.append(fitting.Settings(*parts, **options))
+        own = dict(zip(("compression", "regressor", "noise"), parts, strict=True))
+        chosen.append(read_settings(fitting.Settings, "surrogate", options | own))
     return chosen
 
 
