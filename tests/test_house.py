@@ -24,7 +24,7 @@ ROOMS = {
     "networks": "core spaces",
     "training": "core data spaces networks",
     "supernet": "core data spaces networks training",
-    "nasbench": "core data spaces networks training encoders predictors",
+    "nasbench": "core spaces encoders predictors",
     "search": "core predictors",
     "report": "core spaces",
     "experiments": "core data spaces predictors encoders networks training supernet "

@@ -14,9 +14,18 @@ from typing import Any
 from nasjax.core import registry
 from nasjax.core.errors import ConfigError
 from nasjax.data import cifar10, digits, imagenet, synthetic
+from nasjax.data.arrays import from_arrays
 from nasjax.data.dataset import Augmentation, Batch, Dataset, Split
 
-__all__ = ["Augmentation", "Batch", "DATASETS", "Dataset", "Split", "load"]
+__all__ = [
+    "Augmentation",
+    "Batch",
+    "DATASETS",
+    "Dataset",
+    "Split",
+    "from_arrays",
+    "load",
+]
 
 DATASETS: dict[str, Callable[..., Dataset]] = {
     "cifar10": cifar10.load,

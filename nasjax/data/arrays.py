@@ -11,7 +11,15 @@ from numpy.typing import ArrayLike
 from nasjax.core.errors import DataError
 from nasjax.core.types import Array, Key
 from nasjax.data import augmentation as augmentations
-from nasjax.data.dataset import Augmentation, Batch, Split, check_positive
+from nasjax.data.dataset import (
+    Augmentation,
+    Batch,
+    Dataset,
+    Split,
+    check_positive,
+)
+
+NO_AUGMENTATION = Augmentation()
 
 
 class ArraySplit(Split):
@@ -129,6 +137,70 @@ class ArraySplit(Split):
             augmentation=applied,
         )
         return Batch(images, labels, weights)
+
+
+def from_arrays(
+    train_images: ArrayLike,
+    train_labels: ArrayLike,
+    test_images: ArrayLike,
+    test_labels: ArrayLike,
+    *,
+    name: str = "arrays",
+    num_classes: int = 0,
+    augmentation: Augmentation = NO_AUGMENTATION,
+) -> Dataset:
+    """A data set of images in memory, standardised by its training images.
+
+    Args:
+      train_images: `[N, H, W, C]`, uint8 0..255 or floats.
+      train_labels: `[N]` integers from 0.
+      test_images: `[M, H, W, C]`, of the same kind.
+      test_labels: `[M]`.
+      name: of the data set.
+      num_classes: 0 for one more than the largest label.
+      augmentation: what training does to an image.
+
+    Raises:
+      DataError: images and labels, or both sets of images, do not fit each other, or a
+        label is outside 0 to `num_classes - 1`.
+    """
+    images, tested = np.asarray(train_images), np.asarray(test_images)
+    if images.ndim != 4 or not len(images) or images.shape[1:] != tested.shape[1:]:
+        raise DataError(
+            f"images of shape {images.shape} to train on and {tested.shape} to test "
+            "on; both must be [N, H, W, C] of one H, W and C"
+        )
+    if (images.dtype == np.uint8) != (tested.dtype == np.uint8):
+        raise DataError(
+            f"images are {images.dtype} to train on and {tested.dtype} to test on; "
+            "give both as uint8 or both as floats"
+        )
+    labels = np.concatenate([np.ravel(train_labels), np.ravel(test_labels)])
+    classes = num_classes or int(labels.max(initial=0)) + 1
+    if labels.size and not 0 <= labels.min() <= labels.max() < classes:
+        raise DataError(
+            f"labels are {labels.min()} to {labels.max()}; they must be 0 to "
+            f"{classes - 1}"
+        )
+    scale = 255 if images.dtype == np.uint8 else 1
+    mean = images.mean((0, 1, 2), dtype=np.float64) / scale
+    std = images.std((0, 1, 2), dtype=np.float64) / scale
+    train, test = (
+        # A channel that never changes stays 0.
+        ArraySplit(
+            x, y, mean=mean, std=np.where(std > 0, std, 1), augmentation=augmentation
+        )
+        for x, y in ((images, train_labels), (tested, test_labels))
+    )
+    height, width, channels = images.shape[1:]
+    return Dataset(
+        name=name,
+        num_classes=classes,
+        image_shape=(height, width, channels),
+        augmentation=augmentation,
+        train=train,
+        test=test,
+    )
 
 
 @jax.jit

@@ -5,7 +5,7 @@ Yan, 2022, figures 3.3, 3.5 and 3.8 to 3.10.
 
 import functools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,29 +17,8 @@ from nasjax.core.types import Array, Graph, Key, SearchSpace
 from nasjax.encoders import graph_inputs
 from nasjax.spaces import edit_distance, nasbench101
 
-if TYPE_CHECKING:
-    from nasjax.report import cell_walks
-
 _PAIRS = 64
 """Pairs of one compiled call."""
-_SHORT_NAMES = {
-    "input": "in",
-    "output": "out",
-    "conv1x1-bn-relu": "1x1",
-    "conv3x3-bn-relu": "3x3",
-    "maxpool3x3": "MP",
-    "nor_conv_1x1": "1x1",
-    "nor_conv_3x3": "3x3",
-    "avg_pool_3x3": "AP",
-    "max_pool_3x3": "MP",
-    "skip_connect": "skip",
-    "c_{k-2}": "k-2",
-    "c_{k-1}": "k-1",
-    "sep_conv_3x3": "sep3",
-    "sep_conv_5x5": "sep5",
-    "dil_conv_3x3": "dil3",
-    "dil_conv_5x5": "dil5",
-}
 
 
 class Pairs(NamedTuple):
@@ -232,28 +211,14 @@ def mean_walk_edits(
     }
 
 
-def drawn_walk(archs: np.ndarray, space: str) -> "cell_walks.Walk":
-    """A walk int32 `[L, G]` as `report.cell_walks` draws it; cells are pruned.
-
-    Raises:
-      ConfigError: arch2vec does not encode the space.
-    """
-    from nasjax.report import cell_walks  # here: it loads matplotlib
-
-    form = graph_inputs.spec(space)
-    graphs = _graphs(jnp.asarray(archs), form.space)
-    names = [_SHORT_NAMES.get(name, name) for name in form.op_names]
-    cells = [
-        cell_walks.DrawnCell(adjacency[:n, :n], [names[op] for op in ops[:n]])
-        for adjacency, ops, n in zip(*map(np.asarray, graphs), strict=True)
-    ]
-    edits = walk_edits(np.asarray(archs)[None], space)[0]
-    return cell_walks.Walk(cells, edits.tolist())
-
-
 @functools.partial(jax.jit, static_argnames="space")
-def _graphs(archs: Array, space: str) -> Graph:
-    """Graphs of architectures `[B, G]`, those of NAS-Bench-101 pruned."""
+def pruned_graphs(archs: Array, space: str) -> Graph:
+    """Graphs of architectures `[B, G]`, those of NAS-Bench-101 pruned.
+
+    Args:
+      archs: int32 `[B, G]`.
+      space: a key of `graph_inputs.SPECS`.
+    """
     if space == "nasbench101":
         archs = jax.vmap(nasbench101.prune)(archs)
     return jax.vmap(graph_inputs.spec(space).to_graph)(archs)
@@ -264,7 +229,7 @@ def _edits(first: Array, second: Array, space: str) -> Array:
     ends_stay = space == "darts_shared"
     distance = edit_distance.with_fixed_ends if ends_stay else edit_distance.exact
     return edit_distance.of_pairs(
-        _graphs(first, space), _graphs(second, space), distance
+        pruned_graphs(first, space), pruned_graphs(second, space), distance
     )
 
 

@@ -6,10 +6,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from absl import logging
 from jax.tree_util import Partial
 
-from nasjax import nasbench, spaces
+from nasjax import spaces
 from nasjax.core import errors
 from nasjax.core.types import LAST, Array, Evaluation, Key, SearchSpace
 from nasjax.experiments import search_inputs
@@ -19,10 +18,8 @@ from nasjax.nasbench.surrogate.model import Surrogate
 from nasjax.nasbench.table import TabularBenchmark
 from nasjax.search.algorithm import Evaluate
 
-Config = Mapping[str, Any]
 Benchmark = TabularBenchmark | Surrogate
 
-_SPACES_OF_NAMES = {"digits201": "nasbench201"}
 _DRAWS = 256
 """Architectures that are drawn to see whether the benchmark knows them."""
 
@@ -36,7 +33,7 @@ class Problem(NamedTuple):
       reward: benchmark that the search sees.
       epoch: after how many epochs, or `LAST`.
       report: benchmark that judges the incumbents, trained to the end; the same object
-        as `reward` where the configuration names no other.
+        as `reward` where there is no other.
       evaluate: what the loops take.
       warnings: what a reader of the numbers must know.
     """
@@ -54,42 +51,52 @@ class Problem(NamedTuple):
         return self.reward.epochs[-1] if self.epoch == LAST else self.epoch
 
 
-def load(config: Config) -> Problem:
-    """Loads the benchmarks of a configuration.
+def make(
+    reward: Benchmark,
+    report: Benchmark | None = None,
+    *,
+    epoch: int = LAST,
+    listed: bool = False,
+    average: bool = False,
+    name: str = "",
+) -> Problem:
+    """What a search on a benchmark needs.
 
     Args:
-      config: `benchmark`: `name` or `path`, `data_set`, `schedule`, `listed` (the
-        table is a sample of its space: architectures are drawn from its rows) and
-        `average` (the reward is the mean over training seeds, not a drawn one);
-        `epoch`: 0 is the last; `report`: `path`, `data_set` and `schedule` of the
-        benchmark that judges, where it is another.
+      reward: what the search sees.
+      report: what judges the incumbents, trained to the end; None: the same.
+      epoch: of the reward.
+      listed: the reward's table is a sample of its space: architectures are drawn from
+        its rows.
+      average: the reward is the mean over training seeds, not a drawn one.
+      name: of the reward in messages; "": its data set.
 
     Raises:
-      ConfigError: a key does not fit.
-      DataError: a file is missing or damaged, or the reward is not recorded.
+      ConfigError: an argument does not fit the benchmark.
+      DataError: the reward is not recorded.
     """
-    section = config["benchmark"]
-    reward = _load_one(section, "benchmark")
+    name = name or reward.data_set
     if not reward.space:
-        raise errors.ConfigError(
-            f"{_name(section)}: a surrogate of features has no search space"
-        )
-    _check_space(section, reward.space)
-    epoch = config["epoch"] or LAST
+        raise errors.ConfigError(f"{name}: a surrogate of features has no search space")
     reward.require(f"valid_{reward.metric}")
     if epoch != LAST and epoch not in reward.epochs:
         raise errors.ConfigError(
             f"epoch = {epoch}: {_recorded(reward.epochs)}; 0 stands for the last"
         )
+    if report is not None and report.space != reward.space:
+        raise errors.ConfigError(
+            f"report: a benchmark of {report.space or 'features'} cannot judge "
+            f"architectures of {reward.space}"
+        )
     space = _by_rows(spaces.make(reward.space), reward)
-    if section.get("listed"):
-        space = _listed(space, reward, _name(section))
-    function = _evaluate_mean if section.get("average") else _evaluate_drawn
+    if listed:
+        space = _listed(space, reward, name)
+    function = _evaluate_mean if average else _evaluate_drawn
     made = Problem(
         space=space,
         reward=reward,
         epoch=epoch,
-        report=_report(config, reward),
+        report=reward if report is None else report,
         evaluate=Partial(function, reward, jnp.int32(epoch)),
         warnings=(),
     )
@@ -101,48 +108,6 @@ def _recorded(epochs: Sequence[int]) -> str:
         return f"only epoch {epochs[0]} is recorded"
     known = ", ".join(map(str, epochs[:8]))
     return f"recorded are the epochs {known}{', ...' if len(epochs) > 8 else ''}"
-
-
-def _check_space(section: Config, found: str) -> None:
-    """A file beside a name is another table of the same space.
-
-    The rest of such a configuration (ranges of genes, budgets) is for that space.
-    """
-    name, path = str(section.get("name") or ""), section.get("path")
-    wanted = _SPACES_OF_NAMES.get(name, name)
-    if path and wanted in spaces.SPACES and wanted != found:
-        raise errors.ConfigError(
-            f"benchmark.path = {path}: a benchmark of {found}, under a configuration "
-            f"for {wanted} (benchmark.name = {name!r}); take that of {found}, or set "
-            'benchmark.name=""'
-        )
-
-
-def _load_one(section: Config, name: str) -> Benchmark:
-    wanted = _name(section)
-    if not wanted:
-        raise errors.ConfigError(f"no {name}: pass --config.{name}.path=FILE")
-    options = {k: section[k] for k in ("data_set", "schedule") if section.get(k)}
-    return nasbench.load(wanted, **options)
-
-
-def _name(section: Config) -> str:
-    return str(section.get("path") or section.get("name") or "")
-
-
-def _report(config: Config, reward: Benchmark) -> Benchmark:
-    given = {key: value for key, value in config.get("report", {}).items() if value}
-    if not given:
-        return reward
-    keys = ("name", "path", "data_set")
-    known = {key: config["benchmark"].get(key, "") for key in keys}
-    report = _load_one(known | given, "report")
-    if report.space != reward.space:
-        raise errors.ConfigError(
-            f"report: a benchmark of {report.space or 'features'} cannot judge "
-            f"architectures of {reward.space}"
-        )
-    return report
 
 
 def _by_rows(space: SearchSpace, reward: Benchmark) -> SearchSpace:
@@ -223,7 +188,9 @@ def _doubts(made: Problem) -> tuple[str, ...]:
     return tuple(found)
 
 
-def bias(reward: Benchmark, entry: str, kind: str, settings: Config) -> tuple[str, ...]:
+def bias(
+    reward: Benchmark, entry: str, kind: str, settings: Mapping[str, Any]
+) -> tuple[str, ...]:
     """A warning where the search uses what the surrogate is made of."""
     if not isinstance(reward, Surrogate):
         return ()
@@ -234,9 +201,3 @@ def bias(reward: Benchmark, entry: str, kind: str, settings: Config) -> tuple[st
         f"{entry} uses {', '.join(both)}, and so does the surrogate "
         f"{reward.version or reward.data_set}: its result is biased",
     )
-
-
-def warn(lines: Sequence[str]) -> None:
-    """Logs every line."""
-    for line in lines:
-        logging.warning("%s", line)

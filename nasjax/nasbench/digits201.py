@@ -1,9 +1,9 @@
 """`digits201`: the embedded benchmark, NAS-Bench-201's cells on noisy digits.
 
 Every function that a cell can compute (`nasbench201_functions`) was trained by us, 30
-epochs, with several seeds; `digits201_build` is how. The file is part of the package.
-It holds each function's representative and parameters, and the function of each cell,
-so that a query needs no network and no enumeration.
+epochs, with several seeds; `experiments.embedded_benchmarks` is how. The file is part
+of the package. It holds each function's representative and parameters, and the function
+of each cell, so that a query needs no network and no enumeration.
 """
 
 import os
@@ -44,8 +44,9 @@ def save(
     Args:
       path: of the file.
       tree: of all F functions: compact curves `[F, S, E]` by the names of
-        `training.short.Curves`, `seconds` float32 `[F, S]`, `archs` `[F, 6]` (a cell
-        each), `parameters` `[F]`; and `function` `[15625]`, that of each cell's code.
+        `training.scanned.ScannedCurves`, `seconds` float32 `[F, S]`, `archs` `[F, 6]`
+        (a cell each), `parameters` `[F]`; and `function` `[15625]`, that of each
+        cell's code.
       seeds: names of the S seeds.
     """
     kinds = {"archs": np.int8, "parameters": np.int32, "function": np.int16}

@@ -4,7 +4,7 @@ Where the thesis is silent the choice is DARTS' (Liu et al., 2019).
 """
 
 import dataclasses
-from typing import Any, TypeVar
+from typing import Any
 
 from nasjax.core import errors
 from nasjax.supernet import bilevel, masking, mixing
@@ -142,21 +142,19 @@ class Finetuning:
         _positive("finetuning", self, "learning_rate")
 
 
-T = TypeVar("T")
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Of the whole of algorithm 1.
 
-
-def read(kind: type[T], section: str, values: dict[str, Any]) -> T:
-    """Builds settings from a section of a configuration.
-
-    Raises:
-      ConfigError: a key that the settings do not have, with the nearest one.
+    Attributes:
+      training: of the supernet.
+      masking: of hierarchical masking.
+      finetuning: of fine-tuning.
     """
-    known = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
-    for key in values:
-        if key not in known:
-            raise errors.unknown_name(f"key of config.{section}", key, known)
-    frozen = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-    return kind(**frozen)
+
+    training: Training = dataclasses.field(default_factory=Training)
+    masking: Masking = dataclasses.field(default_factory=Masking)
+    finetuning: Finetuning = dataclasses.field(default_factory=Finetuning)
 
 
 def _choose(name: str, value: str, known: Any) -> None:

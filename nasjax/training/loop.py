@@ -8,8 +8,9 @@ of the step, so a run that was killed and restarted computes the same bits.
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
+import jax
 import jax.numpy as jnp
 from flax import struct
 
@@ -87,11 +88,11 @@ def run_stage(
     state: Any,
     stage: Stage,
     *,
-    start: int,
-    offset: int,
-    checkpoints: checkpoint.Checkpoints,
-    log: metric_log.MetricLog,
-    stop: signals.StopSignal,
+    start: int = 0,
+    offset: int = 0,
+    checkpoints: checkpoint.Checkpoints | None = None,
+    log: metric_log.MetricLog | None = None,
+    stop: signals.StopSignal | None = None,
 ) -> Any:
     """Runs a stage from step `start` to its end.
 
@@ -100,9 +101,9 @@ def run_stage(
       stage: what to run.
       start: steps of this stage that are already done.
       offset: steps of all earlier stages, added to the step of logged rows.
-      checkpoints: where the state is saved at the end of every epoch.
-      log: where rows go.
-      stop: checked before every step.
+      checkpoints: where the state is saved at the end of every epoch; None: nowhere.
+      log: where rows go; None: nowhere.
+      stop: checked before every step; None: the stage runs to its end.
 
     Returns:
       The state after the last step.
@@ -114,11 +115,13 @@ def run_stage(
     bar = progress.progress(stage.num_steps, description=stage.name, done=start)
     bar.set(epoch=_epoch(start, stage))
     for index in range(start, stage.num_steps):
-        if stop.requested:
-            checkpoints.save(index, state)
+        if stop is not None and stop.requested:
+            if checkpoints is not None:
+                checkpoints.save(index, state)
             bar.close()
             progress.echo(
-                f"stopped in {stage.name} at step {index}; the same command continues"
+                f"stopped in {stage.name} at step {index}"
+                + ("; the same command continues" if checkpoints is not None else "")
             )
             raise Stopped(128 + int(stop.received or 0))
         state = stage.step(state, index)
@@ -131,15 +134,46 @@ def run_stage(
             bar.close()
             raise errors.DivergedError(
                 f"{stage.name}: the training loss is {row['train_loss']} in epoch "
-                f"{epoch}; this epoch is not saved: {stage.remedy}, and use a new "
-                "workdir"
+                f"{epoch}; this epoch is not saved: {stage.remedy}"
+                + (", and use a new workdir" if checkpoints is not None else "")
             )
-        log.write(offset + index + 1, {"epoch": epoch, **row}, stage=stage.name)
+        if log is not None:
+            log.write(offset + index + 1, {"epoch": epoch, **row}, stage=stage.name)
         bar.set(epoch=_epoch(index + 1, stage), **row)
         bar.update(1)
-        checkpoints.save(index + 1, state)
+        if checkpoints is not None:
+            checkpoints.save(index + 1, state)
     bar.close()
     return state
+
+
+class RunStage(Protocol):
+    """Runs a named stage from an initial state, or from where it was stopped.
+
+    `runner.StageRunner(folder).run` keeps checkpoints and rows in a folder;
+    `run_in_memory` keeps nothing.
+    """
+
+    def __call__(
+        self, name: str, initial: Any, make_stage: Callable[[int, Any], Stage], /
+    ) -> Any:
+        """The final state; `make_stage(start, state)` is what has `start` steps done.
+
+        `initial` stays usable: a step may donate the state that it is given.
+        """
+
+
+def run_in_memory(
+    name: str, initial: Any, make_stage: Callable[[int, Any], Stage], /
+) -> Any:
+    """Runs a stage from its first step to its last and keeps nothing on disk.
+
+    Raises:
+      DivergedError: the training loss of an epoch is not finite.
+    """
+    del name  # of checkpoints
+    state = jax.tree.map(jnp.copy, initial)
+    return run_stage(state, make_stage(0, state))
 
 
 def _epoch(done: int, stage: Stage) -> str:

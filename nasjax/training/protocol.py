@@ -2,9 +2,9 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any
 
-from nasjax.core import errors
+from nasjax.core import errors, settings
 from nasjax.training import image_networks
 from nasjax.training.classifier_settings import ClassifierSettings
 from nasjax.training.language_model_settings import LanguageModelSettings
@@ -66,7 +66,7 @@ def read(config: Mapping[str, Any]) -> Protocol:
         space=space,
         data=dict(config["data"]),
         network=dict(config.get("network", {})),
-        training=_settings(kind, config["training"]),
+        training=settings.read(kind, "training", config["training"]),
         train_fraction=config.get("train_fraction", 1.0),
         split_seed=config.get("split_seed", 0),
         color_jitter=tuple(config.get("color_jitter", ())),
@@ -80,14 +80,3 @@ def read(config: Mapping[str, Any]) -> Protocol:
             "the epochs of a training"
         )
     return protocol
-
-
-T = TypeVar("T")
-
-
-def _settings(kind: type[T], values: Mapping[str, Any]) -> T:
-    known = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
-    for key in values:
-        if key not in known:
-            raise errors.unknown_name("key of config.training", key, known)
-    return kind(**values)

@@ -6,7 +6,9 @@ import importlib.util
 import pytest
 import shared
 
-from nasjax.supernet import counting, experiment, settings
+from nasjax.core import settings as reading
+from nasjax.jobs.hmnas import experiment
+from nasjax.supernet import counting, settings
 
 HMNAS = ("cifar10", "digits", "imagenet")
 
@@ -26,9 +28,9 @@ def presets():
 @pytest.mark.parametrize(("name", "preset"), presets())
 def test_every_key_is_a_setting(name, preset):
     config = load(name).get_config(preset).to_dict()
-    settings.read(settings.Training, "training", config["training"])
-    settings.read(settings.Masking, "masking", config["masking"])
-    settings.read(settings.Finetuning, "finetuning", config["finetuning"])
+    reading.read(settings.Training, "training", config["training"])
+    reading.read(settings.Masking, "masking", config["masking"])
+    reading.read(settings.Finetuning, "finetuning", config["finetuning"])
     shape = {"cifar10": (32, 32, 3), "digits": (8, 8, 1)}.get(name)
     size = config["data"].get("image_size")
     experiment.network(config["supernet"], 10, shape or (size, size, 3))

@@ -10,8 +10,8 @@ import search_table
 import shared
 
 from nasjax import spaces
-from nasjax.experiments import search_inputs, search_problem
-from nasjax.jobs.search import drive, settings
+from nasjax.experiments import search_inputs
+from nasjax.jobs.search import drive, problem, settings
 
 FOLDER = shared.ROOT / "configs" / "search"
 NAMES = sorted(file.stem for file in FOLDER.glob("*.py"))
@@ -89,7 +89,7 @@ def test_the_files_of_nasbench201_name_what_the_table_has(tmp_path):
     for preset in load("nasbench201").PRESETS:
         config = read("nasbench201", preset)
         config["benchmark"]["path"] = str(file)
-        made = search_problem.load(config)
+        made = problem.load(config)
         assert made.report.epochs == (200,) and made.warnings == ()
         reward = 200 if preset == "epochs200" else 12
         assert made.reward.epochs == (reward,)

@@ -238,7 +238,7 @@ def test_edits_along_walks_of_nasbench201():
 
 def test_a_walk_is_drawn_with_pruned_cells_and_short_names():
     archs = random_cells("nasbench101", np.random.default_rng(5), 12)
-    walk = walks.drawn_walk(archs, "nasbench101")
+    walk = figures.drawn_walk(archs, "nasbench101")
     names = {0: "in", 1: "1x1", 2: "3x3", 3: "MP", 4: "out"}
     for arch, cell in zip(archs, walk.cells, strict=True):
         graph = pruned(arch)

@@ -9,7 +9,7 @@ import pytest
 import shared
 
 from nasjax.experiments import published
-from nasjax.jobs.hmnas import modes
+from nasjax.jobs.hmnas import tables
 from nasjax.jobs.train_architecture import run
 
 GROUPS = [
@@ -88,9 +88,12 @@ def test_the_full_second_order_run_is_that_of_table_2_3():
             name="cifar10", train=range(images), test=range(10_000)
         )
         experiment = types.SimpleNamespace(
-            config=given, net=net, dataset=split, **stages
+            config=given,
+            net=net,
+            dataset=split,
+            settings=types.SimpleNamespace(**stages),
         )
-        facts = modes._conditions(experiment) | changes
+        facts = tables.conditions(experiment) | changes
         return published.value("2.3", "finetuned", "error", facts)
 
     assert known() == 2.41

@@ -9,10 +9,9 @@ import pytest
 import search_files
 
 from nasjax.core import arrays, errors, result
-from nasjax.experiments import search_inputs, search_problem
+from nasjax.experiments import comparison, search_inputs
 from nasjax.jobs.arch2vec import search as arch2vec_search
-from nasjax.jobs.arch2vec import search_tables as tables
-from nasjax.jobs.search import chunks, clusters, figures
+from nasjax.jobs.search import chunks, clusters, figures, problem
 from nasjax.jobs.search import settings as search_setup
 from nasjax.jobs.search import tables as search_summary
 from nasjax.jobs.search import trials as search
@@ -186,7 +185,7 @@ def test_trials_of_an_embedding_are_those_of_a_run_with_it_alone(finished, place
         str(folder / "seeds" / "1" / "thesis" / "embeddings_thesis.safetensors"),
     ]
     wanted = arch2vec_search.search_config(section, DATA_SET, {"thesis": paths}, 0)
-    made = search_problem.load(wanted)
+    made = problem.load(wanted)
     limits = search_setup.budget(wanted, made.reward)
     inputs = search_inputs.SearchInputs(made.space, made.reward, limits.queries)
     wanted["algorithms"] = ["arch2vec_rl"]
@@ -263,7 +262,7 @@ def test_an_encoder_that_learns_searches_the_same_rows(places):
     section = config(file)["search"]
     embeddings = {"thesis": [str(folder / "embeddings_thesis.safetensors")] * 2}
     wanted = arch2vec_search.search_config(section, DATA_SET, embeddings, 0)
-    made = search_problem.load(wanted)
+    made = problem.load(wanted)
     inputs = search_inputs.SearchInputs(made.space, made.reward, 6)
     wanted["algorithms"] = ["supervised_rl"]
     (entry,) = search_setup.entries(wanted, inputs, made.evaluate)
@@ -349,12 +348,12 @@ def test_a_sentence_claims_what_interval_and_test_allow(ends, p_value, word):
         "clusters": [5, 5],
         "test": "paired t over embeddings",
     }
-    told = {"comparisons": {"ours": {"no_policy": found}}}
-    (line,) = tables.compare("c", told)
+    told = {"ours": {"no_policy": found}}
+    (line,) = comparison.statements("c", told)
     assert f"ours is {word} no_policy" in line
     assert line.endswith("500 pairs, 5 embeddings, paired t over embeddings")
     found["clusters"] = [1, 1]
-    (line,) = tables.compare("c", told)
+    (line,) = comparison.statements("c", told)
     assert f"ours with this one embedding is {word} no_policy" in line
 
 

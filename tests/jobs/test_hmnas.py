@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import types
 
 import hmnas_run
 import jax
@@ -18,14 +17,13 @@ import shared
 from PIL import Image
 
 from nasjax.core import checkpoint, errors, formulation, result, workdir
-from nasjax.jobs.hmnas import modes
+from nasjax.jobs.hmnas import modes, train
 from nasjax.supernet import saved_model, spec
 from nasjax.training import loop
 
 SCRIPT = """
 import json, sys
 from nasjax.jobs.hmnas import modes
-from nasjax.core import formulation
 modes.run(json.loads(sys.argv[1]), sys.argv[2], "train")
 """
 
@@ -71,8 +69,7 @@ def test_a_finished_run_whose_log_is_damaged_is_read_back(
     rows = (folder / "metrics.jsonl").read_bytes()
     if damage == "torn":
         (tmp_path / "metrics.jsonl").write_bytes(rows[:-9])
-    masking = types.SimpleNamespace(recalibration_batches=0)
-    modes._draw(types.SimpleNamespace(folder=tmp_path, masking=masking), outcome)
+    train.draw(tmp_path, outcome, recalibrated=False)
     drawn = (tmp_path / "figures" / "curves.svg").exists()
     assert drawn == (damage == "torn")
     assert ("metrics.jsonl was lost" in caplog.text) == (damage == "lost")

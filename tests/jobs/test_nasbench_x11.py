@@ -14,8 +14,9 @@ import shared
 from nasjax import nasbench
 from nasjax.core import arrays
 from nasjax.core.errors import ConfigError, DataError, WorkdirError
+from nasjax.jobs.nasbench_x11 import build as pieces
 from nasjax.jobs.nasbench_x11 import modes, surrogates
-from nasjax.nasbench import digits201, digits201_build
+from nasjax.nasbench import digits201
 from nasjax.nasbench.surrogate import storage, study
 from nasjax.report import surrogate_curves
 
@@ -245,7 +246,7 @@ def test_names_in_one_text_are_several():
     """`--config.surrogates=svd_lgb_std,svd_xgb_std` reaches the job as one text."""
     config = load_config("digits211", "smoke")
     config["surrogates"] = ["svd_lgb_std, svd_xgb_std"]
-    found = study._settings(config)
+    found = study.surrogates(config["surrogates"], **config["surrogate"])
     assert [settings.name for settings in found] == ["svd_lgb_std", "svd_xgb_std"]
 
 
@@ -267,10 +268,11 @@ def test_build_reports_what_was_built(tmp_path, monkeypatch, capsys):
         output.write_bytes(digits201.FILE.read_bytes())
         return output
 
-    monkeypatch.setattr(digits201_build, "build", build)
+    monkeypatch.setattr(pieces, "build", build)
     config = {"build": {"seeds": [0], "num_processes": 3}}
     modes.run(config, str(tmp_path), "build")
-    assert calls == [(pathlib.Path(tmp_path), {"seeds": [0], "num_processes": 3})]
+    asked = {"seeds": [0], "num_processes": 3, "name": "digits201"}
+    assert calls == [(pathlib.Path(tmp_path), asked)]
     assert "seeds 0" in capsys.readouterr().out
     written = json.loads((tmp_path / "result.json").read_text())
     assert written["functions"] == 5260

@@ -18,6 +18,7 @@ from nasjax import spaces
 from nasjax.core import arrays, errors, result, statistics
 from nasjax.experiments import search_inputs, search_problem, search_scores
 from nasjax.jobs.search import chunks, tables
+from nasjax.jobs.search import problem as problems
 from nasjax.jobs.search import trials as search
 from nasjax.nasbench import table_file
 from nasjax.nasbench.surrogate import model
@@ -396,7 +397,7 @@ def test_a_list_is_drawn_from_and_not_walked_through(tmp_path, undrawn):
     with pytest.raises(errors.ConfigError, match="regularized_evolution: it changes"):
         search.run(config(part, benchmark={"listed": True}), str(tmp_path / "no"))
     assert not (tmp_path / "no").exists()
-    (doubt,) = search_problem.load(config(part)).warnings
+    (doubt,) = problems.load(config(part)).warnings
     assert doubt.startswith("the table knows ") and "benchmark.listed" in doubt
 
 
@@ -442,7 +443,7 @@ def test_a_surrogate_is_named_and_regret_is_to_the_best_found(
     tmp_path, monkeypatch, caplog
 ):
     made = surrogate(techniques=("svd", "other"))
-    monkeypatch.setattr(search_problem.nasbench, "load", lambda *_, **__: made)
+    monkeypatch.setattr(problems.nasbench, "load", lambda *_, **__: made)
     settings = config("surrogate", report={}, algorithms=["random_search", "other"])
     outcome = search.run(settings, str(tmp_path / "run"))
     assert outcome["benchmark"]["version"] == "surrogate 1 mlp 0123"
@@ -489,12 +490,12 @@ def test_a_search_with_the_surrogates_own_technique_warns(
 
 def test_nasbench_nlp11_without_measured_epochs_warns(monkeypatch):
     made = surrogate("nasbench_nlp", "nasbench_nlp11_cell")
-    monkeypatch.setattr(search_problem.nasbench, "load", lambda *_, **__: made)
-    (doubt,) = search_problem.load(config("x", report={})).warnings
+    monkeypatch.setattr(problems.nasbench, "load", lambda *_, **__: made)
+    (doubt,) = problems.load(config("x", report={})).warnings
     assert "no measured epochs" in doubt
     needing = surrogate("nasbench_nlp", "nasbench_nlp11")
-    monkeypatch.setattr(search_problem.nasbench, "load", lambda *_, **__: needing)
-    problem = search_problem.load(config("x", report={}))
+    monkeypatch.setattr(problems.nasbench, "load", lambda *_, **__: needing)
+    problem = problems.load(config("x", report={}))
     algorithm = searches.make("random_search", problem.space)
     with pytest.raises(errors.DataError, match="need measurements"):
         search.setup.proposal_size(algorithm, problem.evaluate)

@@ -1,7 +1,5 @@
 """The embedded benchmark: its file, its queries and how it is made."""
 
-import concurrent.futures
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +8,9 @@ import pytest
 from nasjax import nasbench
 from nasjax.core import arrays
 from nasjax.core.errors import DataError, UnknownArchitecture
-from nasjax.nasbench import digits201, digits201_build
+from nasjax.experiments import embedded_benchmarks
+from nasjax.experiments.embedded_benchmarks import DIGITS201_SKELETON as SKELETON
+from nasjax.nasbench import digits201
 from nasjax.networks import nasbench201 as networks
 from nasjax.spaces import nasbench201
 from nasjax.spaces import nasbench201_functions as functions_module
@@ -81,7 +81,7 @@ def test_retraining_gives_the_stored_curves_within_noise(benchmark):
         arch = jnp.array(cell)
         function = int(functions.of_code[int(nasbench201.code(arch))])
         numbers.append(function)
-        curves, seconds = digits201_build.train_function(function, 0)
+        curves, seconds = embedded_benchmarks.train("digits201", function, 0)
         assert seconds > 0
         stored = np.asarray(benchmark.curves["valid_accuracy"].values[function, 0])
         ours = np.asarray(curves.valid_correct) / 1024
@@ -102,7 +102,7 @@ def test_cells_with_different_parameters_have_different_rows(benchmark):
     cells = nasbench201.enumerate_cells()
     bare = [functions_module.without_dead_edges(tuple(map(int, c))) for c in cells]
     parameters = jax.vmap(
-        lambda arch: networks.count_parameters(arch, skeleton=digits201_build.SKELETON)
+        lambda arch: networks.count_parameters(arch, skeleton=SKELETON)
     )(np.array(bare))
     rows = np.asarray(jax.vmap(benchmark.find)(cells))
     stored = np.asarray(benchmark.facts["parameters"])[rows]
@@ -112,65 +112,6 @@ def test_cells_with_different_parameters_have_different_rows(benchmark):
     one = benchmark.find(jnp.array([3, 3, 0, 0, 1, 1]))
     other = benchmark.find(jnp.array([3, 0, 1, 0, 1, 1]))
     assert int(one) != int(other)
-
-
-class Inline(concurrent.futures.Executor):
-    """Runs what is submitted at once, in this process."""
-
-    def __init__(self, *_, **__):
-        pass
-
-    def submit(self, function, /, *args, **kwargs):
-        future = concurrent.futures.Future()
-        future.set_result(function(*args, **kwargs))
-        return future
-
-
-def test_a_build_continues_and_assembles_complete_seeds(tmp_path, monkeypatch):
-    trained = []
-
-    def fake(function, seed):
-        trained.append((function, seed))
-        rows = np.full(30, function + seed)
-        return scanned.ScannedCurves(
-            *(rows for _ in scanned.ScannedCurves._fields)
-        ), 0.5
-
-    monkeypatch.setattr(digits201_build, "train_function", fake)
-    monkeypatch.setattr(concurrent.futures, "ProcessPoolExecutor", Inline)
-    monkeypatch.setattr(digits201_build, "PIECE", 2630)
-    run = tmp_path / "run"
-    digits201_build.train_piece(str(run), 0, 0)
-    with pytest.raises(DataError, match="no seed is complete"):
-        digits201_build.assemble(run)
-    trained.clear()
-    output = digits201_build.build(run, seeds=[0, 1])
-    assert output.parent == run
-    # The piece that was there is not trained again.
-    assert min(f for f, seed in trained if seed == 0) == 2630
-    assert digits201_build.complete_seeds(run) == [0, 1]
-    table = digits201.load(output)
-    assert table.seeds == (0, 1)
-    stored = arrays.memory_map(output)["valid_correct"]
-    np.testing.assert_array_equal(stored[:, 1, 0], np.arange(1, 5261))
-    # A piece that a kill or a full disk cut short is trained again.
-    trained.clear()
-    piece = run / "seed1" / "functions0000.safetensors"
-    piece.write_bytes(piece.read_bytes()[:-100])
-    assert digits201_build.assemble(run) == [0]
-    digits201_build.build(run, seeds=[0, 1])
-    assert set(trained) == {(f, 1) for f in range(2630)}
-    # Neither does a smaller build replace the installed file.
-    installed = tmp_path / "installed.safetensors"
-    monkeypatch.setattr(digits201, "FILE", installed)
-    assert digits201_build.install(run) == (0, 1)
-    assert installed.read_bytes() == output.read_bytes()
-    for seed in (run / "seed1").iterdir():
-        seed.unlink()
-    digits201_build.assemble(run)
-    with pytest.raises(DataError, match=r"the installed benchmark also \[1\]"):
-        digits201_build.install(run)
-    assert digits201.load(installed).seeds == (0, 1)
 
 
 def test_another_file_is_refused(tmp_path):

@@ -3,7 +3,7 @@
 import functools
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,8 +20,29 @@ from nasjax.experiments import published
 from nasjax.jobs.arch2vec.variants import Config
 from nasjax.search.latent import supervised_bo
 
+if TYPE_CHECKING:
+    from nasjax.report import cell_walks
+
 SUPERVISED = "supervised"
 _CHUNK = 4_096
+_SHORT_NAMES = {
+    "input": "in",
+    "output": "out",
+    "conv1x1-bn-relu": "1x1",
+    "conv3x3-bn-relu": "3x3",
+    "maxpool3x3": "MP",
+    "nor_conv_1x1": "1x1",
+    "nor_conv_3x3": "3x3",
+    "avg_pool_3x3": "AP",
+    "max_pool_3x3": "MP",
+    "skip_connect": "skip",
+    "c_{k-2}": "k-2",
+    "c_{k-1}": "k-1",
+    "sep_conv_3x3": "sep3",
+    "sep_conv_5x5": "sep5",
+    "dil_conv_3x3": "dil3",
+    "dil_conv_5x5": "dil5",
+}
 
 
 class Representation(NamedTuple):
@@ -308,11 +329,30 @@ def _walk(
             key, vectors, archs, space, num_starts=section["num_walks"], length=length
         )
         rows = walks.nearest_walk(vectors, start, length=length)
-        drawn[name] = walks.drawn_walk(archs[rows], space)
+        drawn[name] = drawn_walk(archs[rows], space)
     cell_walks.draw_walks(
         drawn, place / "neighbours", mark_changes=space == "nasbench201"
     )
     return found
+
+
+def drawn_walk(archs: np.ndarray, space: str) -> "cell_walks.Walk":
+    """A walk int32 `[L, G]` as `report.cell_walks` draws it; cells are pruned.
+
+    Raises:
+      ConfigError: arch2vec does not encode the space.
+    """
+    from nasjax.report import cell_walks  # here: it loads matplotlib
+
+    form = graph_inputs.spec(space)
+    graphs = walks.pruned_graphs(jnp.asarray(archs), form.space)
+    names = [_SHORT_NAMES.get(name, name) for name in form.op_names]
+    cells = [
+        cell_walks.DrawnCell(adjacency[:n, :n], [names[op] for op in ops[:n]])
+        for adjacency, ops, n in zip(*map(np.asarray, graphs), strict=True)
+    ]
+    edits = walks.walk_edits(np.asarray(archs)[None], space)[0]
+    return cell_walks.Walk(cells, edits.tolist())
 
 
 def _distances(

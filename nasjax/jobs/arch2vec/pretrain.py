@@ -66,11 +66,8 @@ def pretrain(config: Config, folder: pathlib.Path) -> dict[str, Any]:
     return outcome
 
 
-def _representation(made: variants.Trained) -> figures.Representation:
-    def embed(archs: Any) -> Any:
-        return variants.embeddings(made.model, made.weights, archs)
-
-    return figures.Representation(made.vectors, embed)
+def _representation(made: variants.Measured) -> figures.Representation:
+    return figures.Representation(made.vectors, made.trained.embed)
 
 
 def show(outcome: Mapping[str, Any], folder: pathlib.Path) -> None:

@@ -15,11 +15,11 @@ import jax
 import numpy as np
 
 from nasjax.core import arrays, batching, errors, progress, result
-from nasjax.experiments import search_inputs, search_problem
-from nasjax.experiments.search_problem import Config
+from nasjax.experiments import search_inputs
 from nasjax.jobs.arch2vec import search_tables as tables
 from nasjax.jobs.arch2vec import seeds as pretraining
-from nasjax.jobs.search import trials
+from nasjax.jobs.search import problem, trials
+from nasjax.jobs.search.problem import Config
 
 FOLDER = "search"
 """Below the working directory."""
@@ -42,7 +42,7 @@ def run(config: Mapping[str, Any], folder: str | pathlib.Path) -> dict[str, Any]
         embeddings pre-training wrote, and `row` says which row of the thesis' tables
         it is;
         `tables`: by variant a file, or files, that pre-training did not write;
-        `benchmark`: `name`, `path`, `listed` and `average` (`search_problem.load`);
+        `benchmark`: `name`, `path`, `listed` and `average` (`problem.load`);
         `data_sets`: by name `data_set`, `schedule` and `epoch` of the reward,
         `report_schedule`, and the budget: `queries` or `seconds`, or in `queries_of`
         the name of another one, of whose trials the mean number of queries is taken.
@@ -198,7 +198,7 @@ def _listed(
     wanted: dict[str, Any], files: Files, folder: pathlib.Path
 ) -> dict[str, Any]:
     """The same configuration with tables of what the benchmark knows only."""
-    reward = search_problem.load(wanted).reward
+    reward = problem.load(wanted).reward
     kept = {}
     for variant, paths in files.items():
         for number, file in enumerate(paths):

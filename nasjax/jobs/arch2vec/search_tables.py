@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from nasjax.core import result
+from nasjax.experiments import comparison
 from nasjax.experiments.search_scores import SPLITS
 from nasjax.jobs.search import settings, tables
 
-_SIGNIFICANCE = 0.05
 _FIGURES = ("regret_seconds", "regret_queries", "ecdf")
 
 
@@ -38,7 +38,7 @@ def join(
                 made |= tables.thesis(table, row, split, known)
                 rows.setdefault(table, []).append(made)
             rows.setdefault("figure 3.6", []).append(_regret(label, name, row, found))
-        statements += compare(label, outcome)
+        statements += comparison.statements(label, outcome["comparisons"])
     return {
         "tables": rows,
         "comparisons": {label: o["comparisons"] for label, o in outcomes.items()},
@@ -100,35 +100,3 @@ def _regret(
         "clusters": found["clusters"],
         "thesis": None,
     }
-
-
-def compare(label: str, outcome: Mapping[str, Any]) -> list[str]:
-    """A sentence for each algorithm and control: is there a difference?
-
-    There is where the interval is on one side of 0 and the test rejects at 5 %: a sign
-    test of a few pairs never does. What is said of a single embedding is said of it.
-    """
-    sentences = []
-    for name, controls in outcome["comparisons"].items():
-        for control, found in controls.items():
-            low, high = (100 * end for end in found["ci95"])
-            word = "not separated from"
-            if found["p_value"] < _SIGNIFICANCE and low * high > 0:
-                word = "better than" if low > 0 else "worse than"
-            which = " with this one embedding" if 1 in found["clusters"] else ""
-            sentences.append(
-                f"{label}: {name}{which} is {word} {control}: "
-                f"{100 * found['difference']:+.3f} points of {found['of']} accuracy, "
-                f"95 % interval {low:+.3f} to {high:+.3f}, p = "
-                f"{found['p_value']:.4f}, {_units(found)}"
-            )
-    return sentences
-
-
-def _units(found: Mapping[str, Any]) -> str:
-    """What a difference is over."""
-    clusters = [count for count in found["clusters"] if count]
-    parts = [f"{found['num_pairs']} pairs"] if found["num_pairs"] else []
-    if clusters:
-        parts.append(f"{' and '.join(map(str, sorted(set(clusters))))} embeddings")
-    return ", ".join([*parts, found["test"]])

@@ -17,6 +17,7 @@ from absl import logging
 from nasjax.core import compilation, errors, malloc, progress, result, workdir
 from nasjax.encoders import graph_inputs
 from nasjax.encoders.arch2vec import model as models
+from nasjax.encoders.arch2vec.pretraining import Corpus
 from nasjax.jobs.arch2vec import tables as table
 from nasjax.jobs.arch2vec import variants
 from nasjax.jobs.arch2vec.variants import Config
@@ -100,11 +101,11 @@ def run(config: Config, folder: pathlib.Path) -> dict[str, Any]:
 
 def train(
     config: Config,
-    graphs: variants.Corpus,
+    graphs: Corpus,
     name: str,
     folder: pathlib.Path,
     stages: runner.StageRunner,
-) -> variants.Trained:
+) -> variants.Measured:
     """One variant with the seed of the configuration."""
     key = jax.random.key(config["seed"])
     key = jax.random.fold_in(key, list(models.VARIANTS).index(name) + 1)

@@ -5,8 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from nasjax.experiments import published
-from nasjax.jobs.search import tables
+from nasjax.experiments import comparison, published
 
 Config = Mapping[str, Any]
 
@@ -36,7 +35,7 @@ def rows(
 
     Args:
       config: of the job.
-      measured: of each seed what `variants.measure` found, by variant.
+      measured: of each seed what `evaluation.measure` found, by variant.
     """
     found = []
     for variant in config["variants"]:
@@ -44,7 +43,7 @@ def rows(
         for column, field in COLUMNS.items():
             # Unknown where nothing valid was generated: NaN, in a file null.
             values = 100 * np.array([seed[variant][field] for seed in measured], float)
-            numbers = tables.interval(values)
+            numbers = comparison.interval(values)
             row = _ROWS.get(variant, variant)
             found.append(
                 {

@@ -8,28 +8,28 @@ import jax.numpy as jnp
 import numpy as np
 
 from nasjax.nasbench.surrogate import compression, held_out, model, residuals, svd
-from nasjax.nasbench.surrogate.study import Experiment
+from nasjax.nasbench.surrogate.study import Study
 
 
 def draw_studies(
-    experiment: Experiment, fitted: model.CurveModel, folder: pathlib.Path
+    made: Study, fitted: model.CurveModel, folder: pathlib.Path
 ) -> dict[str, Any]:
     """Figures 5.1, 5.3 and 5.6, and the numbers behind them."""
     from nasjax.report import surrogate_curves  # here: it loads matplotlib
 
-    data, metric = experiment.data, experiment.metric
-    train = data.curves[metric][experiment.train]
-    test = data.curves[metric][experiment.test]
+    data, metric = made.data, made.metric
+    train = data.curves[metric][made.train]
+    test = data.curves[metric][made.test]
     means = None
-    if experiment.repeats is not None:
-        means = experiment.repeats[experiment.test].mean(axis=1)
+    if made.repeats is not None:
+        means = made.repeats[made.test].mean(axis=1)
     ranks = range(1, min(12, svd.rank_of(train)) + 1)
     study = residuals.rank_study(train, test, ranks, test_mean=means)
     chosen = [rank for rank in (1, 3, 6, 12) if rank in ranks]
-    example = data.curves[metric][experiment.shown(1)]
+    example = data.curves[metric][made.shown(1)]
     shown = {
         rank: compression.reconstruct(
-            compression.fit("svd", experiment.key, train, rank=rank), example
+            compression.fit("svd", made.key, train, rank=rank), example
         )[0]
         for rank in chosen
     }
@@ -54,7 +54,7 @@ def draw_studies(
         epochs=data.epochs,
     )
     normal = residuals.normality(left)
-    draw_predictions(experiment, fitted, folder, "figure_5_1", first=3)
+    draw_predictions(made, fitted, folder, "figure_5_1", first=3)
     return {
         "ranks": [row._asdict() for row in study],
         "residual_autocorrelation": lags[1:4],
@@ -63,7 +63,7 @@ def draw_studies(
 
 
 def draw_predictions(
-    experiment: Experiment,
+    made: Study,
     fitted: model.CurveModel,
     folder: pathlib.Path,
     name: str,
@@ -73,9 +73,9 @@ def draw_predictions(
     """True and predicted curves; the noise of every panel is drawn by its own key."""
     from nasjax.report import surrogate_curves  # here: it loads matplotlib
 
-    rows = experiment.shown(first)
-    keys = jax.random.split(experiment.key, (len(rows), 200))
-    features = jnp.asarray(experiment.data.features[rows])
+    rows = made.shown(first)
+    keys = jax.random.split(made.key, (len(rows), 200))
+    features = jnp.asarray(made.data.features[rows])
     predicted = held_out.predict(fitted.members, np.asarray(features))
     draw = jax.vmap(jax.vmap(model.CurveModel.sample, (None, 0, None)), (None, 0, 0))
     noisy = np.asarray(jax.jit(draw)(fitted, keys, features))
@@ -83,8 +83,8 @@ def draw_predictions(
     panels = [
         surrogate_curves.Panel(
             f"architecture {row}",
-            np.asarray(experiment.data.epochs),
-            experiment.data.curves[experiment.metric][row],
+            np.asarray(made.data.epochs),
+            made.data.curves[made.metric][row],
             predicted[i],
             noisy[i, 0],
             low[i],
@@ -92,5 +92,5 @@ def draw_predictions(
         )
         for i, row in enumerate(rows)
     ]
-    label = experiment.metric.replace("_", " ")
+    label = made.metric.replace("_", " ")
     return surrogate_curves.draw_predictions(panels, label, folder / "figures" / name)

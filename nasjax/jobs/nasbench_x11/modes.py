@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from nasjax.core import atomic_file, compilation, errors, malloc, result, workdir
+from nasjax.experiments import embedded_benchmarks
 from nasjax.jobs import config_door
+from nasjax.jobs.nasbench_x11 import build as pieces
 from nasjax.jobs.nasbench_x11 import surrogates
-from nasjax.nasbench import digits201, digits201_build
 from nasjax.nasbench.readers import official_surrogates
 from nasjax.nasbench.reliability import reliability
 from nasjax.nasbench.surrogate import storage
@@ -48,15 +49,26 @@ def run(config: dict[str, Any], folder: str, mode: str) -> dict[str, Any]:
 
 
 def build(config: dict[str, Any], folder: pathlib.Path) -> dict[str, Any]:
-    """Trains the embedded benchmark; `config.build` says which seeds, how and where."""
+    """Trains an embedded benchmark.
+
+    Args:
+      config: `build`: `benchmark`, a key of `embedded_benchmarks.BENCHMARKS` (digits201
+        where it is not said), `seeds` and `num_processes`.
+      folder: working directory.
+    """
     settings = config.get("build")
     if settings is None:
         raise errors.ConfigError("this configuration has no section `build`")
-    workdir.claim(folder, {"benchmark": digits201.FORM})
-    output = digits201_build.build(
-        folder, seeds=settings["seeds"], num_processes=settings["num_processes"]
+    name = _built(config)
+    facts = embedded_benchmarks.get(name).facts
+    workdir.claim(folder, {"benchmark": facts.FORM})
+    output = pieces.build(
+        folder,
+        seeds=settings["seeds"],
+        num_processes=settings["num_processes"],
+        name=name,
     )
-    table = digits201.load(output)
+    table = facts.load(output)
     seeds = list(table.seeds)
     print(f"{output}: seeds {', '.join(map(str, seeds))}")
     outcome = {
@@ -89,10 +101,16 @@ def _facts(table: TabularBenchmark, size: int) -> dict[str, Any]:
 
 def install(config: dict[str, Any], folder: pathlib.Path) -> dict[str, Any]:
     """Puts what `build` made in `folder` into the package."""
-    del config
-    seeds = digits201_build.install(folder)
-    print(f"{digits201.FILE}: seeds {', '.join(map(str, seeds))}")
-    return {"output": os.fspath(digits201.FILE), "seeds": list(seeds)}
+    name = _built(config)
+    file = embedded_benchmarks.get(name).facts.FILE
+    seeds = pieces.install(folder, name)
+    print(f"{file}: seeds {', '.join(map(str, seeds))}")
+    return {"output": os.fspath(file), "seeds": list(seeds)}
+
+
+def _built(config: dict[str, Any]) -> str:
+    """Which embedded benchmark a configuration builds."""
+    return str(config.get("build", {}).get("benchmark") or pieces.DIGITS201)
 
 
 def import_official(input: str, output: str, runtime: str = "") -> None:

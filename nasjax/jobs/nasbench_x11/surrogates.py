@@ -13,17 +13,17 @@ import numpy as np
 from absl import logging
 
 from nasjax.core import arrays, errors, progress, result, stopwatch, workdir
-from nasjax.jobs.nasbench_x11 import figures as nasbench_x11_figures
-from nasjax.jobs.nasbench_x11 import tables
+from nasjax.jobs.nasbench_x11 import experiment, figures, tables
+from nasjax.jobs.nasbench_x11.experiment import Config
 from nasjax.nasbench.surrogate import (
     cross_validation,
-    curve_data,
     fitting,
     held_out,
     model,
     storage,
+    study,
 )
-from nasjax.nasbench.surrogate.study import Config, Experiment
+from nasjax.nasbench.surrogate.study import Study
 
 RESULT_FILE = "result.json"
 EVALUATION_FILE = "evaluation.json"
@@ -37,14 +37,14 @@ def fit(config: Config, folder: pathlib.Path) -> dict[str, Any]:
     Returns:
       What `result.json` holds.
     """
-    experiment = Experiment(config)
+    made = experiment.read(config)
     # What is wrong with the configuration was said above: the folder is not taken then.
     workdir.claim(folder, config)
     with stopwatch.Stopwatch(folder) as watch:
         if config["folds"]:
-            outcome = cross_validation.cross_validate(experiment)
+            outcome = cross_validation.cross_validate(made)
         else:
-            outcome = _fit_all(experiment, folder)
+            outcome = _fit_all(made, folder, config)
     outcome |= {
         "seconds": watch.seconds,
         "config": config,
@@ -57,16 +57,16 @@ def fit(config: Config, folder: pathlib.Path) -> dict[str, Any]:
 
 def evaluate(config: Config, folder: pathlib.Path) -> dict[str, Any]:
     """Judges the saved surrogates again, on the same held-out architectures."""
-    experiment = Experiment(config)
+    made = experiment.read(config)
     scores: dict[str, Any] = {}
     for path in _saved(folder, config):
         surrogate = storage.load(path)
-        fitted = surrogate.require(experiment.metric)
-        score: dict[str, Any] = dict(held_out.judge(experiment, fitted))
+        fitted = surrogate.require(made.metric)
+        score: dict[str, Any] = dict(held_out.judge(made, fitted))
         scores[path.stem] = score | {"version": surrogate.version}
     outcome = {
         "surrogates": scores,
-        "baselines": held_out.judge_baselines(experiment),
+        "baselines": held_out.judge_baselines(made),
         "versions": result.versions(),
     }
     result.write(folder / EVALUATION_FILE, outcome)
@@ -76,56 +76,53 @@ def evaluate(config: Config, folder: pathlib.Path) -> dict[str, Any]:
 
 def sample(config: Config, folder: pathlib.Path) -> dict[str, Any]:
     """Draws curves of the held-out architectures and writes them, with figure 5.7."""
-    experiment = Experiment(config)
+    made = experiment.read(config)
     settings = config["sample"]
-    name = settings["surrogate"] or next(iter(experiment.settings))
+    name = settings["surrogate"] or next(iter(made.settings))
     path = folder / SURROGATES / f"{name}.safetensors"
     if not path.exists():
         known = [saved.stem for saved in _saved(folder, config)]
         raise errors.unknown_name(f"surrogate in {folder}", name, known)
-    curve_model = storage.load(path).require(experiment.metric)
-    for key, most in (("num_archs", len(experiment.test)), ("num_samples", 10**6)):
+    curve_model = storage.load(path).require(made.metric)
+    for key, most in (("num_archs", len(made.test)), ("num_samples", 10**6)):
         if not 1 <= settings[key] <= most:
             raise errors.ConfigError(
                 f"config.sample.{key} is {settings[key]}: pass 1 to {most}"
             )
-    rows = experiment.test[: settings["num_archs"]]
-    keys = jax.random.split(experiment.key, (len(rows), settings["num_samples"]))
+    rows = made.test[: settings["num_archs"]]
+    keys = jax.random.split(made.key, (len(rows), settings["num_samples"]))
     draw = jax.jit(
         jax.vmap(jax.vmap(model.CurveModel.sample, (None, 0, None)), (None, 0, 0))
     )
-    features = jnp.asarray(experiment.data.features[rows])
+    features = jnp.asarray(made.data.features[rows])
     curves = np.asarray(draw(curve_model, keys, features))
-    arrays.save(folder / SAMPLES_FILE, {"rows": rows, experiment.metric: curves})
-    figures = nasbench_x11_figures.draw_predictions(
-        experiment, curve_model, folder, "figure_5_7", first=9
-    )
-    print(f"{folder / SAMPLES_FILE}: {curves.shape} curves of {name}; {figures[0]}")
+    arrays.save(folder / SAMPLES_FILE, {"rows": rows, made.metric: curves})
+    drawn = figures.draw_predictions(made, curve_model, folder, "figure_5_7", first=9)
+    print(f"{folder / SAMPLES_FILE}: {curves.shape} curves of {name}; {drawn[0]}")
     return {"surrogate": name, "shape": list(curves.shape)}
 
 
-def _fit_all(experiment: Experiment, folder: pathlib.Path) -> dict[str, Any]:
-    train = experiment.data.take(experiment.train)
-    targets = train.curves[experiment.metric]
+def _fit_all(made: Study, folder: pathlib.Path, config: Config) -> dict[str, Any]:
     scores: dict[str, Any] = {}
     means: dict[str, fitting.Mean] = {}
-    bar = progress.progress(len(experiment.settings), description="surrogates")
-    for name, settings in experiment.settings.items():
+    bar = progress.progress(len(made.settings), description="surrogates")
+    for name, settings in made.settings.items():
         path = folder / SURROGATES / f"{name}.safetensors"
         report = path.with_suffix(".json")
         found = _read_report(report)
         if found is None:
             kind = f"{settings.compression}_{settings.regressor}"
             if kind not in means:
-                means = {
-                    kind: fitting.fit_mean(
-                        experiment.key, train.features, targets, settings
-                    )
-                }
-            surrogate = _surrogate(experiment, train, means[kind], settings)
+                means = {kind: study.fit_mean(made, settings)}
+            surrogate = study.complete(
+                made,
+                means[kind],
+                settings,
+                all_metrics=name in config["keep_all_metrics"],
+            )
             surrogate = storage.save(path, surrogate)
-            fitted = surrogate.require(experiment.metric)
-            score: dict[str, Any] = dict(held_out.judge(experiment, fitted))
+            fitted = surrogate.require(made.metric)
+            score: dict[str, Any] = dict(held_out.judge(made, fitted))
             score |= {
                 "fit_seconds": means[kind].seconds,
                 "rounds": means[kind].rounds,
@@ -138,22 +135,20 @@ def _fit_all(experiment: Experiment, folder: pathlib.Path) -> dict[str, Any]:
     bar.close()
     outcome: dict[str, Any] = {
         "surrogates": scores,
-        "baselines": held_out.judge_baselines(experiment),
-        "features": list(experiment.data.feature_names),
-        "ignored": experiment.data.ignored,
-        "notes": list(experiment.data.notes),
-        "num_train": len(experiment.train),
-        "num_test": len(experiment.test),
-        "tables": tables.tables(experiment, scores),
+        "baselines": held_out.judge_baselines(made),
+        "features": list(made.data.feature_names),
+        "ignored": made.data.ignored,
+        "notes": list(made.data.notes),
+        "num_train": len(made.train),
+        "num_test": len(made.test),
+        "tables": tables.tables(made, scores, config["data"]),
     }
-    first = next(iter(experiment.settings))
+    first = next(iter(made.settings))
     saved = storage.load(folder / SURROGATES / f"{first}.safetensors")
-    curve_model = saved.require(experiment.metric)
-    if experiment.repeats is not None:
-        outcome["seed_noise"] = held_out.judge_seed_noise(experiment, curve_model)
-    outcome["studies"] = nasbench_x11_figures.draw_studies(
-        experiment, curve_model, folder
-    )
+    curve_model = saved.require(made.metric)
+    if made.repeats is not None:
+        outcome["seed_noise"] = held_out.judge_seed_noise(made, curve_model)
+    outcome["studies"] = figures.draw_studies(made, curve_model, folder)
     return outcome
 
 
@@ -172,37 +167,6 @@ def _read_report(path: pathlib.Path) -> dict[str, Any] | None:
         logging.warning("%s; its surrogate is fitted again", error)
         return None
     return score
-
-
-def _surrogate(
-    experiment: Experiment,
-    train: curve_data.CurveData,
-    mean: fitting.Mean,
-    settings: fitting.Settings,
-) -> model.Surrogate:
-    """The judged metric's model and, where it is kept whole, those of all metrics."""
-    metric = experiment.metric
-    models = {
-        metric: fitting.add_noise(
-            experiment.key, mean, train.curves[metric], settings, metric
-        )
-    }
-    if settings.name in experiment.config["keep_all_metrics"]:
-        others = {name: c for name, c in train.curves.items() if name != metric}
-        models |= fitting.fit(experiment.key, train.features, others, settings)
-    seconds = None
-    if train.seconds is not None:
-        seconds = fitting.fit_seconds(train.features, train.seconds, settings)
-    return model.Surrogate(
-        models=models,
-        seconds=seconds,
-        space=train.space,
-        features=train.features_name,
-        data_set=train.data_set,
-        epochs=train.epochs,
-        metric=metric.rsplit("_", 1)[-1],
-        techniques=settings.techniques,
-    )
 
 
 def _saved(folder: pathlib.Path, config: Config) -> list[pathlib.Path]:

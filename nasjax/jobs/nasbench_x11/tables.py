@@ -5,16 +5,21 @@ from typing import Any
 from nasjax.experiments import published
 from nasjax.nasbench.surrogate.cross_validation import COLUMNS
 from nasjax.nasbench.surrogate.held_out import KEYS
-from nasjax.nasbench.surrogate.study import MIN_LIGHTGBM, Experiment
+from nasjax.nasbench.surrogate.study import MIN_LIGHTGBM, Study
 
 
-def tables(experiment: Experiment, scores: dict[str, Any]) -> dict[str, Any]:
-    """Tables 5.2 and 5.3 in the form of every `result.json`."""
-    data = experiment.config["data"]
+def tables(made: Study, scores: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
+    """Tables 5.2 and 5.3 in the form of every `result.json`.
+
+    Args:
+      made: the study.
+      scores: by surrogate what `held_out.judge` found.
+      data: section `data` of the configuration.
+    """
     known = {
         "features": data["features"],
-        "num_archs": len(experiment.data),
-        "num_epochs": experiment.data.curves[experiment.metric].shape[1],
+        "num_archs": len(made.data),
+        "num_epochs": made.data.curves[made.metric].shape[1],
     }
     rows = [
         {

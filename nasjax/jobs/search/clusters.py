@@ -13,8 +13,9 @@ import jax
 import numpy as np
 
 from nasjax.core import signals
-from nasjax.experiments.search_problem import Config, Problem
+from nasjax.experiments.search_problem import Problem
 from nasjax.jobs.search import chunks
+from nasjax.jobs.search.problem import Config
 from nasjax.jobs.search.settings import Entry, SearchBudget
 from nasjax.search.algorithm import SearchAlgorithm, as_argument
 

@@ -29,12 +29,12 @@ from nasjax.core import (
     workdir,
 )
 from nasjax.core.types import Evaluation
-from nasjax.experiments import search_inputs, search_scores
-from nasjax.experiments.search_problem import Config
+from nasjax.experiments import comparison, search_inputs, search_scores
 from nasjax.experiments.search_scores import SPLITS, Optima, Scores
 from nasjax.jobs.search import cells as search_cells
 from nasjax.jobs.search import chunks, executors, figures, tables
 from nasjax.jobs.search import settings as setup
+from nasjax.jobs.search.problem import Config
 from nasjax.jobs.search.settings import Entry, SearchBudget
 from nasjax.search.history import History
 from nasjax.training import architecture
@@ -290,7 +290,7 @@ def _summarise(
     space = spaces.make(protocol.space)
     rows = {}
     for name, scores in judged.items():
-        row = tables.algorithm(scores, nothing, cpu[name])
+        row = comparison.summarize(scores, nothing) | {"cpu_seconds": cpu[name]}
         found = search_cells.found(space, scores)
         rows[name] = row | {"best": found[0]["arch"] if found else None, "found": found}
     benchmark = {
@@ -316,7 +316,7 @@ def _summarise(
     )
     return {
         "algorithms": rows,
-        "comparisons": tables.comparisons(
+        "comparisons": comparison.comparisons(
             judged, {name: setup.controls(config, name) for name in judged}
         ),
         "benchmark": benchmark,

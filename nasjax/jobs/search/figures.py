@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nasjax.core import arrays, metric_log
+from nasjax.experiments import comparison
 from nasjax.experiments.search_scores import SPLITS, Optima, Scores
-from nasjax.jobs.search import tables
 
 if TYPE_CHECKING:
     from nasjax.report import search_curves
@@ -18,7 +18,7 @@ _LOGGED = 50
 """Points of a mean curve in the metric log."""
 
 Curves = Mapping[str, Mapping[str, Mapping[str, np.ndarray]]]
-"""Of each algorithm, as `tables.curves` returns them."""
+"""Of each algorithm, as `comparison.curves` returns them."""
 
 
 def draw(
@@ -46,7 +46,7 @@ def draw(
     """
     from nasjax.report import search_curves  # here: it loads matplotlib
 
-    curves = {name: tables.curves(s, optima) for name, s in judged.items()}
+    curves = {name: comparison.curves(s, optima) for name, s in judged.items()}
     labels = {name: legend(name, scores) for name, scores in judged.items()}
     title = f"{title}; bands are 95 % intervals of the mean"
     tree = {
@@ -117,7 +117,7 @@ def _finals(
     panels: dict[str, dict[str, np.ndarray]] = {}
     for split in SPLITS:
         for name, scores in judged.items():
-            short = tables.regret(scores.final(split), optima.values[split])
+            short = comparison.regret(scores.final(split), optima.values[split])
             known = short[np.isfinite(short)]
             if len(known):
                 panels.setdefault(names[split], {})[labels[name]] = known

@@ -19,7 +19,8 @@ from nasjax import search
 from nasjax.core import errors
 from nasjax.core.types import LAST, Key
 from nasjax.experiments import search_inputs
-from nasjax.experiments.search_problem import Benchmark, Config
+from nasjax.experiments.search_problem import Benchmark
+from nasjax.jobs.search.problem import Config
 from nasjax.search.algorithm import Evaluate, SearchAlgorithm
 
 _JOB_KEYS = ("algorithm", "num_trials", "chunk_size", "vectorized", "against")

@@ -19,14 +19,14 @@ from nasjax.core import (
     workdir,
 )
 from nasjax.core.types import LAST
-from nasjax.experiments import search_inputs, search_scores
-from nasjax.experiments import search_problem as problem
-from nasjax.experiments.search_problem import Benchmark, Config, Problem
+from nasjax.experiments import comparison, search_inputs, search_problem, search_scores
+from nasjax.experiments.search_problem import Benchmark, Problem
 from nasjax.experiments.search_scores import Optima
 from nasjax.jobs import config_door
 from nasjax.jobs.search import cells as search_cells
-from nasjax.jobs.search import chunks, clusters, drive, figures, tables
+from nasjax.jobs.search import chunks, clusters, drive, figures, problem, tables
 from nasjax.jobs.search import settings as setup
+from nasjax.jobs.search.problem import Config
 from nasjax.jobs.search.settings import Entry, SearchBudget
 from nasjax.nasbench.surrogate.model import Surrogate
 from nasjax.nasbench.table import TabularBenchmark
@@ -62,7 +62,7 @@ def run_trials(config: Config, folder: pathlib.Path) -> dict[str, Any]:
     """All trials of all algorithms, on tables or surrogates; see `run`.
 
     Args:
-      config: `search_problem.load`, `settings.budget` and `.entries` say which of
+      config: `problem.load`, `settings.budget` and `.entries` say which of
         its keys they read; `num_trials`, `seed`, `min_epochs` (trainings of fewer
         epochs are no incumbents), and `controls`, names of algorithms that the others
         are compared with.
@@ -75,7 +75,7 @@ def run_trials(config: Config, folder: pathlib.Path) -> dict[str, Any]:
     doubts = list(made.warnings)
     for entry in entries:
         settings = setup.settings_of(config, entry.name)
-        doubts += problem.bias(made.reward, entry.name, entry.kind, settings)
+        doubts += search_problem.bias(made.reward, entry.name, entry.kind, settings)
     controls = {name: setup.controls(config, name) for name in config["algorithms"]}
     setup.min_epochs(config)
     workdir.claim(folder, setup.claimed(config))
@@ -152,12 +152,16 @@ def _conclude(
     search_cells.draw(made.reward.space, found, folder / "figures")
     outcome = {
         "algorithms": {
-            name: tables.algorithm(judged[name], optima, trials.cpu_seconds)
-            | {"best": best.get(name), "found": found[name]}
+            name: comparison.summarize(judged[name], optima)
+            | {
+                "cpu_seconds": trials.cpu_seconds,
+                "best": best.get(name),
+                "found": found[name],
+            }
             for name, trials in finished.items()
         },
         "commands": search_cells.commands(made.reward.space, best),
-        "comparisons": tables.comparisons(judged, controls),
+        "comparisons": comparison.comparisons(judged, controls),
         "optimum": {**optima.values, "kind": optima.kind},
         "benchmark": describe(made.reward, made.epoch, listed=listed),
         "report": describe(made.report, LAST, listed=listed),

@@ -7,27 +7,27 @@ import numpy as np
 
 from nasjax.core import progress, statistics
 from nasjax.nasbench.surrogate import baselines, evaluation, fitting, held_out
-from nasjax.nasbench.surrogate.study import Experiment
+from nasjax.nasbench.surrogate.study import Study
 
 COLUMNS = held_out.KEYS[:4]
 """What is judged: no noise is fitted."""
 
 
-def cross_validate(experiment: Experiment) -> dict[str, Any]:
+def cross_validate(study: Study) -> dict[str, Any]:
     """K-fold scores of each surrogate by what it may read, and paired comparisons.
 
     Where some features were measured in the training itself, the surrogate with them
     is compared with the same surrogate on these measurements alone. The two baselines,
     a mean curve and a ridge, stand beside it on the same folds.
     """
-    data, config = experiment.data, experiment.config
-    order = np.random.default_rng(config["seed"]).permutation(len(data))
-    folds = np.array_split(order, config["folds"])
+    data = study.data
+    order = np.random.default_rng(study.seed).permutation(len(data))
+    folds = np.array_split(order, study.folds)
     inputs = {"all features": data.features}
     if data.num_measured:
         inputs["architecture only"] = data.features[:, : -data.num_measured]
         inputs["measured only"] = data.features[:, -data.num_measured :]
-    targets, outcome = data.curves[experiment.metric], {}
+    targets, outcome = data.curves[study.metric], {}
     everything = np.arange(len(data))
     cheap: dict[str, dict[str, list[dict[str, float]]]] = {}
     for test in folds:
@@ -39,11 +39,11 @@ def cross_validate(experiment: Experiment) -> dict[str, Any]:
             for baseline, curves in predicted.items():
                 found = cheap.setdefault(baseline, {}).setdefault(key, [])
                 found.append(
-                    evaluation.evaluate(targets[test], curves, unit=experiment.unit)
+                    evaluation.evaluate(targets[test], curves, unit=study.unit)
                 )
     # The mean curve reads nothing.
     cheap["mean curve"] = {"no features": cheap["mean curve"]["all features"]}
-    for name, settings in experiment.settings.items():
+    for name, settings in study.settings.items():
         scores: dict[str, list[dict[str, float]]] = {key: [] for key in inputs}
         for number, test in enumerate(
             progress.progress(folds, description=f"{name} folds")
@@ -51,14 +51,14 @@ def cross_validate(experiment: Experiment) -> dict[str, Any]:
             train = np.setdiff1d(everything, test)
             for key, features in inputs.items():
                 mean = fitting.fit_mean(
-                    jax.random.fold_in(experiment.key, number),
+                    jax.random.fold_in(study.key, number),
                     features[train],
                     targets[train],
                     settings,
                 )
                 ours = held_out.predict(mean.members, features[test])
                 scores[key].append(
-                    evaluation.evaluate(targets[test], ours, unit=experiment.unit)
+                    evaluation.evaluate(targets[test], ours, unit=study.unit)
                 )
         outcome[name] = _fold_table(scores)
     return {

@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import optax
 
 from nasjax.core.types import Array, Key
-from nasjax.training import optimizers
 
 Layers = list[dict[str, Array]]
 """Each with `kernel` `[D_in, D_out]` and `bias` `[D_out]`."""
@@ -66,15 +65,15 @@ def minimize(
     size = jax.tree.leaves(data)[0].shape[0]
     batch_size = min(batch_size, size)
     num_steps = size // batch_size
-    schedule = optimizers.cosine(learning_rate, num_epochs * num_steps)
-    optimiser = optimizers.adam(schedule)
+    steps = max(num_epochs * num_steps, 1)
+    optimizer = optax.adam(optax.cosine_decay_schedule(learning_rate, steps))
 
     def step(state: Any, inputs: Any) -> Any:
         params, moments = state
         key, rows = inputs
         batch = jax.tree.map(lambda leaf: leaf[rows], data)
         value, grads = jax.value_and_grad(functools.partial(loss, key))(params, batch)
-        updates, moments = optimiser.update(grads, moments, params)
+        updates, moments = optimizer.update(grads, moments, params)
         return (optax.apply_updates(params, updates), moments), value
 
     def epoch(state: Any, key: Key) -> Any:
@@ -85,7 +84,7 @@ def minimize(
         state, values = jax.lax.scan(step, state, (keys, batches))
         return state, jnp.mean(values)
 
-    start = (params, optimiser.init(params))
+    start = (params, optimizer.init(params))
     (params, _), losses = jax.lax.scan(epoch, start, jax.random.split(key, num_epochs))
     return params, losses
 

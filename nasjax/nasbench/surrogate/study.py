@@ -1,56 +1,69 @@
-"""An experiment with surrogates: its data, their split, and what is fitted to them.
+"""A study of surrogates: curves, their split, and what is fitted to them.
+
+    curves = CurveData(features, {"valid_accuracy": accuracy}, epochs=range(1, 51))
+    settings = study.surrogates(["svd_lgb_gkde"])
+    made = study.make(0, curves, settings, metric="valid_accuracy")
+    surrogate = study.fit(made, "svd_lgb_gkde")
 
 The architectures are split once, by row: a row of the embedded benchmark is a function,
-so no function is in both parts.
+so no function is in both parts. `held_out` judges what is fitted, `cross_validation`
+fits and judges in folds.
 """
 
+import dataclasses
+import functools
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
 from nasjax.core import errors
-from nasjax.jobs.nasbench_x11 import data
+from nasjax.core.settings import read as read_settings
+from nasjax.core.types import Key
 from nasjax.nasbench.surrogate import compression, early_stopping, fitting
+from nasjax.nasbench.surrogate.curve_data import CurveData
+from nasjax.nasbench.surrogate.model import Surrogate
 from nasjax.nasbench.surrogate.trees import boosting
 
-Config = dict[str, Any]
-
 DEFAULT_RANK = {"thesis": 6, "released": 5}
-"""Of the SVD where a configuration says 0."""
+"""Of the SVD where settings say 0."""
 MIN_LIGHTGBM = 2 * boosting.LightGBM.min_child_samples
 """Curves below which LightGBM predicts the same of all: a split leaves too few."""
 
 
-class Experiment:
-    """What a configuration says: data, split and the surrogates by name.
+@dataclasses.dataclass(frozen=True, eq=False)
+class Study:
+    """Data, their split and the surrogates that are compared.
 
     Attributes:
-      data: all architectures.
+      seed: of the split and of whatever the fits draw.
+      data: all N architectures.
+      metric: what is judged, such as `valid_accuracy`.
       train: row numbers.
       test: row numbers.
-      repeats: float64 `[N, S, T]`, curves of further seeds of every row, or None.
-      metric: what is judged, such as `valid_accuracy`.
       settings: of each surrogate, by name.
+      folds: of a cross-validation; 0: there is none.
+      repeats: float64 `[N, S, T]`, curves of further seeds of every row, or None.
     """
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
-        self.metric = config["data"]["metric"]
-        self.data, self.repeats = data.read(config)
-        count = len(self.data)
-        num_train = _num_train(config, count)
-        order = np.random.default_rng(config["seed"]).permutation(count)
-        self.train, self.test = np.sort(order[:num_train]), np.sort(order[num_train:])
-        self.settings = {s.name: s for s in _settings(config)}
-        _check_names(config)
-        epochs = self.data.curves[self.metric].shape[1]
-        for settings in self.settings.values():
-            _check(settings, epochs, _num_fitted(config, count, num_train))
+    seed: int
+    data: CurveData
+    metric: str
+    train: np.ndarray
+    test: np.ndarray
+    settings: Mapping[str, fitting.Settings]
+    folds: int = 0
+    repeats: np.ndarray | None = None
 
     @property
-    def key(self) -> jax.Array:
-        return jax.random.key(self.config["seed"])
+    def key(self) -> Key:
+        return jax.random.key(self.seed)
+
+    @functools.cached_property
+    def fitted(self) -> CurveData:
+        """The architectures that are fitted to."""
+        return self.data.take(self.train)
 
     def shown(self, count: int) -> np.ndarray:
         """Held-out rows for figures, spread over the final value of their curves.
@@ -68,24 +81,181 @@ class Experiment:
         return 0.01 if self.metric.endswith("accuracy") else 1.0
 
 
-def _num_train(config: Config, count: int) -> int:
-    num_train = int(config["data"]["num_train"]) or int(round(0.8 * count))
+def make(
+    seed: int,
+    data: CurveData,
+    settings: Iterable[fitting.Settings],
+    *,
+    metric: str,
+    num_train: int = 0,
+    folds: int = 0,
+    repeats: np.ndarray | None = None,
+) -> Study:
+    """Splits the data at random and checks that everything can be fitted.
+
+    Args:
+      seed: of the split and of the fits.
+      data: all N architectures.
+      settings: of the surrogates, such as those of `surrogates`.
+      metric: a name of `data.curves`.
+      num_train: architectures to fit to; 0: 80 %.
+      folds: of a cross-validation; 0: there will be none.
+      repeats: see `Study`.
+
+    Raises:
+      ConfigError: the numbers do not fit the data, or there is no such metric.
+    """
+    if metric not in data.curves:
+        raise errors.unknown_name("metric", metric, data.curves)
+    count = len(data)
+    num_train = _num_train(num_train, folds, count)
+    order = np.random.default_rng(seed).permutation(count)
+    made = Study(
+        seed=seed,
+        data=data,
+        metric=metric,
+        train=np.sort(order[:num_train]),
+        test=np.sort(order[num_train:]),
+        settings={s.name: s for s in settings},
+        folds=folds,
+        repeats=repeats,
+    )
+    epochs = data.curves[metric].shape[1]
+    fewest = count - -(-count // folds) if folds else num_train
+    for one in made.settings.values():
+        _check(one, epochs, fewest)
+    return made
+
+
+def surrogates(names: Sequence[str], **options: Any) -> list[fitting.Settings]:
+    """Settings by names such as `svd_lgb_gkde`; `all` stands for those of table 5.3.
+
+    Args:
+      names: COMPRESSION_REGRESSOR_NOISE; one text may hold several, with commas.
+      **options: of `fitting.Settings`, the same for all.
+
+    Raises:
+      ConfigError: a name or an option is unknown, or there is no name.
+    """
+    given: list[Any] = [
+        part.strip()
+        for name in names
+        # On a command line `svd_lgb_std,svd_xgb_std` is one text.
+        for part in str(name).split(",")
+        if part.strip()
+    ]
+    if given == ["all"]:
+        given = [
+            f"{c}_{r}_{n}"
+            for c in compression.COMPRESSORS
+            for r in fitting.REGRESSORS
+            for n in fitting.NOISES[:3]
+        ]
+    if not given:
+        raise errors.ConfigError(
+            "config.surrogates is empty: pass --config.surrogates=\"('svd_lgb_gkde',)\""
+        )
+    chosen = []
+    for name in given:
+        parts = name.split("_")
+        if len(parts) != 3:
+            raise errors.ConfigError(
+                f"a surrogate is COMPRESSION_REGRESSOR_NOISE, such as svd_lgb_gkde, "
+                f"not {name!r}; pass --config.surrogates=\"('svd_lgb_gkde',)\", with a "
+                f"noise of {', '.join(fitting.NOISES)}"
+            )
+        own = dict(zip(("compression", "regressor", "noise"), parts, strict=True))
+        chosen.append(read_settings(fitting.Settings, "surrogate", options | own))
+    return chosen
+
+
+def fit(study: Study, name: str, *, all_metrics: bool = False) -> Surrogate:
+    """Fits one of a study's surrogates to its training architectures.
+
+    Args:
+      study: the data, and the settings by name.
+      name: a key of `study.settings`.
+      all_metrics: model every metric of the data, not only the judged one.
+
+    Raises:
+      ConfigError: the study has no such surrogate.
+    """
+    if name not in study.settings:
+        raise errors.unknown_name("surrogate", name, study.settings)
+    settings = study.settings[name]
+    return complete(study, fit_mean(study, settings), settings, all_metrics=all_metrics)
+
+
+def fit_mean(study: Study, settings: fitting.Settings) -> fitting.Mean:
+    """Fits everything but the noise to the training architectures."""
+    data = study.fitted
+    return fitting.fit_mean(
+        study.key, data.features, data.curves[study.metric], settings
+    )
+
+
+def complete(
+    study: Study,
+    mean: fitting.Mean,
+    settings: fitting.Settings,
+    *,
+    all_metrics: bool = False,
+) -> Surrogate:
+    """A surrogate of a fitted mean: its noise, training seconds and other metrics.
+
+    Args:
+      study: the data.
+      mean: of `fit_mean`; surrogates that differ in their noise share it.
+      settings: of the surrogate.
+      all_metrics: model every metric of the data, not only the judged one.
+    """
+    data, metric = study.fitted, study.metric
+    models = {
+        metric: fitting.add_noise(
+            study.key, mean, data.curves[metric], settings, metric
+        )
+    }
+    if all_metrics:
+        others = {name: c for name, c in data.curves.items() if name != metric}
+        models |= fitting.fit(study.key, data.features, others, settings)
+    seconds = None
+    if data.seconds is not None:
+        seconds = fitting.fit_seconds(data.features, data.seconds, settings)
+    return Surrogate(
+        models=models,
+        seconds=seconds,
+        space=data.space,
+        features=data.features_name,
+        data_set=data.data_set,
+        epochs=data.epochs,
+        metric=metric.rsplit("_", 1)[-1],
+        techniques=settings.techniques,
+    )
+
+
+def names() -> list[str]:
+    """Of every surrogate that there could be."""
+    return [
+        f"{c}_{r}_{n}"
+        for c in compression.COMPRESSORS
+        for r in fitting.REGRESSORS
+        for n in fitting.NOISES
+    ]
+
+
+def _num_train(asked: int, folds: int, count: int) -> int:
+    num_train = asked or int(round(0.8 * count))
     if not 10 <= num_train < count:
         raise errors.ConfigError(
             f"config.data.num_train {num_train} of {count} architectures: keep at "
             "least 10 to fit to and 1 to judge by"
         )
-    if config["folds"] and not 2 <= config["folds"] <= count // 2:
+    if folds and not 2 <= folds <= count // 2:
         raise errors.ConfigError(
-            f"config.folds is {config['folds']}: pass 2 to {count // 2}, so that each "
+            f"config.folds is {folds}: pass 2 to {count // 2}, so that each "
             f"has two of {count} architectures, or 0 to fit and save"
         )
     return num_train
-
-
-def _num_fitted(config: Config, count: int, num_train: int) -> int:
-    """The fewest architectures that anything is fitted to."""
-    return count - -(-count // config["folds"]) if config["folds"] else num_train
 
 
 def _check(settings: fitting.Settings, epochs: int, num_fitted: int) -> None:
@@ -110,50 +280,3 @@ def _check(settings: fitting.Settings, epochs: int, num_fitted: int) -> None:
             f"than {MIN_LIGHTGBM} LightGBM's trees have no split: train more "
             f"architectures, or pass {fixed}--config.surrogates=\"('{other}',)\""
         )
-
-
-def _settings(config: Config) -> list[fitting.Settings]:
-    names: list[Any] = [
-        part.strip()
-        for name in config["surrogates"]
-        # On a command line `svd_lgb_std,svd_xgb_std` is one text.
-        for part in str(name).split(",")
-        if part.strip()
-    ]
-    if names == ["all"]:
-        names = [
-            f"{c}_{r}_{n}"
-            for c in compression.COMPRESSORS
-            for r in fitting.REGRESSORS
-            for n in fitting.NOISES[:3]
-        ]
-    if not names:
-        raise errors.ConfigError(
-            "config.surrogates is empty: pass --config.surrogates=\"('svd_lgb_gkde',)\""
-        )
-    chosen = []
-    for name in names:
-        parts = name.split("_")
-        if len(parts) != 3:
-            raise errors.ConfigError(
-                f"a surrogate is COMPRESSION_REGRESSOR_NOISE, such as svd_lgb_gkde, "
-                f"not {name!r}; pass --config.surrogates=\"('svd_lgb_gkde',)\", with a "
-                f"noise of {', '.join(fitting.NOISES)}"
-            )
-        chosen.append(fitting.Settings(*parts, **config["surrogate"]))
-    return chosen
-
-
-def _check_names(config: Config) -> None:
-    """A name that no surrogate could have would be left out in silence."""
-    known = [
-        f"{c}_{r}_{n}"
-        for c in compression.COMPRESSORS
-        for r in fitting.REGRESSORS
-        for n in fitting.NOISES
-    ]
-    for name in config["keep_all_metrics"]:
-        if name not in known:
-            raise errors.unknown_name(
-                "surrogate in config.keep_all_metrics", str(name), known
-            )

@@ -3,15 +3,10 @@
 import pathlib
 from typing import Any, NamedTuple
 
-import jax
-
 from nasjax import data
 from nasjax.core import errors
-from nasjax.supernet import finetune_stage, settings, spec, stage, training_stage
-
-# Uses of the seed: each gets its own stream.
-INIT, GATES, CLASSIFIER, CONTROL = range(4)
-DATA_SEEDS = {"supernet": 1, "masking": 3, "finetune": 4}
+from nasjax.core import settings as core_settings
+from nasjax.supernet import pipeline, settings, spec
 
 
 class Experiment(NamedTuple):
@@ -22,28 +17,24 @@ class Experiment(NamedTuple):
     dataset: data.Dataset
     tuning_dataset: data.Dataset
     net: spec.SupernetSpec
-    training: settings.Training
-    masking: settings.Masking
-    finetuning: settings.Finetuning
+    settings: settings.Settings
 
-    def key(self, use: int) -> jax.Array:
-        return jax.random.fold_in(jax.random.key(self.config["seed"]), use)
+    @property
+    def seed(self) -> int:
+        return int(self.config["seed"])
 
-    def images(self, name: str) -> stage.Images:
-        """The splits of the stage called `name`."""
-        tuning = name == finetune_stage.NAME
-        dataset = self.tuning_dataset if tuning else self.dataset
-        train, valid = dataset.train, None
-        if name == training_stage.NAME:
-            fraction = self.training.train_fraction
-            train, valid = dataset.split_train(fraction, self.config["seed"])
-        return stage.Images(
-            train=train,
-            valid=valid,
-            test=dataset.test,
-            batch_size=self.config["batch_size"],
-            seed=10 * self.config["seed"] + DATA_SEEDS[name],
-            cutout=tuning and self.finetuning.cutout,
+    @property
+    def batch_size(self) -> int:
+        return int(self.config["batch_size"])
+
+    def check(self) -> None:
+        """Raises `ConfigError` where a later stage would refuse the batch size."""
+        pipeline.check(
+            self.seed,
+            self.dataset,
+            self.settings,
+            batch_size=self.batch_size,
+            tuning_dataset=self.tuning_dataset,
         )
 
 
@@ -57,15 +48,15 @@ def read(config: dict[str, Any], folder: pathlib.Path) -> Experiment:
     for section in ("data", "supernet", "training", "masking", "finetuning"):
         if section not in config:
             raise errors.ConfigError(f"the configuration has no section {section!r}")
-    if not 0 <= config["seed"] < 2**27:
-        raise errors.ConfigError(f"seed={config['seed']} must be in 0..{2**27 - 1}")
-    training = settings.read(settings.Training, "training", config["training"])
-    mask = settings.read(settings.Masking, "masking", config["masking"])
-    finetuning = settings.read(settings.Finetuning, "finetuning", config["finetuning"])
+    seed, largest = config["seed"], pipeline.LARGEST_SEED
+    if not 0 <= seed <= largest:
+        raise errors.ConfigError(f"seed={seed} must be in 0..{largest}")
+    sections = {key: config[key] for key in ("training", "masking", "finetuning")}
+    stages = core_settings.read(settings.Settings, "", sections)
     dataset = data.load(**config["data"])
     net = network(config["supernet"], dataset.num_classes, dataset.image_shape)
-    tuning = _tuning_dataset(config, finetuning, dataset)
-    return Experiment(config, folder, dataset, tuning, net, training, mask, finetuning)
+    tuning = _tuning_dataset(config, stages.finetuning, dataset)
+    return Experiment(config, folder, dataset, tuning, net, stages)
 
 
 def network(
@@ -78,7 +69,7 @@ def network(
     values = {**section, "num_classes": num_classes, "image_shape": image_shape}
     if list(values.get("reductions", ())) == [-1]:
         values["reductions"] = spec.default_reductions(section["num_cells"])
-    return settings.read(spec.SupernetSpec, "supernet", values)
+    return core_settings.read(spec.SupernetSpec, "supernet", values)
 
 
 def _tuning_dataset(

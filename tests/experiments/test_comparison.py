@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from nasjax.experiments import comparison
 from nasjax.experiments.search_scores import Optima, Scores
-from nasjax.jobs.search import tables
 
 OPTIMA = Optima({"valid": 1.0, "test": 1.0}, "table")
 
@@ -32,11 +32,11 @@ def scores(values, embeddings=("a", "b")):
     ],
 )
 def test_embeddings_without_a_score_do_not_count(values, clusters, means):
-    row = tables.algorithm(scores(values), OPTIMA, 1.0)
+    row = comparison.summarize(scores(values), OPTIMA)
     assert row["clusters"] == clusters
     assert row["embedding_means"] == pytest.approx(means)
     assert (row["ci95"] is None) == (not means)
-    assert tables.algorithm(scores([0.5], ()), OPTIMA, 1.0)["clusters"] is None
+    assert comparison.summarize(scores([0.5], ()), OPTIMA)["clusters"] is None
 
 
 def test_a_comparison_over_one_scored_embedding_says_so():
@@ -44,8 +44,27 @@ def test_a_comparison_over_one_scored_embedding_says_so():
         "own": scores([0.5, 0.6, np.nan, np.nan]),
         "control": scores([0.4, 0.4, 0.4, 0.4]),
     }
-    row = tables.comparisons(judged, {"own": ["control"]})["own"]["control"]
+    row = comparison.comparisons(judged, {"own": ["control"]})["own"]["control"]
     assert row["test"] == "sign flips" and row["num_pairs"] == 2
     assert row["clusters"] == [1, 2]
     judged["own"] = scores([np.nan] * 4)
-    assert tables.comparisons(judged, {"own": ["control"]}) == {}
+    assert comparison.comparisons(judged, {"own": ["control"]}) == {}
+
+
+def test_regret_is_zero_within_rounding_and_unknown_without_an_optimum():
+    values = np.array([[0.5, 1 - 1e-7]])
+    np.testing.assert_array_equal(comparison.regret(values, 1.0), [[0.5, 0.0]])
+    assert np.isnan(comparison.regret(values, None)).all()
+
+
+def test_a_curve_has_the_points_where_every_scored_trial_has_an_incumbent():
+    by_query = np.array([[np.nan, 0.6, 0.8], [0.5, 0.5, 0.9], [np.nan] * 3])
+    made = scores([0.8, 0.9, np.nan], ())._replace(
+        by_query={"valid": by_query, "test": by_query},
+        by_time={split: np.zeros((3, 0)) for split in ("valid", "test")},
+    )
+    band = comparison.curves(made, OPTIMA)["queries/test"]
+    np.testing.assert_array_equal(band["x"], [2, 3])
+    np.testing.assert_allclose(band["mean"], [0.45, 0.15])
+    assert (band["low"] <= band["mean"]).all() and (band["mean"] <= band["high"]).all()
+    assert "seconds/test" not in comparison.curves(made, OPTIMA)

@@ -1,0 +1,98 @@
+"""Studies of surrogates on arrays: the split, what is fitted, what is refused."""
+
+import jax
+import numpy as np
+import pytest
+
+from nasjax.core import errors
+from nasjax.nasbench.surrogate import (
+    cross_validation,
+    fitting,
+    held_out,
+    storage,
+    study,
+)
+from nasjax.nasbench.surrogate.curve_data import CurveData
+
+METRIC = "valid_accuracy"
+
+
+def curves(count=60, epochs=8):
+    rng = np.random.default_rng(0)
+    features = rng.integers(0, 3, (count, 4)).astype(np.float32)
+    heights = 0.5 + 0.1 * features[:, :2].mean(axis=1, keepdims=True)
+    accuracy = heights * (1 - np.exp(-np.arange(1, epochs + 1) / 3))
+    accuracy += 0.01 * rng.normal(size=accuracy.shape)
+    return CurveData(features, {METRIC: accuracy}, epochs=tuple(range(1, epochs + 1)))
+
+
+def make(names=("svd_xgb_std",), **arguments):
+    settings = study.surrogates(names, rank=2, num_rounds=20)
+    return study.make(0, curves(), settings, **{"metric": METRIC, **arguments})
+
+
+def test_a_surrogate_is_fitted_judged_saved_and_asked_from_arrays(tmp_path):
+    made = make()
+    surrogate = study.fit(made, "svd_xgb_std")
+    scores = held_out.judge(made, surrogate.require(METRIC))
+    assert scores["avg_spearman"] > 0.6
+    assert set(held_out.judge_baselines(made)) == {"mean curve", "ridge"}
+    saved = storage.save(tmp_path / "s.safetensors", surrogate)
+    drawn = saved.require(METRIC).sample(jax.random.key(0), made.data.features[0])
+    assert drawn.shape == (8,) and np.isfinite(drawn).all()
+
+
+def test_a_study_with_the_same_seed_has_the_same_split():
+    first, again = make(), make()
+    np.testing.assert_array_equal(first.train, again.train)
+    rows = np.concatenate([first.train, first.test])
+    assert sorted(rows) == list(range(60)) and len(first.train) == 48
+    assert len(make(num_train=11).fitted) == 11
+
+
+def test_folds_are_judged_from_arrays():
+    found = cross_validation.cross_validate(make(folds=3))
+    table = found["cross_validation"]["svd_xgb_std"]["all features"]
+    assert set(table) == set(cross_validation.COLUMNS)
+    assert found["num_archs"] == 60 and found["num_epochs"] == 8
+
+
+def test_all_metrics_are_modelled_where_that_is_asked_for():
+    made = make()
+    made.data.curves["train_accuracy"] = made.data.curves[METRIC] + 0.1
+    surrogate = study.fit(made, "svd_xgb_std", all_metrics=True)
+    assert set(surrogate.models) == {METRIC, "train_accuracy"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"metric": "valid_acuracy"}, METRIC),
+        ({"num_train": 60}, "num_train 60 of 60"),
+        ({"folds": 31}, "folds is 31: pass 2 to 30"),
+        ({"names": ["svd_xgb"]}, "COMPRESSION_REGRESSOR_NOISE"),
+        ({"names": [" "]}, "surrogates is empty"),
+        ({"names": ["svd_lgb_std"], "num_train": 39}, "LightGBM's trees have no split"),
+    ],
+)
+def test_what_cannot_be_fitted_is_one_line(arguments, message):
+    with pytest.raises(errors.ConfigError, match=message) as error:
+        make(**arguments)
+    assert "\n" not in str(error.value)
+
+
+def test_an_option_that_no_surrogate_has_is_named():
+    with pytest.raises(errors.ConfigError, match="config.surrogate 'num_round'"):
+        study.surrogates(["svd_xgb_std"], num_round=3)
+
+
+def test_a_surrogate_that_the_study_lacks_is_named():
+    with pytest.raises(errors.ConfigError, match="svd_xgb_std"):
+        study.fit(make(), "svd_xgb_sdt")
+
+
+def test_all_is_table_5_3():
+    found = [settings.name for settings in study.surrogates(["all"])]
+    assert len(found) == len(set(found)) == 18
+    assert set(found) < set(study.names())
+    assert all(name.split("_")[1] in fitting.REGRESSORS for name in found)
