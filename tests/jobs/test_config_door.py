@@ -13,13 +13,13 @@ from nasjax.core import errors
 from nasjax.jobs import config_door
 
 JOBS = {
-    "launch/hmnas.py": ("hmnas", ["train", "evaluate", "control"]),
-    "launch/arch2vec.py": ("arch2vec", ["train", "pretrain", "search"]),
-    "launch/nasbench_x11.py": ("nasbench_x11", ["fit", "evaluate", "sample"]),
-    "launch/nasbench_x11.py --mode=build": ("nasbench_x11", ["build", "install"]),
-    "launch/search.py": ("search", ["trials"]),
-    "launch/search.py --mode=drive": ("search", ["drive"]),
-    "launch/train_architecture.py": ("train_architecture", [None]),
+    "launch/hmnas.py": ("hmnas.modes", ["train", "evaluate", "control"]),
+    "launch/arch2vec.py": ("arch2vec.pretrain", ["train", "pretrain", "search"]),
+    "launch/nasbench_x11.py": ("nasbench_x11.modes", ["fit", "evaluate", "sample"]),
+    "launch/nasbench_x11.py --mode=build": ("nasbench_x11.modes", ["build", "install"]),
+    "launch/search.py": ("search.trials", ["trials"]),
+    "launch/search.py --mode=drive": ("search.trials", ["drive"]),
+    "launch/train_architecture.py": ("train_architecture.run", [None]),
 }
 """Module and modes of every command of `config_door.KINDS`."""
 
