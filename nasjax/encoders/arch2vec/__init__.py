@@ -18,10 +18,12 @@ from nasjax.core import lazy
 
 __all__ = [
     "decoder",
+    "evaluation",
     "generation",
     "message_passing",
     "model",
     "objective",
+    "pretraining",
     "reconstruction",
     "supervised",
     "training",
