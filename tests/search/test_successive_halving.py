@@ -18,6 +18,8 @@ from nasjax.search import incumbents
 KEY = jax.random.key(3)
 STARTS, RUNGS = (0, 9, 12, 13), (1, 3, LAST)
 LAST_EPOCH = 9
+# Exact numbers, for programs round differently; all distinct, and curves cross.
+CURVES = np.random.default_rng(0).permutation(90_000).reshape(100, 100, 9) / 2**17
 
 
 class HalvingState(struct.PyTreeNode):
@@ -80,10 +82,10 @@ def halving():
 
 
 def evaluate(key, arch, epoch, trained):
-    """Curves may cross; an epoch takes a second."""
+    """An epoch takes a second."""
     del key
     epoch = jnp.where(epoch == LAST, LAST_EPOCH, epoch)
-    score = jnp.sin(arch[0] + 0.3 * epoch) + 0.01 * arch[1]
+    score = jnp.asarray(CURVES, jnp.float32)[arch[0], arch[1], epoch - 1]
     cost = jnp.float32(epoch - trained)
     return Evaluation(score, score - 1, cost, jnp.zeros(0))
 
