@@ -17,6 +17,7 @@ from nasjax.core.types import Tree
 from nasjax.supernet import masking, spec
 
 FORMAT = "nasjax.supernet/1"
+_CLASSIFIER_MASK = "masks/weights/classifier.kernel"
 _TYPES = {"operations": str, "stem": str, "arch_sharing": str, "affine": bool}
 """Of the fields of a description that are no integers."""
 
@@ -136,6 +137,8 @@ def _check_shapes(tree: Tree, net: spec.SupernetSpec) -> None:
         },
     }
     expected, found = _by_path(wanted), _by_path(jax.tree.map(np.shape, tree))
+    if _CLASSIFIER_MASK not in found:  # fine-tuned on other classes: a new classifier
+        expected.pop(_CLASSIFIER_MASK)
     for path in {**expected, **found}:
         if expected.get(path) != found.get(path):
             raise errors.DataError(
