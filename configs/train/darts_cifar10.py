@@ -53,7 +53,7 @@ def get_config(preset: str = "full") -> ml_collections.ConfigDict:
         {
             "epochs": 600,
             "batch_size": 96,
-            "optimiser": "sgd",
+            "optimizer": "sgd",
             "learning_rate": 0.025,
             "schedule": "cosine_by_epoch",
             "rate_decay": 0.97,

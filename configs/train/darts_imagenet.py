@@ -55,7 +55,7 @@ def get_config(preset: str = "full") -> ml_collections.ConfigDict:
         {
             "epochs": 250,
             "batch_size": 128,
-            "optimiser": "sgd",
+            "optimizer": "sgd",
             "learning_rate": 0.1,
             "schedule": "exponential",
             "rate_decay": 0.97,

@@ -45,7 +45,7 @@ def get_config(preset: str = "full") -> ml_collections.ConfigDict:
         {
             "epochs": 30,
             "batch_size": 64,
-            "optimiser": "sgd",
+            "optimizer": "sgd",
             "learning_rate": 0.4,
             "schedule": "cosine",
             "rate_decay": 0.97,

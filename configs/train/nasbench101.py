@@ -42,7 +42,7 @@ def get_config(preset: str = "full") -> ml_collections.ConfigDict:
         {
             "epochs": 108,
             "batch_size": 256,
-            "optimiser": "rmsprop",
+            "optimizer": "rmsprop",
             "learning_rate": 0.2,
             "schedule": "cosine",
             "rate_decay": 0.97,

@@ -33,7 +33,7 @@ def get_config(preset: str = "full") -> ml_collections.ConfigDict:
     config.data = ml_collections.ConfigDict({"name": ""})
     config.training = ml_collections.ConfigDict(
         {
-            "num_epochs": 50,
+            "epochs": 50,
             "batch_size": 20,
             "window": 70,
             "random_windows": True,
@@ -57,7 +57,7 @@ def get_config(preset: str = "full") -> ml_collections.ConfigDict:
         config.training.embedding_size = 64
         config.training.hidden_size = 96
         config.training.num_layers = 2
-        config.training.num_epochs = 5
+        config.training.epochs = 5
     if preset == "smoke":
         config.data = ml_collections.ConfigDict(
             {"name": "markov", "num_words": 12, "num_train": 2000, "num_eval": 400}
@@ -68,5 +68,5 @@ def get_config(preset: str = "full") -> ml_collections.ConfigDict:
         config.training.batch_size = 8
         config.training.eval_batch_size = 8
         config.training.window = 20
-        config.training.num_epochs = 2
+        config.training.epochs = 2
     return config

@@ -90,7 +90,7 @@ class EmbeddedBenchmark(NamedTuple):
       representatives: int32 `[F, G]` when called, the architectures that are trained:
         one of each function that the space can compute.
       table: what the file holds besides curves, by name, when called.
-      recipe: optimiser and schedule.
+      recipe: optimizer and schedule.
     """
 
     facts: Facts

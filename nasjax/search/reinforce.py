@@ -25,7 +25,7 @@ class ReinforceState(struct.PyTreeNode):
 
     Attributes:
       logits: float32 `[G, K]`, -inf where a gene has fewer than K values.
-      optimizer: state of the optimiser.
+      optimizer: state of the optimizer.
       reward_sum: float32 `[]`, exponentially weighted sum of rewards.
       weight_sum: float32 `[]`, of their weights; the ratio is the baseline.
       asked: int32 `[]`, how many trainings have been proposed.

@@ -66,7 +66,7 @@ def init(
         statistics=statistics,
         mixing=coefficients,
         masks=masks,
-        opt=_optimiser(s, 1).init(params),
+        opt=_optimizer(s, 1).init(params),
         totals=Totals.zero(),
     )
 
@@ -77,7 +77,7 @@ def description(net: spec.SupernetSpec, s: settings.Finetuning) -> spec.Supernet
     return dataclasses.replace(net, num_classes=classes, affine=net.affine or s.affine)
 
 
-def _optimiser(
+def _optimizer(
     s: settings.Finetuning, steps_per_epoch: int
 ) -> optax.GradientTransformation:
     if s.schedule == "cosine":
@@ -94,7 +94,7 @@ def make_stage(
     net: spec.SupernetSpec, s: settings.Finetuning, images: stage.Images, *, start: int
 ) -> Stage:
     """Training of the unmasked weights; masked entries receive no update at all."""
-    optimiser = _optimiser(s, images.steps_per_epoch)
+    optimizer = _optimizer(s, images.steps_per_epoch)
     batches = images.batches(start)
 
     def prepare(state: FinetuneState) -> tuple[Tree, Array]:
@@ -105,7 +105,7 @@ def make_stage(
     ) -> FinetuneState:
         # Weight decay and momentum of a zero with zero gradient are zero as well.
         gradient = masking.masked_params(g.params, state.masks)
-        updates, opt = optimiser.update(gradient, state.opt, state.params)
+        updates, opt = optimizer.update(gradient, state.opt, state.params)
         return state.replace(
             params=optax.apply_updates(state.params, updates),
             statistics=g.statistics,

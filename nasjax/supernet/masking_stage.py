@@ -43,12 +43,12 @@ def init(trained: training_stage.SearchState, s: settings.Masking) -> MaskingSta
         statistics=trained.statistics,
         arch=trained.arch,
         scores=scores,
-        opt=_mask_optimiser(s, 1).init(scores),
+        opt=_mask_optimizer(s, 1).init(scores),
         totals=Totals.zero(),
     )
 
 
-def _mask_optimiser(
+def _mask_optimizer(
     s: settings.Masking, steps_before_decay: int
 ) -> optax.GradientTransformation:
     rates = masking.rates(
@@ -71,7 +71,7 @@ def make_stage(
 ) -> Stage:
     """Training of the scores on the training loss; everything else is frozen."""
     steps_before_decay = s.decay_epoch * images.steps_per_epoch
-    optimiser = _mask_optimiser(s, steps_before_decay)
+    optimizer = _mask_optimizer(s, steps_before_decay)
     batches = images.batches(start)
 
     def effective(state: MaskingState, scores: masking.Masks) -> tuple[Tree, Array]:
@@ -90,7 +90,7 @@ def make_stage(
     def finish(state: MaskingState, g: objective.Gradients, count: int) -> MaskingState:
         _, pull_back = jax.vjp(functools.partial(effective, state), state.scores)
         (d_scores,) = pull_back((g.params, g.mixing))
-        updates, opt = optimiser.update(d_scores, state.opt, state.scores)
+        updates, opt = optimizer.update(d_scores, state.opt, state.scores)
         return state.replace(
             scores=optax.apply_updates(state.scores, updates),
             statistics=g.statistics,

@@ -1,7 +1,7 @@
 """The supernet as a pure function of effective weights and mixing coefficients.
 
 Supernet training, masking and fine-tuning all evaluate this one function; what differs
-(softmaxes, masks, optimisers) is small and lives in their own modules. Variables are
+(softmaxes, masks, optimizers) is small and lives in their own modules. Variables are
 plain nested dicts: `params` are trained, `statistics` are the BN running moments.
 """
 

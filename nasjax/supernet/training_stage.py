@@ -45,7 +45,7 @@ class SearchState(struct.PyTreeNode):
 
 
 def init(key: Array, net: spec.SupernetSpec, s: settings.Training) -> SearchState:
-    """Random weights, nearly uniform mixing weights, fresh optimisers."""
+    """Random weights, nearly uniform mixing weights, fresh optimizers."""
     key_weights, key_arch = jax.random.split(key)
     params, arch = (
         network.init_params(key_weights, net),
@@ -55,14 +55,14 @@ def init(key: Array, net: spec.SupernetSpec, s: settings.Training) -> SearchStat
         params=params,
         statistics=network.init_statistics(net),
         arch=arch,
-        weight_opt=_weight_optimiser(s, 1).init(params),
-        arch_opt=_arch_optimiser(s).init(arch),
+        weight_opt=_weight_optimizer(s, 1).init(params),
+        arch_opt=_arch_optimizer(s).init(arch),
         arch_updates=jnp.int32(0),
         totals=Totals.zero(),
     )
 
 
-def _weight_optimiser(
+def _weight_optimizer(
     s: settings.Training, num_steps: int
 ) -> optax.GradientTransformation:
     return optimizers.sgd(
@@ -73,7 +73,7 @@ def _weight_optimiser(
     )
 
 
-def _arch_optimiser(s: settings.Training) -> optax.GradientTransformation:
+def _arch_optimizer(s: settings.Training) -> optax.GradientTransformation:
     return optimizers.adam(
         s.arch_learning_rate, beta1=s.arch_beta1, weight_decay=s.arch_weight_decay
     )
@@ -177,13 +177,13 @@ def _skip_weight(arch: mixing.Arch, net: spec.SupernetSpec) -> dict[str, float]:
 def _weight_step(
     net: spec.SupernetSpec, s: settings.Training, num_steps: int
 ) -> Callable:
-    optimiser = _weight_optimiser(s, num_steps)
+    optimizer = _weight_optimizer(s, num_steps)
 
     def prepare(state: SearchState) -> tuple[Tree, Array]:
         return state.params, mixing.coefficients(state.arch, net)
 
     def finish(state: SearchState, g: objective.Gradients, count: int) -> SearchState:
-        updates, opt = optimiser.update(g.params, state.weight_opt, state.params)
+        updates, opt = optimizer.update(g.params, state.weight_opt, state.params)
         return state.replace(
             params=optax.apply_updates(state.params, updates),
             statistics=g.statistics,
@@ -201,7 +201,7 @@ def _arch_step(
 
     First order reads no training batch.
     """
-    optimiser = _arch_optimiser(s)
+    optimizer = _arch_optimizer(s)
     schedule = optimizers.cosine(s.learning_rate, num_steps)
 
     @jax.jit
@@ -211,7 +211,7 @@ def _arch_step(
     @jax.jit
     def finish(state: SearchState, d_mixing: Array) -> SearchState:
         _, pull_back = jax.vjp(lambda arch: mixing.coefficients(arch, net), state.arch)
-        updates, opt = optimiser.update(
+        updates, opt = optimizer.update(
             pull_back(d_mixing)[0], state.arch_opt, state.arch
         )
         return state.replace(

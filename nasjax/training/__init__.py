@@ -1,4 +1,4 @@
-"""Training of one network: settings, optimisers, schedules, every epoch recorded.
+"""Training of one network: settings, optimizers, schedules, every epoch recorded.
 
 `in_memory.train_cell` is one call without a folder; `architecture.train_architecture`
 continues after it was killed, by a protocol. For example:

@@ -47,7 +47,7 @@ class ClassifierState(struct.PyTreeNode):
     Attributes:
       params: of the network.
       statistics: running moments of its batch normalisations.
-      optimiser: state of the optimiser.
+      optimizer: state of the optimizer.
       totals: sums of the running epoch.
       record: curves so far.
       elapsed: float32 `[]`, seconds of the running epoch.
@@ -55,7 +55,7 @@ class ClassifierState(struct.PyTreeNode):
 
     params: Params
     statistics: Statistics
-    optimiser: optax.OptState
+    optimizer: optax.OptState
     totals: Totals
     record: Record
     elapsed: Array
@@ -103,12 +103,12 @@ def init(
     check(splits, settings)
     key_init, _, _ = jax.random.split(key, 3)
     params, statistics = jax.tree.map(jnp.asarray, network(arch).init(key_init))
-    optimizer = settings.optimizer(1)  # its state knows nothing of the schedule
+    optimizer = settings.transformation(1)  # its state knows nothing of the schedule
     names = [f"{part}_{kind}" for part in _parts(splits) for kind in KINDS]
     return ClassifierState(
         params=params,
         statistics=statistics,
-        optimiser=optimizer.init(params),
+        optimizer=optimizer.init(params),
         totals=Totals.zero(),
         record=Record.empty(tuple(names), settings.epochs),
         elapsed=jnp.float32(0),
@@ -161,14 +161,14 @@ def make_stage(
             drop_path = jnp.float32(
                 settings.drop_path * (index // steps) / settings.epochs
             )
-        variables = state.params, state.statistics, state.optimiser, state.totals
-        params, statistics, optimiser, totals = functions.update(
+        variables = state.params, state.statistics, state.optimizer, state.totals
+        params, statistics, optimizer, totals = functions.update(
             variables, arch, batch, jax.random.fold_in(key_paths, index), drop_path
         )
         return state.replace(
             params=params,
             statistics=statistics,
-            optimiser=optimiser,
+            optimizer=optimizer,
             totals=totals,
             elapsed=state.elapsed + clock.lap(),
         )

@@ -24,7 +24,7 @@ class ClassifierFunctions(NamedTuple):
     Attributes:
       optimizer: see `ClassifierSettings.optimizer`.
       update: `(variables, arch, batch, key, drop_path) -> variables`, where variables
-        are params, statistics, optimiser and totals, which are given away.
+        are params, statistics, optimizer and totals, which are given away.
       evaluate: `(params, statistics, arch, batch) -> (summed loss, correct images)`.
     """
 
@@ -38,7 +38,7 @@ def functions(
     network: Network, settings: ClassifierSettings, steps_per_epoch: int
 ) -> ClassifierFunctions:
     """The functions of a network; those used last are kept compiled."""
-    optimizer = settings.optimizer(steps_per_epoch)
+    optimizer = settings.transformation(steps_per_epoch)
 
     def loss(  # type: ignore[no-untyped-def]
         params, statistics, arch, batch, key, drop_path

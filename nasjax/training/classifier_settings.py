@@ -1,4 +1,4 @@
-"""Settings of the training of one image classifier, and the optimiser they mean."""
+"""Settings of the training of one image classifier, and the optimizer they mean."""
 
 import dataclasses
 
@@ -7,7 +7,7 @@ import optax
 from nasjax.core import errors
 from nasjax.training import optimizers
 
-OPTIMISERS = ("sgd", "rmsprop")
+OPTIMIZERS = ("sgd", "rmsprop")
 SCHEDULES = ("cosine", "cosine_by_epoch", "exponential", "constant")
 
 
@@ -18,12 +18,12 @@ class ClassifierSettings:
     Attributes:
       epochs: T; the schedule and the dropping of paths go by it.
       batch_size: B.
-      optimiser: "sgd", or "rmsprop" with TensorFlow's semantics.
+      optimizer: "sgd", or "rmsprop" with TensorFlow's semantics.
       learning_rate: at the first step.
       schedule: "cosine" to 0 by step, "cosine_by_epoch", "exponential" (a factor of
         `rate_decay` after every epoch) or "constant".
       rate_decay: see `schedule`.
-      momentum: of either optimiser.
+      momentum: of either optimizer.
       nesterov: of SGD.
       square_decay: of RMSProp's mean square.
       epsilon: of RMSProp, inside the root.
@@ -40,7 +40,7 @@ class ClassifierSettings:
 
     epochs: int = 600
     batch_size: int = 96
-    optimiser: str = "sgd"
+    optimizer: str = "sgd"
     learning_rate: float = 0.025
     schedule: str = "cosine_by_epoch"
     rate_decay: float = 0.97
@@ -58,8 +58,8 @@ class ClassifierSettings:
     train_sample: int = 0
 
     def __post_init__(self) -> None:
-        if self.optimiser not in OPTIMISERS:
-            raise errors.unknown_name("optimiser", self.optimiser, OPTIMISERS)
+        if self.optimizer not in OPTIMIZERS:
+            raise errors.unknown_name("optimizer", self.optimizer, OPTIMIZERS)
         if self.schedule not in SCHEDULES:
             raise errors.unknown_name("schedule", self.schedule, SCHEDULES)
         for field in dataclasses.fields(self):
@@ -80,10 +80,10 @@ class ClassifierSettings:
                     f"training.{field.name}={value} must be {wanted}"
                 )
 
-    def optimizer(self, steps_per_epoch: int) -> optax.GradientTransformation:
-        """The optimiser with its schedule."""
+    def transformation(self, steps_per_epoch: int) -> optax.GradientTransformation:
+        """The optimizer with its schedule."""
         schedule = self._schedule(steps_per_epoch)
-        if self.optimiser == "rmsprop":
+        if self.optimizer == "rmsprop":
             return optimizers.rmsprop(
                 schedule,
                 decay=self.square_decay,

@@ -44,7 +44,7 @@ def train_cell(
       epochs: of the whole schedule.
       batch_size: of training; at most the images of the training part.
       train_fraction: of the training images that are trained on, below 1.
-      recipe: of the optimiser; None: `SGDSettings()`.
+      recipe: of the optimizer; None: `SGDSettings()`.
       **network: sizes, such as `channels` and `num_cells`, see `image_networks.build`.
 
     Returns:

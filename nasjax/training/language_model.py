@@ -41,7 +41,7 @@ class LanguageModelState(struct.PyTreeNode):
 
     Attributes:
       params: of the network.
-      optimiser: Adam's moments.
+      optimizer: Adam's moments.
       hidden: the states after the last window.
       losses: float32 `[T]` by split, nats a token, NaN where not reached yet.
       seconds: float32 `[T]`, of the training steps of each epoch, likewise.
@@ -49,7 +49,7 @@ class LanguageModelState(struct.PyTreeNode):
     """
 
     params: networks.Params
-    optimiser: optax.OptState
+    optimizer: optax.OptState
     hidden: networks.Hidden
     losses: dict[str, Array]
     seconds: Array
@@ -136,10 +136,10 @@ def init(
     functions = compiled.functions(arch, corpus.num_tokens, settings)
     key_init, _, _ = jax.random.split(key, 3)
     params = functions.model.init(key_init)
-    never = jnp.full(settings.num_epochs, jnp.nan, jnp.float32)
+    never = jnp.full(settings.epochs, jnp.nan, jnp.float32)
     return LanguageModelState(
         params=params,
-        optimiser=functions.optimiser.init(params),
+        optimizer=functions.optimizer.init(params),
         hidden=functions.model.initial_hidden(settings.batch_size),
         losses={split: never for split in SPLITS},
         seconds=never,
@@ -188,9 +188,9 @@ def make_stage(
         if position >= len(windows(epoch)):
             return state
         window = windows(epoch)[position]
-        params, optimiser, hidden = functions.update(
+        params, optimizer, hidden = functions.update(
             state.params,
-            state.optimiser,
+            state.optimizer,
             state.hidden,
             text_windows.cut(rows, window, settings.windows.longest),
             window.length,
@@ -200,7 +200,7 @@ def make_stage(
         spent = time.perf_counter() - started
         return state.replace(
             params=params,
-            optimiser=optimiser,
+            optimizer=optimizer,
             hidden=hidden,
             elapsed=state.elapsed + spent,
         )
@@ -227,4 +227,4 @@ def make_stage(
         )
         return state, {**row, "seconds": seconds}
 
-    return loop.Stage(STAGE, settings.num_epochs, steps, step, end_epoch)
+    return loop.Stage(STAGE, settings.epochs, steps, step, end_epoch)

@@ -21,14 +21,14 @@ class LanguageModelFunctions(NamedTuple):
 
     Attributes:
       model: the network.
-      optimiser: Adam with clipping.
-      update: `(params, optimiser, hidden, tokens [L + 1, B], length, rate, key) ->
-        (params, optimiser, hidden)`; the first three are given away.
+      optimizer: Adam with clipping.
+      update: `(params, optimizer, hidden, tokens [L + 1, B], length, rate, key) ->
+        (params, optimizer, hidden)`; the first three are given away.
       measure: `(params, hidden, tokens [L + 1, B], length) -> (sum of nats, hidden)`.
     """
 
     model: networks.LanguageModel
-    optimiser: optax.GradientTransformation
+    optimizer: optax.GradientTransformation
     update: Callable[..., tuple[networks.Params, optax.OptState, networks.Hidden]]
     measure: Callable[..., tuple[Array, networks.Hidden]]
 
@@ -67,7 +67,7 @@ def _functions(
     clip = (
         optax.clip_by_global_norm(settings.clip) if settings.clip else optax.identity()
     )
-    optimiser = optax.chain(clip, adam)
+    optimizer = optax.chain(clip, adam)
     gradient = jax.grad(
         functools.partial(
             text_objective.objective,
@@ -81,7 +81,7 @@ def _functions(
     @functools.partial(jax.jit, donate_argnums=(0, 1, 2))
     def update(
         params: networks.Params,
-        optimiser_state: optax.OptState,
+        optimizer_state: optax.OptState,
         hidden: networks.Hidden,
         tokens: Array,
         length: Array,
@@ -89,10 +89,10 @@ def _functions(
         key: Key,
     ) -> tuple[networks.Params, optax.OptState, networks.Hidden]:
         gradients, hidden = gradient(params, hidden, tokens, length, key)
-        updates, optimiser_state = optimiser.update(gradients, optimiser_state, params)
+        updates, optimizer_state = optimizer.update(gradients, optimizer_state, params)
         # Adam's step is proportional to its learning rate.
         updates = jax.tree.map(lambda update: rate * update, updates)
-        return optax.apply_updates(params, updates), optimiser_state, hidden
+        return optax.apply_updates(params, updates), optimizer_state, hidden
 
     @jax.jit
     def measure(
@@ -103,7 +103,7 @@ def _functions(
         there = jnp.arange(losses.shape[0]) < length
         return jnp.sum(jnp.where(there[:, None], losses, 0)), outputs.hidden
 
-    return LanguageModelFunctions(model, optimiser, update, measure)
+    return LanguageModelFunctions(model, optimizer, update, measure)
 
 
 def mean_loss(

@@ -11,7 +11,7 @@ class LanguageModelSettings:
     """The defaults are the benchmark's.
 
     Attributes:
-      num_epochs: T.
+      epochs: T.
       batch_size: pieces of the training text that are read side by side.
       window: nominal length of a window, tokens of each piece.
       random_windows: whether lengths are drawn around it (`text_windows.Windows`).
@@ -28,7 +28,7 @@ class LanguageModelSettings:
       dropout_words: see `networks.language_model.Dropouts`, also for the next four.
     """
 
-    num_epochs: int = 50
+    epochs: int = 50
     batch_size: int = 20
     window: int = 70
     random_windows: bool = True

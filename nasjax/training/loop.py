@@ -64,7 +64,7 @@ class Stage:
 
     Attributes:
       name: of its rows and checkpoints.
-      num_epochs: how long it lasts.
+      epochs: how long it lasts.
       steps_per_epoch: calls of `step` an epoch.
       step: `(state, index) -> state`, index counted from 0 over the whole stage.
       end_epoch: `(state, epoch) -> (state, row)`; the row's numbers are logged, and
@@ -73,7 +73,7 @@ class Stage:
     """
 
     name: str
-    num_epochs: int
+    epochs: int
     steps_per_epoch: int
     step: Callable[[Any, int], Any]
     end_epoch: Callable[[Any, int], tuple[Any, dict[str, float]]]
@@ -81,7 +81,7 @@ class Stage:
 
     @property
     def num_steps(self) -> int:
-        return self.num_epochs * self.steps_per_epoch
+        return self.epochs * self.steps_per_epoch
 
 
 def run_stage(
@@ -178,5 +178,5 @@ def run_in_memory(
 
 def _epoch(done: int, stage: Stage) -> str:
     """The epoch that is running after `done` steps, or the last one."""
-    running = min(done // stage.steps_per_epoch + 1, stage.num_epochs)
-    return f"{running}/{stage.num_epochs}"
+    running = min(done // stage.steps_per_epoch + 1, stage.epochs)
+    return f"{running}/{stage.epochs}"

@@ -1,4 +1,4 @@
-"""Optimisers with PyTorch's or TensorFlow's semantics, and learning-rate schedules.
+"""Optimizers with PyTorch's or TensorFlow's semantics, and learning-rate schedules.
 
 Weight decay is L2: it is added to the gradient before momentum or Adam's moments, as
 `torch.optim` does and as the search literature's settings assume (not AdamW).

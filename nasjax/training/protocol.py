@@ -45,7 +45,7 @@ class Protocol:
     def epochs(self) -> int:
         """T of a whole training."""
         if isinstance(self.training, LanguageModelSettings):
-            return self.training.num_epochs
+            return self.training.epochs
         return self.training.epochs
 
 

@@ -96,11 +96,11 @@ def record(
       WorkdirError: the folder holds another training.
       loop.Stopped: the process was asked to stop; the state is saved.
     """
-    if not 0 < epochs <= stage.num_epochs:
+    if not 0 < epochs <= stage.epochs:
         raise errors.ConfigError(
-            f"{epochs} epochs were asked for; this training has 1 to {stage.num_epochs}"
+            f"{epochs} epochs were asked for; this training has 1 to {stage.epochs}"
         )
-    part = dataclasses.replace(stage, num_epochs=epochs)
+    part = dataclasses.replace(stage, epochs=epochs)
     status, template = OK, state
     try:
         with runner.StageRunner(folder) as stages:
@@ -111,7 +111,7 @@ def record(
         saved = pathlib.Path(folder) / runner.CHECKPOINTS / stage.name
         with checkpoint.Checkpoints(saved) as checkpoints:
             _, state = checkpoints.restore(template) or (0, template)
-    done = np.arange(stage.num_epochs) < epochs
+    done = np.arange(stage.epochs) < epochs
 
     def cut(values: Array) -> np.ndarray:
         return np.where(done, np.asarray(values), np.float32(np.nan))

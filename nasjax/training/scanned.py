@@ -73,10 +73,10 @@ def train(
       train_split: batches with a leading epoch axis, `[E, S, ...]`.
       valid_split: batches evaluated after each epoch.
       test_split: batches evaluated after each epoch.
-      recipe: optimiser and schedule.
+      recipe: optimizer and schedule.
     """
     num_epochs, num_steps = train_split.labels.shape[:2]
-    optimiser = optimizers.sgd(
+    optimizer = optimizers.sgd(
         optimizers.cosine(recipe.learning_rate, num_epochs * num_steps),
         momentum=recipe.momentum,
         nesterov=True,
@@ -92,7 +92,7 @@ def train(
         params, statistics, slots = state
         gradient = jax.value_and_grad(loss, has_aux=True)
         (value, (statistics, correct)), g = gradient(params, statistics, batch)
-        updates, slots = optimiser.update(g, slots, params)
+        updates, slots = optimizer.update(g, slots, params)
         params = optax.apply_updates(params, updates)
         return (params, statistics, slots), (value, correct)
 
@@ -110,7 +110,7 @@ def train(
             test_correct=test_correct,
         )
 
-    state = params, statistics, optimiser.init(params)
+    state = params, statistics, optimizer.init(params)
     return lax.scan(epoch, state, train_split)[1]
 
 

@@ -83,7 +83,7 @@ def test_unknown_presets_are_refused(name):
 def test_settings_of_nasbench101_and_111():
     read = full("nasbench101")
     s = read.training
-    assert (s.optimiser, s.learning_rate, s.momentum, s.epsilon) == (
+    assert (s.optimizer, s.learning_rate, s.momentum, s.epsilon) == (
         "rmsprop",
         0.2,
         0.9,

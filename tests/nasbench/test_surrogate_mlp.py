@@ -103,7 +103,7 @@ def test_every_row_is_seen_once_an_epoch():
         start = {"w": jnp.ones(())}
         return dense.minimize(
             jax.random.key(0), start, lambda k, p, b: p["w"] * jnp.mean(b), rows,
-            num_epochs=3, batch_size=batch_size, learning_rate=rate,
+            epochs=3, batch_size=batch_size, learning_rate=rate,
         )  # fmt: skip
 
     params, losses = run(0.0, 4)

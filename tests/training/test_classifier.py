@@ -249,7 +249,7 @@ def test_a_divergence_is_a_result(splits, tmp_path):
 
 
 def test_rmsprop_and_the_other_schedules_train(splits, tmp_path):
-    settings = changed(optimiser="rmsprop", schedule="exponential", epochs=2)
+    settings = changed(optimizer="rmsprop", schedule="exponential", epochs=2)
     curves = train(tmp_path, splits, settings)
     assert curves.metrics["train_loss"][1] < curves.metrics["train_loss"][0]
 
@@ -278,7 +278,7 @@ def test_more_images_than_there_are_is_an_error(values, message, splits):
     [
         ({"epochs": 0}, "training.epochs"),
         ({"learning_rate": 0.0}, "training.learning_rate"),
-        ({"optimiser": "rmsprpo"}, "rmsprop"),
+        ({"optimizer": "rmsprpo"}, "rmsprop"),
         ({"schedule": "cosin"}, "cosine"),
         ({"drop_path": 1.0}, "training.drop_path"),
         ({"label_smoothing": -0.1}, "training.label_smoothing"),

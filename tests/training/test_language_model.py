@@ -26,7 +26,7 @@ RECIPE = {
 }
 ARCH = recipes.parse_arch(json.dumps(RECIPE))
 SETTINGS = LanguageModelSettings(
-    num_epochs=3,
+    epochs=3,
     batch_size=10,
     window=14,
     eval_batch_size=8,
@@ -195,7 +195,7 @@ def test_a_step_grows_with_the_length_of_its_window(corpus):
 
     def change(rate):
         given = jax.tree.map(jnp.copy, params)
-        state = functions.optimiser.init(given)
+        state = functions.optimizer.init(given)
         hidden = functions.model.initial_hidden(10)
         new, _, _ = functions.update(given, state, hidden, tokens, 14, rate, KEY)
         return jax.tree.map(lambda a, b: np.asarray(a - b), new, params)

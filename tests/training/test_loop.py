@@ -11,7 +11,7 @@ from nasjax.core import checkpoint, errors, signals
 from nasjax.training import loop, runner
 
 
-def counting_stage(seen, *, name="count", num_epochs=3, bad_epoch=0):
+def counting_stage(seen, *, name="count", epochs=3, bad_epoch=0):
     """Adds the step's index to the state; every epoch has four steps."""
 
     def step(state, index):
@@ -22,7 +22,7 @@ def counting_stage(seen, *, name="count", num_epochs=3, bad_epoch=0):
         loss = float("nan") if epoch == bad_epoch else float(state)
         return state, {"train_loss": loss}
 
-    return loop.Stage(name, num_epochs, 4, step, end_epoch, "lower x")
+    return loop.Stage(name, epochs, 4, step, end_epoch, "lower x")
 
 
 def run(folder, seen, **options):

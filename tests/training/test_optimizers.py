@@ -1,4 +1,4 @@
-"""Optimisers step by step against PyTorch's and TensorFlow's rules in plain numpy."""
+"""Optimizers step by step against PyTorch's and TensorFlow's rules in plain numpy."""
 
 import jax
 import numpy as np
@@ -26,10 +26,10 @@ def problem():
     return params, gradients
 
 
-def run(optimiser, params, gradients):
-    state, path = optimiser.init(params), []
+def run(optimizer, params, gradients):
+    state, path = optimizer.init(params), []
     for gradient in gradients:
-        updates, state = optimiser.update(gradient, state, params)
+        updates, state = optimizer.update(gradient, state, params)
         params = optax.apply_updates(params, updates)
         path.append(params)
     return path, state
@@ -87,10 +87,10 @@ def test_clipping_acts_before_weight_decay():
 def test_adam(betas, weight_decay):
     """torch.optim.Adam: weight decay is added to the gradient, not to the step."""
     params, gradients = problem()
-    optimiser = optimizers.adam(
+    optimizer = optimizers.adam(
         3e-2, beta1=betas[0], beta2=betas[1], weight_decay=weight_decay
     )
-    ours, _ = run(optimiser, params, gradients)
+    ours, _ = run(optimizer, params, gradients)
     plain, state = [], {n: (0.0, 0.0) for n in params}
     for t, gradient in enumerate(gradients, 1):
         new = {}

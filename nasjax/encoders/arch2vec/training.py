@@ -114,7 +114,7 @@ def run_epoch(
     recipe: TrainSettings,
     state: TrainState,
     graphs: Graphs,
-    num_epochs: int,
+    epochs: int,
 ) -> tuple[TrainState, Terms]:
     """One pass over the graphs.
 
@@ -124,7 +124,7 @@ def run_epoch(
       recipe: how.
       state: before the epoch.
       graphs: of M architectures.
-      num_epochs: of the training, for the annealed rate.
+      epochs: of the training, for the annealed rate.
 
     Returns:
       The state after it and the mean of the loss terms over its batches.
@@ -139,13 +139,13 @@ def run_epoch(
         model=model,
         recipe=recipe,
         train=train,
-        num_epochs=num_epochs,
+        epochs=epochs,
     )
 
 
 @functools.partial(
     jax.jit,
-    static_argnames=("model", "recipe", "train", "num_epochs"),
+    static_argnames=("model", "recipe", "train", "epochs"),
     donate_argnames="state",
 )
 def _epoch(
@@ -156,12 +156,12 @@ def _epoch(
     model: AutoencoderSpec,
     recipe: TrainSettings,
     train: bool,
-    num_epochs: int,
+    epochs: int,
 ) -> tuple[TrainState, Terms]:
     count, size = graphs.ops.shape[0], recipe.batch_size
     steps = count // size
     order = jax.random.permutation(keys[0], count)[: steps * size].reshape(steps, size)
-    optimizer = _optimizer(recipe, num_epochs * steps)
+    optimizer = _optimizer(recipe, epochs * steps)
     key_noise = jax.random.fold_in(keys[1], state.epoch)
     _, unravel = _ravel(state.weights)
 
@@ -177,7 +177,7 @@ def _epoch(
         vector, moments, statistics, sums = carry
         index, rows = xs
         key = jax.random.fold_in(key_noise, index)
-        warmth = _warmth(recipe, state.epoch * steps + index, num_epochs * steps)
+        warmth = _warmth(recipe, state.epoch * steps + index, epochs * steps)
         slope, (terms, mean, statistics) = jax.grad(loss, has_aux=True)(
             vector, key, rows, statistics, warmth
         )
@@ -252,7 +252,7 @@ def _weights(params: tuple[Any, Any, Any], statistics: Any) -> Weights:
 
 
 def _trained(weights: Weights) -> Array:
-    """All parameters as one vector: an optimiser of many small arrays is slow."""
+    """All parameters as one vector: an optimizer of many small arrays is slow."""
     return _ravel(weights)[0]
 
 

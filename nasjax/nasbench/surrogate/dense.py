@@ -44,7 +44,7 @@ def minimize(
     loss: Callable[[Key, Any, Any], Array],
     data: Any,
     *,
-    num_epochs: int,
+    epochs: int,
     batch_size: int,
     learning_rate: float,
 ) -> tuple[Any, Array]:
@@ -55,17 +55,17 @@ def minimize(
       params: where to start.
       loss: `(key, params, rows) -> []`, of rows with a leading axis B.
       data: a tree of `[N, ...]`.
-      num_epochs: passes over the rows.
+      epochs: passes over the rows.
       batch_size: B, at most N; an incomplete last batch of an epoch is left out.
       learning_rate: at the start.
 
     Returns:
-      The parameters, and the mean loss of every epoch `[num_epochs]`.
+      The parameters, and the mean loss of every epoch `[epochs]`.
     """
     size = jax.tree.leaves(data)[0].shape[0]
     batch_size = min(batch_size, size)
     num_steps = size // batch_size
-    steps = max(num_epochs * num_steps, 1)
+    steps = max(epochs * num_steps, 1)
     optimizer = optax.adam(optax.cosine_decay_schedule(learning_rate, steps))
 
     def step(state: Any, inputs: Any) -> Any:
@@ -85,7 +85,7 @@ def minimize(
         return state, jnp.mean(values)
 
     start = (params, optimizer.init(params))
-    (params, _), losses = jax.lax.scan(epoch, start, jax.random.split(key, num_epochs))
+    (params, _), losses = jax.lax.scan(epoch, start, jax.random.split(key, epochs))
     return params, losses
 
 

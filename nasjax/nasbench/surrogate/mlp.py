@@ -23,7 +23,7 @@ class MLP(struct.PyTreeNode):
       scaler: of the features `[D]`.
       mean: `[k]`, of the codes.
       scale: `[]`, one for all codes, so that small codes stay unimportant.
-      losses: `[num_epochs]`, mean squared error in training, in units of `scale`.
+      losses: `[epochs]`, mean squared error in training, in units of `scale`.
     """
 
     layers: dense.Layers
@@ -45,7 +45,7 @@ def fit(
     codes: ArrayLike,
     *,
     hidden: tuple[int, ...] = (64, 64),
-    num_epochs: int = 100,
+    epochs: int = 100,
     batch_size: int = 32,
     learning_rate: float = 1e-3,
 ) -> MLP:
@@ -60,7 +60,7 @@ def fit(
       features: `[N, D]`; NaN where a value is missing.
       codes: `[N, k]`.
       hidden: widths of the hidden layers.
-      num_epochs: passes over the rows.
+      epochs: passes over the rows.
       batch_size: rows of one step.
       learning_rate: at the start; it falls to 0 along a cosine.
 
@@ -70,7 +70,7 @@ def fit(
     """
     x = matrices.check(features, "features", missing=True)
     y = matrices.check(codes, "codes", shape=(len(x), *np.shape(codes)[1:]))
-    for name, size in {"num_epochs": num_epochs, "batch_size": batch_size}.items():
+    for name, size in {"epochs": epochs, "batch_size": batch_size}.items():
         if size < 1:
             raise errors.ConfigError(f"{name} must be at least 1, not {size}")
     scaler, inputs = matrices.standardize(x)
@@ -81,7 +81,7 @@ def fit(
         inputs,
         jnp.asarray((y - mean) / scale),
         hidden=tuple(hidden),
-        num_epochs=num_epochs,
+        epochs=epochs,
         batch_size=batch_size,
         learning_rate=learning_rate,
     )
@@ -89,7 +89,7 @@ def fit(
 
 
 @functools.partial(
-    jax.jit, static_argnames=("hidden", "num_epochs", "batch_size", "learning_rate")
+    jax.jit, static_argnames=("hidden", "epochs", "batch_size", "learning_rate")
 )
 def _train(
     key: Key,
@@ -97,7 +97,7 @@ def _train(
     y: Array,
     *,
     hidden: tuple[int, ...],
-    num_epochs: int,
+    epochs: int,
     batch_size: int,
     learning_rate: float,
 ) -> tuple[dense.Layers, Array]:
@@ -112,7 +112,7 @@ def _train(
         layers,
         loss,
         (x, y),
-        num_epochs=num_epochs,
+        epochs=epochs,
         batch_size=batch_size,
         learning_rate=learning_rate,
     )

@@ -23,7 +23,7 @@ class VAE(struct.PyTreeNode):
       encoder: layers from a standardised curve `[T]` to mean and log-variance `[2z]`.
       decoder: layers from `[z]` to a standardised curve.
       scaler: of the curves `[T]`.
-      losses: `[num_epochs]`, mean loss of a curve in training.
+      losses: `[epochs]`, mean loss of a curve in training.
     """
 
     encoder: dense.Layers
@@ -52,7 +52,7 @@ def fit(
     *,
     rank: int = 5,
     hidden: tuple[int, ...] = (32, 32),
-    num_epochs: int = 600,
+    epochs: int = 600,
     batch_size: int = 32,
     learning_rate: float = 1e-3,
 ) -> VAE:
@@ -72,7 +72,7 @@ def fit(
       curves: `[N, T]`, any metric in any unit.
       rank: z, numbers in a code.
       hidden: widths of the encoder's hidden layers; the decoder mirrors them.
-      num_epochs: passes over the curves.
+      epochs: passes over the curves.
       batch_size: curves of one step.
       learning_rate: at the start; it falls to 0 along a cosine.
 
@@ -81,7 +81,7 @@ def fit(
       ConfigError: a size is not positive.
     """
     matrix = matrices.check(curves, "curves")
-    sizes = {"rank": rank, "num_epochs": num_epochs, "batch_size": batch_size}
+    sizes = {"rank": rank, "epochs": epochs, "batch_size": batch_size}
     for name, size in sizes.items():
         if size < 1:
             raise errors.ConfigError(f"{name} must be at least 1, not {size}")
@@ -91,7 +91,7 @@ def fit(
         standardized,
         rank=rank,
         hidden=tuple(hidden),
-        num_epochs=num_epochs,
+        epochs=epochs,
         batch_size=batch_size,
         learning_rate=learning_rate,
     )
@@ -112,7 +112,7 @@ def negative_elbo(
 
 @functools.partial(
     jax.jit,
-    static_argnames=("rank", "hidden", "num_epochs", "batch_size", "learning_rate"),
+    static_argnames=("rank", "hidden", "epochs", "batch_size", "learning_rate"),
 )
 def _train(
     key: Key,
@@ -120,7 +120,7 @@ def _train(
     *,
     rank: int,
     hidden: tuple[int, ...],
-    num_epochs: int,
+    epochs: int,
     batch_size: int,
     learning_rate: float,
 ) -> tuple[tuple[dense.Layers, dense.Layers], Array]:
@@ -139,7 +139,7 @@ def _train(
         (encoder, decoder),
         loss,
         curves,
-        num_epochs=num_epochs,
+        epochs=epochs,
         batch_size=batch_size,
         learning_rate=learning_rate,
     )

@@ -45,7 +45,7 @@ def fit(
     residuals: ArrayLike,
     *,
     width: int = 10,
-    num_epochs: int = 100,
+    epochs: int = 100,
 ) -> WindowNoise:
     """Trains the model of deviations.
 
@@ -54,7 +54,7 @@ def fit(
       curves: `[N, T]`, reconstructed (de-noised) training curves.
       residuals: `[N, T]`, real minus reconstructed curves.
       width: epochs in a window.
-      num_epochs: passes over the curves in training.
+      epochs: passes over the curves in training.
 
     Raises:
       ConfigError: `width` is not between 3 and T.
@@ -66,7 +66,7 @@ def fit(
     unit = np.sqrt(np.mean(deviations**2, axis=0))
     unit = np.where(unit > 0, unit, 1.0)
     return WindowNoise(
-        model=mlp.fit(key, matrix, deviations / unit, num_epochs=num_epochs),
+        model=mlp.fit(key, matrix, deviations / unit, epochs=epochs),
         unit=jnp.asarray(unit),
         least=jnp.asarray(deviations.min(axis=0)),
     )
