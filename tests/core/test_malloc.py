@@ -132,7 +132,7 @@ def called(path):
 
 
 COMPUTES = ("compilation.enable_cache", "multiprocessing.get_context")
-PLAIN_POOL = "nasjax/search/executors.py"
+PLAIN_POOL = "nasjax/search/loops/executors.py"
 """Runs what a caller hands in, which may choose its device first."""
 
 

@@ -345,7 +345,7 @@ def test_incumbents_of_a_job_are_those_of_enough_epochs():
 def test_trials_that_an_older_version_saved_are_read(file, finished):
     folder, _ = finished
     (chunk, *_) = sorted((folder / "algorithms" / "random_search").iterdir())
-    made = search_problem.load(config(file))
+    made = problems.load(config(file))
     count = len(arrays.load(chunk)["mask"])
     whole = chunks._load(chunk, made, count)
     older = folder.parent / "older.safetensors"

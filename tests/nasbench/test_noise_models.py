@@ -146,9 +146,7 @@ def window():
     curves = np.tile(level, (1, T))
     std = (0.015 - 0.025 * (level - 0.5)) * np.linspace(1, 0.5, T)
     residuals = std * rng.normal(size=curves.shape)
-    model = sliding_window.fit(
-        jax.random.key(0), curves, residuals, width=4, epochs=30
-    )
+    model = sliding_window.fit(jax.random.key(0), curves, residuals, width=4, epochs=30)
     return model, residuals
 
 

@@ -10,7 +10,7 @@ from nasjax.core import errors, metrics
 from nasjax.nasbench.surrogate import dense, mlp
 
 N, D, K = 200, 4, 2
-OPTIONS = {"hidden": (16, 12), "num_epochs": 60, "learning_rate": 1e-2}
+OPTIONS = {"hidden": (16, 12), "epochs": 60, "learning_rate": 1e-2}
 
 
 def draw(seed):

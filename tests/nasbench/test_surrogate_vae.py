@@ -10,7 +10,7 @@ from nasjax.core import errors
 from nasjax.nasbench.surrogate import compression, dense, svd, vae
 
 N, T = 96, 16
-OPTIONS = {"rank": 3, "hidden": (8, 6), "num_epochs": 150, "learning_rate": 1e-2}
+OPTIONS = {"rank": 3, "hidden": (8, 6), "epochs": 150, "learning_rate": 1e-2}
 
 
 def draw_curves(seed):

@@ -35,7 +35,7 @@ TEXT = {
     "space": "nasbench_nlp",
     "data": {"name": "markov", "num_words": 8, "num_train": 600, "num_eval": 80},
     "training": {
-        "num_epochs": 2,
+        "epochs": 2,
         "batch_size": 4,
         "window": 10,
         "eval_batch_size": 4,

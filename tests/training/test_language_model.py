@@ -250,7 +250,7 @@ def test_windows_of_equal_length():
 
 def test_what_is_refused(corpus, tmp_path):
     for change in (
-        {"num_epochs": 0},
+        {"epochs": 0},
         {"learning_rate": 0.0},
         {"dropout_words": 1.0},
         {"clip": -1.0},
