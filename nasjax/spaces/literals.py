@@ -98,7 +98,7 @@ def _value(node: ast.AST, depth: int = 0) -> Any:
         case ast.UnaryOp(op=sign, operand=ast.Constant(value=int() | float())) if (
             isinstance(sign, ast.USub | ast.UAdd)
         ):
-            value = _value(node.operand, depth + 1)  # type: ignore[attr-defined]
+            value = _value(node.operand, depth + 1)
             return -value if isinstance(sign, ast.USub) else value
         case ast.List(elts=items):
             return [_value(item, depth + 1) for item in items]

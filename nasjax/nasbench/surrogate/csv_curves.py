@@ -8,14 +8,13 @@ could be a measurement of the finished training.
 
 import collections
 import os
-import pathlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from nasjax.core import errors
+from nasjax.core import errors, paths
 from nasjax.nasbench.surrogate import csv_numbers, csv_table
 from nasjax.nasbench.surrogate.csv_columns import Columns
 from nasjax.nasbench.surrogate.csv_numbers import NumberForm
@@ -90,7 +89,7 @@ def read(
         raise errors.unknown_name("metric", metric, METRICS)
     columns = columns or Columns()
     unit = columns.unit_of(metric)
-    path = pathlib.Path(path).expanduser()
+    path = paths.expand(path)
     table = csv_table.read(path, delimiter=columns.delimiter, encoding=columns.encoding)
     columns = columns.check(table.columns, path)
     notes = list(table.notes)
@@ -654,9 +653,9 @@ def _identifies(name: str, texts: np.ndarray, form: NumberForm) -> str:
 
     A frame that was shuffled, sorted or filtered keeps its index, and a rank its order.
     """
-    values = [form.parse(text) for text in texts]
-    numbers = {value for value in values if _is_value(value)}
-    if len(numbers) < len(values) or any(value % 1 for value in numbers):
+    parsed = [form.parse(text) for text in texts]
+    numbers = {number for number in parsed if number is not None and not number % 1}
+    if len(numbers) < len(parsed):
         return ""
     if min(numbers) in (0, 1) and max(numbers) - min(numbers) + 1 == len(numbers):
         return "counts the rows"

@@ -5,7 +5,7 @@ import gzip
 import pathlib
 import zlib
 
-from nasjax.core import errors
+from nasjax.core import errors, paths
 
 MAX_BYTES = 256 << 20
 """Of the decompressed file."""
@@ -76,8 +76,8 @@ def read(path: pathlib.Path, encoding: str = "") -> str:
 
 
 def _bytes(path: pathlib.Path) -> bytes:
-    if not path.is_file():
-        what = "is no file" if path.exists() else "no such file"
+    if not paths.is_file(path):
+        what = "is no file" if paths.exists(path) else "no such file"
         raise errors.DataError(f"{path}: {what}")
     try:
         with path.open("rb") as raw:
