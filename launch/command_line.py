@@ -94,12 +94,24 @@ def run(
         progress.plain_warnings()
         signal.signal(signal.SIGTERM, _terminate)
         mode = FLAGS.mode if len(known) > 1 else known[0]
-        workdir = str(pathlib.Path(FLAGS.workdir).expanduser()) if FLAGS.workdir else ""
         _exit_on_error(
-            lambda: main(to_plain(FLAGS.config) if FLAGS.config else {}, workdir, mode)
+            lambda: main(
+                to_plain(FLAGS.config) if FLAGS.config else {},
+                _workdir(FLAGS.workdir),
+                mode,
+            )
         )
 
     app.run(call, argv=argv, flags_parser=parse)
+
+
+def _workdir(folder: str) -> str:
+    try:
+        return str(pathlib.Path(folder).expanduser()) if folder else ""
+    except RuntimeError as error:
+        raise errors.WorkdirError(
+            f"--workdir={folder}: there is no such home directory; pass another folder"
+        ) from error
 
 
 def to_plain(config: ConfigDict) -> dict[str, Any]:
@@ -200,7 +212,13 @@ def _load(value: str, configs: str) -> ConfigDict:
     path, colon, preset = value.partition(":")
     if not path:
         raise errors.ConfigError(f"--config names no file{_other_files(path, configs)}")
-    if not pathlib.Path(path).is_file():
+    try:
+        found = pathlib.Path(path).is_file()
+    except OSError as error:
+        raise errors.ConfigError(
+            f"--config={path[:80]} cannot be read ({error.strerror})"
+        ) from error
+    if not found:
         raise errors.ConfigError(f"no config file {path}{_other_files(path, configs)}")
     with _naming_line(path):
         return _call(path, colon, preset)

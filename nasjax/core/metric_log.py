@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from nasjax.core import atomic_file
+from nasjax.core import atomic_file, paths
 
 METRICS_FILE = "metrics.jsonl"
 TENSORBOARD_FOLDER = "tensorboard"
@@ -116,7 +116,9 @@ def read(workdir: str | os.PathLike[str]) -> list[Row]:
     Empty where there is no such file: everything but curves can do without.
     """
     path = pathlib.Path(workdir) / METRICS_FILE
-    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+    with paths.told(path):
+        content = path.read_bytes() if path.exists() else b""
+    lines = content.splitlines(keepends=True)
     rows = (_read_row(line) for line in lines)
     return [row for row in rows if row is not None]
 

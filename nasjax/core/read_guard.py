@@ -286,6 +286,8 @@ def open_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     except OSError as error:
         told = error.strerror or type(error).__name__
         raise DataError(f"{name}: cannot be read: {told}") from error
+    except ValueError as error:  # a zero character
+        raise DataError(f"{one_line(name)}: is no path ({error})") from error
     with file:
         yield file
 

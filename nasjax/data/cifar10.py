@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from nasjax.core import read_guard, safe_pickle
+from nasjax.core import paths, read_guard, safe_pickle
 from nasjax.core.errors import DataError
 from nasjax.data.arrays import ArraySplit
 from nasjax.data.dataset import Augmentation, Dataset
@@ -56,7 +56,7 @@ def load(*, dir: str | os.PathLike[str]) -> Dataset:
         0..9 or as many labels as it has not images, or is a pickle with anything but
         arrays in it.
     """
-    folder, suffix, read = _find(pathlib.Path(dir).expanduser())
+    folder, suffix, read = _find(paths.expand(dir))
     train = [read(folder / f"data_batch_{i}{suffix}") for i in range(1, 6)]
     augmentation = Augmentation(pad=4, flip=True, cutout=16)
 
@@ -83,11 +83,11 @@ def load(*, dir: str | os.PathLike[str]) -> Dataset:
 
 def _find(root: pathlib.Path) -> tuple[pathlib.Path, str, Callable[..., Images]]:
     """The folder of the batches, the suffix of their names and their reader."""
-    if not root.is_dir():
+    if not paths.is_folder(root):
         raise DataError(f"{root} is not a folder; CIFAR-10 is at {SOURCE}")
     # Inside the folder that holds it, and one level above or below that.
     kinds = ("cifar-10-batches-py", "cifar-10-batches-bin")
-    inner = [folder for folder in sorted(root.iterdir()) if folder.is_dir()]
+    inner = [folder for folder in paths.entries(root) if folder.is_dir()]
     folders = [root, *(root / name for name in kinds)]
     folders += [folder / name for folder in inner for name in ("", *kinds)]
     forms = [("", read_python), (".bin", read_binary)]
@@ -96,7 +96,7 @@ def _find(root: pathlib.Path) -> tuple[pathlib.Path, str, Callable[..., Images]]
         for suffix, read in forms:
             names = [f"data_batch_{i}{suffix}" for i in range(1, 6)]
             names.append(f"test_batch{suffix}")
-            missing = [name for name in names if not (folder / name).is_file()]
+            missing = [name for name in names if not paths.is_file(folder / name)]
             if not missing:
                 return folder, suffix, read
             if len(missing) < len(names):
@@ -119,7 +119,7 @@ def _is_cifar100(folder: pathlib.Path) -> bool:
     """Whether a folder holds CIFAR-100, in either form."""
     fine = ("fine_label_names.txt", "coarse_label_names.txt", "fine_label_names")
     return folder.name.startswith("cifar-100") or any(
-        (folder / name).is_file() for name in fine
+        paths.is_file(folder / name) for name in fine
     )
 
 

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nasjax.core import read_guard, worker_process
+from nasjax.core import paths, read_guard, worker_process
 from nasjax.core.errors import ConfigError, DataError
 from nasjax.core.types import Array, Key
 from nasjax.data import augmentation as augmentations
@@ -104,7 +104,7 @@ def load(
             f"imagenet: image_size={image_size} must be positive, cutout={cutout}, "
             f"num_workers={num_workers} and num_threads={num_threads} not negative"
         )
-    root = _find(pathlib.Path(dir).expanduser())
+    root = _find(paths.expand(dir))
     classes = _draw_classes(_list_classes(root / "train"), num_classes, seed)
     augmentation = Augmentation(pad=0, flip=True, cutout=cutout)
 
@@ -138,8 +138,9 @@ def _require(*modules: str) -> None:
 
 def _find(root: pathlib.Path) -> pathlib.Path:
     """The folder that holds `train`: the one given, or the only one inside it."""
-    if root.is_dir() and not (root / "train").is_dir():
-        inner = [folder for folder in root.iterdir() if (folder / "train").is_dir()]
+    if paths.is_folder(root) and not paths.is_folder(root / "train"):
+        found = [path for path in paths.entries(root) if path.is_dir()]
+        inner = [folder for folder in found if paths.is_folder(folder / "train")]
         if len(inner) == 1:
             return inner[0]
     return root
@@ -147,12 +148,12 @@ def _find(root: pathlib.Path) -> pathlib.Path:
 
 def _list_classes(folder: pathlib.Path) -> list[str]:
     """Sorted names of the class folders."""
-    if not folder.is_dir():
+    if not paths.is_folder(folder):
         raise DataError(
             f"{folder} is not a folder; ImageNet is read from train/<class>/*.JPEG and "
             "val/<class>/*.JPEG"
         )
-    names = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
+    names = [entry.name for entry in paths.entries(folder) if entry.is_dir()]
     classes = [name for name in names if not name.startswith(".")]
     if not classes:
         raise DataError(
@@ -180,18 +181,19 @@ def _list_images(folder: pathlib.Path, classes: tuple[str, ...]) -> Files:
     labels: list[int] = []
     for label, name in enumerate(classes):
         subfolder = folder / name
-        if not subfolder.is_dir():
+        if not paths.is_folder(subfolder):
             raise DataError(
                 f"{subfolder} is missing; train and val need a folder for each class"
             )
-        found = sorted(
-            entry.name
-            for entry in os.scandir(subfolder)
-            # Hidden files are no images: macOS puts a ._x.JPEG beside each x.JPEG.
-            if entry.name.lower().endswith(_SUFFIXES)
-            and not entry.name.startswith(".")
-            and entry.is_file()
-        )
+        with paths.told(subfolder):
+            found = sorted(
+                entry.name
+                for entry in os.scandir(subfolder)
+                # Hidden ones are no images: macOS puts a ._x.JPEG beside each x.JPEG.
+                if entry.name.lower().endswith(_SUFFIXES)
+                and not entry.name.startswith(".")
+                and entry.is_file()
+            )
         if not found:
             raise DataError(
                 f"{subfolder} holds no .JPEG files; unpack that class again"

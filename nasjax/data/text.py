@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from nasjax.core import read_guard, registry
+from nasjax.core import paths, read_guard, registry
 from nasjax.core.errors import ConfigError, DataError, unknown_name
 
 END = "<eos>"
@@ -70,7 +70,7 @@ def load(name: str | os.PathLike[str], **options: Any) -> Corpus:
       DataError: a file is missing, empty or not UTF-8.
     """
     maker = CORPORA.get(str(name))
-    if maker is None and not pathlib.Path(name).expanduser().is_dir():
+    if maker is None and not paths.is_folder(paths.expand(name)):
         error = unknown_name("text", str(name), CORPORA)
         raise ConfigError(f"{error}; and it is not a folder of word files")
     if maker:
@@ -91,7 +91,7 @@ def read(folder: str | os.PathLike[str]) -> Corpus:
       DataError: a file is missing, empty or not UTF-8.
     """
     index: dict[str, int] = {}
-    folder = pathlib.Path(folder).expanduser()
+    folder = paths.expand(folder)
     train, valid, test = (_tokens(path, index) for path in _find(folder))
     name = folder.resolve().name
     return Corpus(name, train, valid, test, tuple(index))
@@ -101,11 +101,11 @@ def _find(folder: pathlib.Path) -> list[pathlib.Path]:
     """The three files of the first kind that is there."""
     partly = []
     for pattern in FILES.values():
-        paths = [folder / pattern.format(part) for part in PARTS]
-        missing = [path for path in paths if not path.is_file()]
+        files = [folder / pattern.format(part) for part in PARTS]
+        missing = [path for path in files if not paths.is_file(path)]
         if not missing:
-            return paths
-        if len(missing) < len(paths):
+            return files
+        if len(missing) < len(files):
             partly += missing
     if partly:
         raise DataError(

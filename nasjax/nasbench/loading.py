@@ -6,7 +6,7 @@ import pathlib
 from collections.abc import Callable
 from typing import Any
 
-from nasjax.core import arrays, errors, read_guard, registry
+from nasjax.core import arrays, errors, paths, read_guard, registry
 from nasjax.nasbench import table_file
 
 DATA_VARIABLE = "NASJAX_DATA"
@@ -72,20 +72,20 @@ def find_file(name_or_file: str | os.PathLike[str]) -> pathlib.Path:
     """The file of a benchmark, by its path or by a name of `FILES`.
 
     Raises:
-      DataError: the file of the name is not in the data folder.
+      DataError: the file of the name is not in the data folder, or cannot be read.
       ConfigError: the name is unknown.
     """
     name = os.fspath(name_or_file)
-    path = pathlib.Path(name).expanduser()
-    if name in FILES and not path.exists():
+    path = paths.expand(name)
+    if name in FILES and not paths.exists(path):
         path = data_folder() / f"{name}.safetensors"
-        if not path.exists():
+        if not paths.exists(path):
             raise errors.DataError(
                 f"{path}: no such file; make it from the official one: "
                 f"python launch/nasbench_x11.py --mode=convert --input=FILE "
                 f"--output={path}"
             )
-    if not path.exists() and path.suffix != ".safetensors":
+    if not paths.exists(path) and path.suffix != ".safetensors":
         raise errors.unknown_name("benchmark or file", name, [*NAMES, *FILES])
     return path
 
@@ -98,4 +98,4 @@ def _call(loader: Callable[..., Any], options: dict[str, Any]) -> Any:
 def data_folder() -> pathlib.Path:
     """The folder of the files of named benchmarks."""
     folder = os.environ.get(DATA_VARIABLE) or "~/.cache/nasjax"
-    return pathlib.Path(folder).expanduser()
+    return paths.expand(folder)

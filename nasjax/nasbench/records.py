@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nasjax import spaces
-from nasjax.core import arrays, errors
+from nasjax.core import arrays, errors, paths
 from nasjax.nasbench import genes as gene_checks
 from nasjax.nasbench import loading, table_file
 from nasjax.nasbench.table import TabularBenchmark
@@ -296,4 +296,4 @@ def _word(word: str, names: tuple[str, ...]) -> str:
 
 
 def _path(path: str | os.PathLike[str]) -> pathlib.Path:
-    return pathlib.Path(path).expanduser()
+    return paths.expand(path)

@@ -47,17 +47,32 @@ def read(text: str) -> Any:
     Numbers, strings, None, lists, tuples and dictionaries are themselves; `range`,
     `list`, `dict` and the scalars and arrays of numpy and torch become them. Every
     other call is a `Call`, every other name a `Name`. Of an assignment the right side
-    counts.
+    counts, of a text in quotation marks or with a comma behind it what is inside.
 
     Raises:
       ValueError: the text is no such value, or longer than `MAX_CHARACTERS`.
     """
     if len(text) > MAX_CHARACTERS:
         raise ValueError(f"it has {len(text)} characters, at most {MAX_CHARACTERS} fit")
+    text = text.replace("\u00a0", " ").strip(" \t\r\n\ufeff")
+    try:
+        value = _parsed(text)
+    except ValueError:
+        plain = text.replace("\\'", "'").replace('\\"', '"')
+        if plain == text:
+            raise
+        value = _parsed(plain)
+    if isinstance(value, tuple) and len(value) == 1:
+        value = value[0]
+    inner = value if isinstance(value, str) and not isinstance(value, Name) else text
+    return value if inner == text else _parsed(inner.strip())
+
+
+def _parsed(text: str) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            body = ast.parse(text.strip()).body
+            body = ast.parse(text).body
     except SyntaxError as error:
         raise ValueError("it is no Python value") from error
     except (MemoryError, RecursionError) as error:
@@ -77,9 +92,14 @@ def _value(node: ast.AST, depth: int = 0) -> Any:
         raise ValueError("it is nested too deep")
     match node:
         case ast.Constant(value=str() | int() | float() | None as value):
+            if isinstance(value, int) and value.bit_length() > 31:
+                raise ValueError("a whole number of it has more than 32 bits")
             return value
-        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float())):
-            return -node.operand.value  # type: ignore[attr-defined]
+        case ast.UnaryOp(op=sign, operand=ast.Constant(value=int() | float())) if (
+            isinstance(sign, ast.USub | ast.UAdd)
+        ):
+            value = _value(node.operand, depth + 1)
+            return -value if isinstance(sign, ast.USub) else value
         case ast.List(elts=items):
             return [_value(item, depth + 1) for item in items]
         case ast.Tuple(elts=items):

@@ -60,8 +60,11 @@ _GRAPH_GENES = np.array(
 _PLACES = NUM_OPS ** np.arange(NUM_GENES - 1, -1, -1, dtype=np.int32)
 _NUM_NODES = 3
 _FORM = "write it as '|op~0|+|op~0|op~1|+|op~0|op~1|op~2|'"
-_TERM = re.compile(r"([\w.-]+)~(\d)")
-_AROUND = re.compile(r"\s*(?:Structure\(\s*4 nodes with \s*\)|''|\"\")?\s*")
+_TERM = re.compile(r"([\w.-]+)~(\d)", re.ASCII)
+_AROUND = re.compile(
+    r"[\s\ufeff]*(?:Structure\(\s*4 nodes with \s*\)|(?:(?:np\.|numpy\.)?str_\()?"
+    r"(?:''|\"\")\)?)?[\s,]*"
+)
 # The published tables list the cells in an order shuffled with this seed.
 _OFFICIAL_SEED = 88
 
@@ -283,7 +286,8 @@ def parse_arch(text: str) -> np.ndarray:
     """Gene vector int32 `[6]` of an official architecture string.
 
     Read, too, are `Structure(4 nodes with |...|)`, as the benchmark's code prints it,
-    quotation marks, and the edges of a node in another order.
+    quotation marks, `np.str_` and a comma behind it, and the edges of a node in another
+    order.
 
     Raises:
       UnknownArchitecture: the text is malformed or names an unknown operation.

@@ -89,7 +89,10 @@ def parse_arch(text: str) -> np.ndarray:
 
 def _read(text: str) -> Any:
     try:
-        return json.loads(text, object_pairs_hook=_distinct)
+        found = json.loads(text, object_pairs_hook=_distinct)
+        if not isinstance(found, str):
+            return found
+        reason: Exception = ValueError("a text in quotation marks")
     except (ValueError, RecursionError) as error:
         reason = error
     try:

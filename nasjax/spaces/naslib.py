@@ -69,7 +69,14 @@ def from_naslib(space: str, value: Any) -> np.ndarray:
       ConfigError: no form of the space is known.
       UnknownArchitecture: the value is not in the form, or outside the space.
     """
-    return registry.find("space of NASLib", FORMS, space).read(value)
+    read = registry.find("space of NASLib", FORMS, space).read
+    try:
+        return read(value)
+    except TypeError as error:
+        raise errors.UnknownArchitecture(
+            f"a value of type {type(value).__name__} is not in the form of NASLib for "
+            f"{space}: {error}"
+        ) from error
 
 
 def to_naslib(space: str, arch: Any) -> tuple[Any, ...]:
@@ -153,6 +160,11 @@ def _integers(value: Any, form: str) -> np.ndarray:
         numbers = np.array(None)
     if numbers.dtype.kind not in "iu":
         raise errors.UnknownArchitecture(f"{form} holds whole numbers only")
+    if (
+        numbers.size
+        and not -(2**31) <= int(numbers.min()) <= int(numbers.max()) < 2**31
+    ):
+        raise errors.UnknownArchitecture(f"{form} holds a number of more than 32 bits")
     return numbers.astype(np.int64)
 
 

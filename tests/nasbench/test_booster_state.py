@@ -14,7 +14,7 @@ import pytest
 from reference import plain_forest
 
 from nasjax.core import errors, safe_pickle
-from nasjax.nasbench.readers import boosters
+from nasjax.nasbench.readers import boosters, xgboost_rounds
 from nasjax.nasbench.surrogate.trees import boosting, lightgbm_text, xgboost_json
 from nasjax.nasbench.surrogate.trees.forest import Forest
 
@@ -497,3 +497,39 @@ def test_a_chain_is_fitted_to_features_of_which_some_are_missing(library):
     first = chain.source[0]
     gap = plain_forest.predict(first, missing) - plain_forest.predict(first, present)
     assert gap.mean() > 0.5
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_best_iteration_of_numpy_is_one():
+    booster, x = draw_lightgbm(1), draw_inputs(1)
+    booster.best_iteration = np.int64(3)
+    expected = booster.predict(x)
+    model = lightgbm_text.parse(unpickled(booster).text)
+    predictions = plain_forest.predict(model, x)
+    np.testing.assert_allclose(predictions, expected, rtol=0, atol=1e-11)
+    booster.best_iteration = 2.5
+    with pytest.raises(errors.DataError, match="best_iteration .* of type float"):
+        unpickled(booster)
+
+
+def test_xgboost_s_text_may_be_indented_and_marked():
+    xgboost = pytest.importorskip("xgboost")
+    x, y = draw_data(0)
+    booster = xgboost.train({"nthread": 1}, xgboost.DMatrix(x, y), 2)
+    plain = bytes(booster.save_raw("json"))
+    expected = plain_forest.predict(xgboost_json.parse(plain), x)
+    indented = json.dumps(json.loads(plain), indent=1)
+    for text in (indented, indented.encode(), b"\xef\xbb\xbf" + plain, b" " + plain):
+        predictions = plain_forest.predict(xgboost_json.parse(text), x)
+        np.testing.assert_array_equal(predictions, expected)
+
+
+@pytest.mark.parametrize("missing", [np.float32("nan"), float("nan"), None])
+def test_nan_of_any_type_is_missing(missing):
+    xgboost_rounds.check_missing(missing, "model")
+
+
+@pytest.mark.parametrize("missing, told", [(-999, "=-999"), ("x", "=a str")])
+def test_what_else_is_missing_is_told(missing, told):
+    with pytest.raises(errors.DataError, match=told):
+        xgboost_rounds.check_missing(missing, "model")

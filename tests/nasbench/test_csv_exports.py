@@ -280,6 +280,85 @@ def test_whatever_is_left_out_is_told(tmp_path, name):
     assert all("\n" not in line for line in data.notes)
 
 
+SHUFFLED = (np.arange(N) * 5 + 3) % N
+LABELS = {
+    # what: (header, values, refusal)
+    "index, shuffled": ("id", SHUFFLED, "counts the rows"),
+    "rank": ("rank", SHUFFLED + 1, "counts the rows"),
+    "index, filtered": ("index", SHUFFLED * 3, r"only name the trainings \(index\)"),
+    "index, read twice": ("Unnamed: 0.1", SHUFFLED, "has no name"),
+    "validation": ("val", LEVELS, r"measurement of the training \(val\)"),
+    "losses": ("nll", LEVELS, r"measurement of the training \(nll\)"),
+    "f1": ("macroF1", LEVELS, r"measurement of the training \(f1\)"),
+    "another's name": ("kind=conv", WIDTHS, "two features are called 'kind=conv'"),
+}
+
+
+@pytest.mark.parametrize("name", LABELS)
+def test_what_names_or_measures_a_training_is_no_feature(tmp_path, name):
+    header, values, refusal = LABELS[name]
+    text = with_column(header, values)
+    with pytest.raises(DataError, match=refusal):
+        read(tmp_path, text)
+    assert len(read(tmp_path, text, drop=(header,)).feature_names) == 4
+
+
+def test_a_number_of_each_training_is_no_feature_where_rows_are_epochs(tmp_path):
+    lines = LONG.splitlines()
+    nets = list(dict.fromkeys(line.split(",")[0] for line in lines[1:]))
+    numbers = [SHUFFLED[nets.index(line.split(",")[0])] for line in lines[1:]]
+    with pytest.raises(DataError, match="'number' counts the rows"):
+        read(tmp_path, with_column("number", numbers, text=LONG), **READ_LONG)
+
+
+def test_text_that_is_another_in_every_row_is_left_out(tmp_path):
+    text = with_column("started", [f"2024-01-{i + 1:02d}" for i in range(N)])
+    data = read(tmp_path, text)
+    assert data.ignored == {"started": "text that is another in every row"}
+    assert len(read(tmp_path, text, text=("started",)).feature_names) == 4 + N
+
+
+def test_another_curve_is_no_feature(tmp_path):
+    text = PLAIN
+    for epoch in range(4, 11):
+        text = with_column(f"acc_{epoch}", [f"{v:.3f}" for v in LEVELS], text=text)
+    for epoch in range(1, 11):
+        text = with_column(f"train_{epoch}", [f"{v:.2f}" for v in LEVELS], text=text)
+    with pytest.raises(DataError, match=r"10 columns 'train_\{epoch\}' are numbered"):
+        read(tmp_path, text)
+    data = read(tmp_path, text, drop=("train_{epoch}",))
+    assert data.feature_names == read(tmp_path, PLAIN).feature_names
+
+
+def test_trainings_that_are_left_out_decide_nothing(tmp_path):
+    text = with_column("lr", ["0.1"] * 6 + ["0.2"] + ["0.1"] * 5, text=UNFINISHED)
+    text = with_column("late", [""] * 6 + ["3"] + [""] * 5, text=text)
+    data = read(tmp_path, text)
+    assert data.ignored == {"lr": "constant", "late": "empty"}
+    assert len(data) == N - 1
+
+
+def test_fractions_among_percent_are_told(tmp_path):
+    text = PERCENT.splitlines()
+    text[4] = rows_of()[3]
+    data = read(tmp_path, "\n".join(text), unit="percent")
+    assert any("never exceed 1 percent; first: row 4" in note for note in data.notes)
+
+
+def test_a_row_without_its_training_is_refused(tmp_path):
+    with pytest.raises(DataError, match="row 2, .* has no value"):
+        lines = LONG.splitlines()
+        lines[2] = lines[2][lines[2].index(",") :]
+        read(tmp_path, "\n".join(lines), **READ_LONG)
+
+
+def test_compressed_twice_and_an_encoding_that_is_none(tmp_path):
+    with pytest.raises(DataError, match="gzip twice"):
+        read(tmp_path, gzip.compress(gzip.compress(PLAIN.encode())))
+    with pytest.raises(ConfigError, match="no text encoding"):
+        read(tmp_path, PLAIN, encoding="\0")
+
+
 def test_truth_values_and_numbers_of_every_writer(tmp_path):
     text = with_column("residual", ["TRUE", "FALSE"] * 6)
     text = with_column("pretrained", ["True", "False", ""] * 4, text=text)

@@ -1,6 +1,7 @@
 """DARTS genotypes: published graphs, counts, strings, and isomorphism."""
 
 import itertools
+import json
 import re
 
 import jax
@@ -360,6 +361,13 @@ def printed_forms():
         "dictionary": named,
         "ordered": f"OrderedDict({named})",
         "json": named.replace("'", '"').replace(concat, "[2, 3, 4, 5]"),
+        "quoted": repr(DARTS_V2),
+        "quoted_by_json": f" {json.dumps(DARTS_V2)}\n",
+        "quoted_by_csv": '"' + DARTS_V2.replace("'", '""') + '"',
+        "escaped": DARTS_V2.replace("'", "\\'"),
+        "comma_behind": f"{DARTS_V2},",
+        "blanks_of_a_page": DARTS_V2.replace(", ", ",\u00a0"),
+        "signs": re.sub(r", (\d)\)", r", +\1)", DARTS_V2),
         "empty_fields": DARTS_V2.replace("normal=", "connects=None, normal=", 1),
     }
 
@@ -382,6 +390,9 @@ def test_genotypes_are_read_as_programs_print_them(form):
             "",
         ),
         *("range(10**9)", "range(1000000000)", "{1: 2}", "{**{}}", "dict([1])"),
+        *("range(-(2**64), 2**64)", "range(0, 10000000000000000000000)"),
+        DARTS_V2.replace(", 0)", f", 0x{'f' * 9000})", 1),
+        DARTS_V2.replace(", 0)", ", 4294967296)", 1),
         *("Genotype(*[1])", "lambda: 0", "dict(5)", "Genotype()", "'\\d'", "f'{1}'"),
     ],
 )

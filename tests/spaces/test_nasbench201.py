@@ -189,6 +189,8 @@ def test_a_cell_is_read_as_programs_print_it():
         f" {text}\n",
         f"'{text}'",
         f"Structure(4 nodes with {text})",
+        f"np.str_('{text}')",
+        f"\ufeff{text},",
         text.replace("none~0|skip_connect~1", "skip_connect~1|none~0"),
         text.replace("+", " + ").replace("|none~1", " | none~1"),
     ):
@@ -206,6 +208,7 @@ def test_a_cell_is_read_as_programs_print_it():
         ("|none~0|+|none~0|none|+|none~0|none~1|none~2|", "operation~node"),
         ("arch |none~0|+|none~0|none~1|+|none~0|none~1|none~2|", "write it as"),
         ("|" * 30_000, "write it as"),
+        ("|none~\u0660|+|none~0|none~1|+|none~0|none~1|none~2|", "operation~node"),
         ("|conv_3x3~0|+|none~0|none~1|+|none~0|none~1|none~2|", "nor_conv_3x3"),
     ],
 )

@@ -162,3 +162,19 @@ def test_a_configuration_that_does_not_fit_is_named(changes, message):
 def test_an_unknown_space_is_named():
     with pytest.raises(errors.ConfigError, match="unknown space of NASLib 'nlp'"):
         naslib.from_naslib("nlp", ())
+
+
+@pytest.mark.parametrize(
+    ("space", "value"),
+    [
+        ("nasbench101", {"matrix": [[0, 1], [0, 0]], "ops": 5}),
+        ("darts", Genotype(None, None, 3, None)),
+        ("darts", Genotype([0], None, [0], None)),
+        # 2^32 is 0 in 32 bits.
+        ("darts", np.array(COMPACT) + 2**32 * (np.array(COMPACT) == 0)),
+        ("nasbench201", np.full(6, 2**63, np.uint64)),
+    ],
+)
+def test_values_of_another_form_are_refused(space, value):
+    with pytest.raises(errors.UnknownArchitecture, match="NASLib"):
+        naslib.from_naslib(space, value)

@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from nasjax.core import arrays, batching, errors, progress, result
+from nasjax.core import arrays, batching, errors, paths, progress, result
 from nasjax.experiments import search_inputs
 from nasjax.jobs.arch2vec import search_tables as tables
 from nasjax.jobs.arch2vec import seeds as pretraining
@@ -90,10 +90,10 @@ def search_config(
     for name, entry in section["settings"].items():
         own = {key: value for key, value in entry.items() if key != "row"}
         if own.get("table") in files:
-            paths = files[own["table"]]
+            tables_of_seeds = files[own["table"]]
             # Of what it does not read, any file names the architectures.
             learns = search_inputs.learns(own.get("algorithm", name))
-            own["table"] = paths[0] if learns else list(paths)
+            own["table"] = tables_of_seeds[0] if learns else list(tables_of_seeds)
         settings[name] = own
     budget = {"queries": chosen["queries"], "seconds": chosen["seconds"]}
     if chosen["queries_of"]:
@@ -119,8 +119,8 @@ def search_config(
         "settings": settings,
         # Trials of other embeddings are not these, wherever the file lies.
         "embeddings": {
-            variant: [_digest(file) for file in paths]
-            for variant, paths in files.items()
+            variant: [_digest(file) for file in names]
+            for variant, names in files.items()
         },
     }
 
@@ -158,8 +158,8 @@ def _files(config: Mapping[str, Any], folder: pathlib.Path) -> dict[str, list[st
             continue
         given = section.get("tables", {}).get(variant, "")
         if given:
-            paths = [given] if isinstance(given, str) else list(given)
-            missing = [path for path in paths if not pathlib.Path(path).exists()]
+            chosen = [given] if isinstance(given, str) else list(given)
+            missing = [path for path in chosen if not paths.exists(path)]
             if missing:
                 raise errors.DataError(
                     f"{name}: there is no {missing[0]}, which search.tables.{variant} "
@@ -176,13 +176,14 @@ def _files(config: Mapping[str, Any], folder: pathlib.Path) -> dict[str, list[st
                     f"variant {variant!r} of seed {absent[0]}; run the same command "
                     f"with --mode=pretrain first, or set search.tables.{variant}=FILE"
                 )
-            paths = [str(path) for path in found.values()]
-        files[variant] = paths
+            chosen = [str(path) for path in found.values()]
+        files[variant] = chosen
     return files
 
 
 def _digest(file: str) -> str:
-    return hashlib.sha256(pathlib.Path(file).read_bytes()).hexdigest()[:16]
+    with paths.told(file):
+        return hashlib.sha256(pathlib.Path(file).read_bytes()).hexdigest()[:16]
 
 
 def _mean_queries(outcome: Mapping[str, Any]) -> int:
@@ -200,8 +201,8 @@ def _listed(
     """The same configuration with tables of what the benchmark knows only."""
     reward = problem.load(wanted).reward
     kept = {}
-    for variant, paths in files.items():
-        for number, file in enumerate(paths):
+    for variant, names in files.items():
+        for number, file in enumerate(names):
             kept[file] = str(folder / f"{variant}_{number}.safetensors")
             tree = arrays.load(file)
             rows = known_rows(reward, tree["archs"])

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from nasjax import nasbench
-from nasjax.core import arrays, errors, progress
+from nasjax.core import arrays, errors, paths, progress
 from nasjax.jobs.nasbench_x11 import trainings
 from nasjax.nasbench import loading
 from nasjax.nasbench.surrogate import csv_curves, curve_data
@@ -44,7 +44,7 @@ def read(config: dict[str, Any]) -> tuple[CurveData, np.ndarray | None]:
     name, metric = settings["name"], settings["metric"]
     if not name:
         raise errors.ConfigError("no curves: pass --config.data.name=FILE")
-    path, repeats = pathlib.Path(name).expanduser(), None
+    path, repeats = paths.expand(name), None
     if trainings.is_file(path):
         data, repeats = trainings.read(
             path, settings["features"], metric, settings["benchmark_seed"]
@@ -64,7 +64,7 @@ def _is_own_file(path: pathlib.Path) -> bool:
     """A user's CSV, or arrays that are no benchmark of a known kind."""
     if path.name.lower().endswith((*csv_curves.SUFFIXES, *_NO_CSV)):
         return True
-    if path.suffix != ".safetensors" or not path.is_file():
+    if path.suffix != ".safetensors" or not paths.is_file(path):
         return False
     return arrays.load_metadata(path).get("form") not in loading.FORMS
 

@@ -3,7 +3,7 @@
 import pathlib
 
 from nasjax import nasbench
-from nasjax.core import atomic_file, errors
+from nasjax.core import atomic_file, errors, paths
 from nasjax.nasbench import records
 
 
@@ -50,4 +50,4 @@ def _need(name: str, value: str) -> None:
 
 
 def _path(path: str) -> pathlib.Path:
-    return pathlib.Path(path).expanduser()
+    return paths.expand(path)

@@ -5,7 +5,7 @@ import pathlib
 import jax
 import numpy as np
 
-from nasjax.core import arrays, errors, read_guard
+from nasjax.core import arrays, errors, paths, read_guard
 from nasjax.jobs.train_architecture import run
 from nasjax.nasbench.surrogate import features as feature_registry
 from nasjax.nasbench.surrogate.curve_data import CurveData
@@ -21,7 +21,7 @@ FEATURES = {
 
 def is_file(path: pathlib.Path) -> bool:
     """Whether a file is `curves.safetensors` of `launch/train_architecture.py`."""
-    if path.suffix != ".safetensors" or not path.is_file():
+    if path.suffix != ".safetensors" or not paths.is_file(path):
         return False
     return arrays.load_metadata(path).get("form") == run.FORM
 

@@ -9,7 +9,7 @@ import numpy as np
 from jax.tree_util import Partial
 
 from nasjax import nasbench, search, spaces
-from nasjax.core import errors, progress
+from nasjax.core import errors, paths, progress, read_guard
 from nasjax.core.types import Key
 from nasjax.search.algorithm import Evaluate
 from nasjax.spaces import nasbench101_cells, nasbench101_notation, nasbench111
@@ -24,6 +24,8 @@ SEARCHERS = ("bananas", "local_search", "regularized_evolution")
 """Whose finds are part of NAS-Bench-111; of those in `search.ALGORITHMS`."""
 
 NUM_TRIALS, NUM_QUERIES = 30, 150
+
+_MAX_BYTES = 2**26
 
 
 class Architectures(NamedTuple):
@@ -71,10 +73,9 @@ def choose(config: Mapping[str, Any]) -> Architectures:
 def read_file(space: str, path: str) -> np.ndarray:
     """int32 `[A, G]` of the lines of a file; errors as in `choose`."""
     try:
-        lines = (
-            pathlib.Path(path).expanduser().read_text(encoding="utf-8-sig").split("\n")
-        )
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_guard.read_file(paths.expand(path), max_bytes=_MAX_BYTES)
+        lines = text.decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
         raise errors.DataError(f"{path} cannot be read: {error}") from error
     archs = []
     for number, line in enumerate(lines, 1):

@@ -13,7 +13,7 @@ import pathlib
 from collections.abc import Callable
 from typing import NamedTuple
 
-from nasjax.core import read_guard
+from nasjax.core import paths, read_guard
 from nasjax.core.errors import DataError
 from nasjax.nasbench.readers import (
     checksums,
@@ -71,15 +71,15 @@ def convert(path: str | os.PathLike[str], output: str | os.PathLike[str]) -> Non
       DataError: no reader takes it, its checksum differs, or it is damaged, unsafe or
         not of the official form.
     """
-    path, output = pathlib.Path(path), pathlib.Path(output)
-    if not path.exists():
+    path, output = paths.expand(path), paths.expand(output)
+    if not paths.exists(path):
         raise DataError(f"{path}: no such file or folder")
     if path.name.endswith(".pickle.pbz2"):
         raise DataError(
             f"{path}: one pickle of more than 12 GB in memory; download the -simple "
             "folder of NATS-tss instead, which has one file for each architecture"
         )
-    if not path.is_dir():
+    if not paths.is_folder(path):
         with read_guard.open_file(path):  # refuses pipes and what stands for a file
             pass
     for reader in READERS.values():

@@ -10,6 +10,8 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from nasjax.core import safe_pickle
 from nasjax.core.errors import DataError
 from nasjax.nasbench.readers import xgboost_rounds, xgboost_snapshot
@@ -130,7 +132,14 @@ def _first_iterations(text: str, best: Any, name: str) -> str:
 
     A pickled booster holds all trees and, beside them, how many it predicts with.
     """
-    if not isinstance(best, int) or best <= 0:
+    if best is None:
+        return text
+    if isinstance(best, bool) or not isinstance(best, int | np.integer):
+        raise DataError(
+            f"{name}: best_iteration of the LightGBM booster is of type "
+            f"{type(best).__name__}, not a whole number; set it to one and save again"
+        )
+    if best <= 0:
         return text
     found = re.search(r"^num_tree_per_iteration=(\d{1,9})$", text, re.MULTILINE)
     kept = best * (int(found[1]) if found else 1)

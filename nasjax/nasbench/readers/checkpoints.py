@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from nasjax.core import read_guard
+from nasjax.core import paths, read_guard
 from nasjax.core.errors import DataError
 from nasjax.core.progress import echo
 from nasjax.nasbench.readers import archives, imported
@@ -80,7 +80,7 @@ def read(
         truncated or unsafe; the message names it and what to do.
     """
     path = pathlib.Path(path)
-    if not path.exists():
+    if not paths.exists(path):
         raise DataError(f"{path}: no such file or folder")
     configs = _read_configs(path)
     found, refused, read_members = [], [], imported.Distinct(_MAX_KEPT, str(path))
@@ -175,9 +175,10 @@ def _files(
             path, pattern, max_bytes=max_bytes, max_total_bytes=_MAX_TOTAL
         )
         return
-    top = path if path.is_dir() else path.parent
-    for file in sorted(path.rglob("*")) if path.is_dir() else [path, *_beside(path)]:
-        if file.name not in names or not file.is_file():
+    inside = paths.is_folder(path)
+    top = path if inside else path.parent
+    for file in sorted(path.rglob("*")) if inside else [path, *_beside(path)]:
+        if file.name not in names or not paths.is_file(file):
             continue
         content = read_guard.read_file(file, max_bytes=max_bytes)
         yield file.relative_to(top).as_posix(), content
@@ -188,17 +189,17 @@ def _beside(path: pathlib.Path) -> list[pathlib.Path]:
 
 
 def _has_member(path: pathlib.Path) -> bool:
-    if path.is_dir():
+    if paths.is_folder(path):
         return next(path.rglob(MODEL), None) is not None
     if _is_zip(path):
         with archives.open_zip(path) as archive:
             names = archive.namelist()
         return any(pathlib.PurePosixPath(name).name == MODEL for name in names)
-    return path.is_file() and path.name == MODEL
+    return paths.is_file(path) and path.name == MODEL
 
 
 def _is_zip(path: pathlib.Path) -> bool:
-    return path.is_file() and path.suffix == ".zip"
+    return path.suffix == ".zip" and paths.is_file(path)
 
 
 def _natural(part: str) -> tuple[tuple[int, str], ...]:

@@ -5,6 +5,7 @@ import os
 import pathlib
 import re
 
+from nasjax.core import paths
 from nasjax.core.errors import DataError
 from nasjax.core.progress import progress
 
@@ -35,7 +36,7 @@ def verify(path: str | os.PathLike[str]) -> str:
     """
     path = pathlib.Path(path)
     match = _MD5_END.fullmatch(path.name)
-    if path.is_dir() or (path.name not in SHA256 and not match):
+    if paths.is_folder(path) or (path.name not in SHA256 and not match):
         return ""
     algorithm = "md5" if match else "sha256"
     expected = match[1] if match else SHA256[path.name]

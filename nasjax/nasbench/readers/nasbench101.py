@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nasjax.core import read_guard
+from nasjax.core import paths, read_guard
 from nasjax.core.errors import DataError
 from nasjax.core.progress import progress
 from nasjax.nasbench import index, table_file
@@ -58,7 +58,7 @@ class Metrics(NamedTuple):
 
 def is_nasbench101(path: pathlib.Path) -> bool:
     """Whether a file has the name of a TFRecord file."""
-    return path.is_file() and path.suffix == ".tfrecord"
+    return path.suffix == ".tfrecord" and paths.is_file(path)
 
 
 def parse_metrics(message: bytes) -> Metrics:

@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
-from nasjax.core import pickle_stream, read_guard, safe_pickle
+from nasjax.core import paths, pickle_stream, read_guard, safe_pickle
 from nasjax.core.errors import DataError
 from nasjax.core.progress import progress
 from nasjax.nasbench.readers import archives, nasbench201
@@ -26,7 +26,7 @@ _MAX_STRINGS, _MAX_LENGTH = 200_000, 200
 
 def is_pth(path: pathlib.Path) -> bool:
     """Whether a file has the name of a torch file."""
-    return path.is_file() and path.suffix in (".pth", ".pt")
+    return path.suffix in (".pth", ".pt") and paths.is_file(path)
 
 
 def convert(

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nasjax.core import read_guard
+from nasjax.core import paths, read_guard
 from nasjax.core.errors import DataError, UnknownArchitecture
 from nasjax.core.progress import echo, progress
 from nasjax.nasbench import index, table_file
@@ -50,7 +50,7 @@ class Log(NamedTuple):
 
 def is_nlp(path: pathlib.Path) -> bool:
     """Whether a file has the name of a zip archive."""
-    return path.is_file() and path.suffix == ".zip"
+    return path.suffix == ".zip" and paths.is_file(path)
 
 
 def parse_log(content: bytes, *, name: str) -> Log:

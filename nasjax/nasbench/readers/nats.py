@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from nasjax.core import read_guard, safe_pickle
+from nasjax.core import paths, read_guard, safe_pickle
 from nasjax.core.progress import progress
 from nasjax.nasbench.readers import archives, nasbench201
 from nasjax.spaces.nasbench201 import SIZE
@@ -30,8 +30,8 @@ _ALLOW = {
 
 def is_nats(path: pathlib.Path) -> bool:
     """Whether a folder holds such files; for a file, whether it is a tar."""
-    if path.is_dir():
-        return any(re.fullmatch(MEMBER, name) for name in os.listdir(path))
+    if paths.is_folder(path):
+        return any(re.fullmatch(MEMBER, file.name) for file in paths.entries(path))
     return path.suffix == ".tar"
 
 
@@ -68,15 +68,15 @@ def read_file(content: bytes, *, name: str) -> nasbench201.Record:
 
 
 def _files(path: pathlib.Path) -> Iterator[tuple[str, bytes]]:
-    if not path.is_dir():
+    if not paths.is_folder(path):
         yield from archives.read_tar(path, MEMBER, max_bytes=_MAX_COMPRESSED)
         return
-    for file in sorted(path.iterdir()):
+    for file in paths.entries(path):
         if re.fullmatch(MEMBER, file.name):
             yield file.name, read_guard.read_file(file, max_bytes=_MAX_COMPRESSED)
 
 
 def _count(path: pathlib.Path) -> int:
-    if not path.is_dir():
+    if not paths.is_folder(path):
         return SIZE
-    return sum(bool(re.fullmatch(MEMBER, name)) for name in os.listdir(path))
+    return sum(bool(re.fullmatch(MEMBER, file.name)) for file in paths.entries(path))

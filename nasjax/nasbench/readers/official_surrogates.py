@@ -12,7 +12,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from nasjax.core import errors, read_guard
+from nasjax.core import errors, paths, read_guard
 from nasjax.nasbench.readers import imported, nasbench301, nasbench_x11
 from nasjax.nasbench.surrogate import features as feature_registry
 from nasjax.nasbench.surrogate.model import CurveModel, Member, Seconds, Surrogate
@@ -59,8 +59,8 @@ def read(
     Raises:
       DataError: there is none, or several; a file is damaged, unsafe, or of a network.
     """
-    path = pathlib.Path(path).expanduser()
-    if not path.exists():
+    path = paths.expand(path)
+    if not paths.exists(path):
         raise errors.DataError(f"{path}: no such file or folder")
     with read_guard.guard(path, "not of the official form"):
         return _read(path, runtime)

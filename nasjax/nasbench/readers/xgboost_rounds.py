@@ -7,6 +7,8 @@ its best iteration, which is an attribute of the booster, of its JSON too.
 import json
 from typing import Any
 
+import numpy as np
+
 from nasjax.core.errors import DataError
 
 
@@ -98,9 +100,10 @@ def check_missing(missing: Any, where: str) -> None:
 
     The trees alone do not say so, and would take that number for a value.
     """
-    if missing is None or isinstance(missing, float) and missing != missing:
+    number = isinstance(missing, int | float | np.number)
+    if missing is None or number and missing != missing:
         return
-    value = f"{missing:g}" if isinstance(missing, float) else "is no float"
+    value = f"{missing:g}" if number else f"a {type(missing).__name__}"
     raise DataError(
         f"{where} takes another number than NaN for a missing value (missing={value}); "
         "fit it with missing=nan on inputs that have NaN there"

@@ -7,6 +7,7 @@ text that `Booster.save_model("model.json")` writes, field by field.
 """
 
 import json
+import re
 import struct
 from typing import Any
 
@@ -50,7 +51,7 @@ def document(handle: bytes | bytearray, *, name: str) -> dict[str, Any]:
     """
     content = bytes(handle)
     with safe_pickle.reading(name):
-        if content.startswith(b'{"'):
+        if is_json(content):
             model = read_guard.parse_json(content, name=name)
         elif content.startswith(b"{"):
             model = _UniversalJson(content).document()
@@ -59,6 +60,14 @@ def document(handle: bytes | bytearray, *, name: str) -> dict[str, Any]:
         model = model.get("Model", model)
         _check_kind(model["learner"]["gradient_booster"]["name"], name)
         return model
+
+
+def is_json(content: bytes | bytearray) -> bool:
+    """Whether a model is text, perhaps indented or with a byte order mark.
+
+    Binary JSON has the mark of a size behind its first brace.
+    """
+    return re.match(rb"(\xef\xbb\xbf)?\s*\{\s*[\"}]", content) is not None
 
 
 def _check_kind(booster: Any, name: str) -> None:

@@ -33,7 +33,8 @@ class Columns:
         left out.
       features: columns that are features; (): all that are named nowhere else here.
       text: features that are categories, though they look like numbers.
-      drop: columns that are left out, as what was measured after the training.
+      drop: columns that are left out, as what was measured after the training; as in
+        the other lists, `test_{epoch}` names all of a series.
       index: columns that name a training and are no features.
       unit: of the curve: `"fraction"` (accuracy in [0, 1]), `"percent"` (accuracy in
         [0, 100], which is scaled) or `"loss"` (nats); "": fraction or loss as the
@@ -150,7 +151,8 @@ class Columns:
             names: list[str] = []
             for given in getattr(self, key):
                 alone = given in known or "," not in given
-                names += [given] if alone else [n.strip() for n in given.split(",")]
+                parts = [given] if alone else [n.strip() for n in given.split(",")]
+                names += [name for part in parts for name in _expand(part, known)]
             for name in names:
                 if name not in known:
                     raise _no_column(key, name, known, file)
@@ -165,6 +167,15 @@ class Columns:
             if name and name not in known:
                 raise _no_column(key, name, known, file)
         return dataclasses.replace(self, **changed)  # type: ignore[arg-type]
+
+
+def _expand(given: str, known: Sequence[str]) -> list[str]:
+    """All columns that a template with `{epoch}` fits, or the name itself."""
+    if given in known or given.count(_PLACEHOLDER) != 1:
+        return [given]
+    before, after = map(re.escape, given.split(_PLACEHOLDER))
+    fits = re.compile(rf"{before}\d+{after}", re.ASCII)
+    return [name for name in known if fits.fullmatch(name)] or [given]
 
 
 def _no_column(

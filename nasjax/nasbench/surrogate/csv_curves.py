@@ -8,14 +8,13 @@ could be a measurement of the finished training.
 
 import collections
 import os
-import pathlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from nasjax.core import errors
+from nasjax.core import errors, paths
 from nasjax.nasbench.surrogate import csv_numbers, csv_table
 from nasjax.nasbench.surrogate.csv_columns import Columns
 from nasjax.nasbench.surrogate.csv_numbers import NumberForm
@@ -30,8 +29,15 @@ _KEY = "--config.data.columns"
 _COUNTED = 10
 """From this many rows on, a column that counts them is no coincidence."""
 _MEASURED = frozenset(
-    "acc accuracy loss err error score ppl perplexity top1 top5 best".split()
+    "acc accs accuracy accuracies loss losses err error errors score scores nll ppl "
+    "perplexity bpc top1 top5 best auc auroc f1 mse rmse mae bleu wer iou miou fitness "
+    "reward metric performance perf val valid validation test eval".split()
 )
+"""Words in the name of a column of numbers that may be a result."""
+_IDENTIFIES = frozenset(
+    "id ids idx index uid uuid rank row rowid run trial job nr".split()
+)
+"""Words in the name of a column of whole numbers that may only name a training."""
 _CONTRARY = {
     "loss": frozenset({"acc", "accuracy"}),
     "fraction": frozenset({"loss", "nll", "err", "error", "ppl", "perplexity"}),
@@ -83,7 +89,7 @@ def read(
         raise errors.unknown_name("metric", metric, METRICS)
     columns = columns or Columns()
     unit = columns.unit_of(metric)
-    path = pathlib.Path(path).expanduser()
+    path = paths.expand(path)
     table = csv_table.read(path, delimiter=columns.delimiter, encoding=columns.encoding)
     columns = columns.check(table.columns, path)
     notes = list(table.notes)
@@ -95,12 +101,13 @@ def read(
     else:
         curves, used = _wide(table, columns, form, unit, notes)
     changing = _changing(table, columns)
-    candidates = _features_of(table, columns, used | changing, form, notes)
+    others = used | changing
+    candidates = _features_of(table, columns, others, curves.rows, form, notes)
+    kept = _finished(table, columns, curves, notes)
     features, names, ignored = _encode(
-        table, columns, candidates, curves.rows, form, notes
+        table, columns, candidates, curves.rows[kept], form, notes
     )
     ignored |= dict.fromkeys(changing - used, "changes within a training")
-    kept = _finished(table, columns, curves, notes)
     for why in dict.fromkeys(ignored.values()):
         which = [name for name, reason in ignored.items() if reason == why]
         notes.append(f"columns left out, {why}: {show_all(which)}")
@@ -114,7 +121,7 @@ def read(
             )
         )
     return CurveData(
-        features=np.stack(features, axis=1)[kept],
+        features=np.stack(features, axis=1),
         curves={metric: curves.values[kept]},
         epochs=curves.epochs,
         feature_names=tuple(names),
@@ -216,6 +223,14 @@ def _long(
 
 def _trainings(table: Table, columns: Columns) -> np.ndarray:
     """int `[rows]`, the training of each row, numbered as they appear."""
+    for name in columns.index:
+        lacks = [text.lower() in csv_numbers.MISSING for text in table.columns[name]]
+        if any(lacks):
+            raise errors.DataError(
+                f"{table.path}: row {lacks.index(True) + 1}, column {show(name)} has "
+                f"no value ({sum(lacks)} rows in all), so its training is not known: "
+                "fill it in, or leave the row out"
+            )
     numbers: dict[tuple[str, ...], int] = {}
     keys = zip(*(table.columns[name] for name in columns.index), strict=True)
     return np.array([numbers.setdefault(key, len(numbers)) for key in keys])
@@ -248,6 +263,12 @@ def _described(
                 f"fractions; pass {_KEY}.unit=fraction"
             )
         notes.append("accuracies are percent and were divided by 100")
+        low = np.nanmax(np.where(np.isfinite(values), values, 0), axis=1) <= 0.01
+        if low.any():
+            notes.append(
+                f"{low.sum()} of {len(low)} trainings never exceed 1 percent; first: "
+                f"row {rows[np.argmax(low)]} (chance, or written as fractions?)"
+            )
     absent = epochs[-1] - epochs[0] + 1 - len(epochs)
     gaps = f", {absent} between them absent" if absent else ""
     notes.append(
@@ -380,6 +401,7 @@ def _features_of(
     table: Table,
     columns: Columns,
     used: set[str],
+    rows: np.ndarray,
     form: NumberForm,
     notes: list[str],
 ) -> list[str]:
@@ -401,13 +423,36 @@ def _features_of(
             continue
         found.append(name)
         if name not in columns.text:
-            _check_feature(table, columns, name, form)
+            _check_feature(table, columns, name, rows, form)
+    _check_series(table, found, used)
     return found
+
+
+def _check_series(table: Table, names: Sequence[str], used: set[str]) -> None:
+    """Refuses features that are numbered exactly as the epochs of the curve."""
+    curve = _series(used)
+    for stem, numbers in _series(names).items():
+        if len(numbers) >= _COUNTED and numbers in curve.values():
+            raise errors.DataError(
+                f"{table.path}: {len(numbers)} columns {show(stem)} are numbered as "
+                "the curve: if they are another curve of the training, pass "
+                f"{_KEY}.drop='{stem}', else name all features in {_KEY}.features"
+            )
+
+
+def _series(names: Iterable[str]) -> dict[str, set[int]]:
+    """Numbers of the columns whose names differ only in the last number."""
+    series: dict[str, set[int]] = {}
+    for name in names:
+        if match := re.fullmatch(r"(.*?)(\d+)(\D*)", name, re.ASCII):
+            stem = f"{match[1]}{{epoch}}{match[3]}"
+            series.setdefault(stem, set()).add(int(match[2]))
+    return series
 
 
 def _is_index(table: Table, name: str, form: NumberForm, notes: list[str]) -> bool:
     """Whether a column without a name counts the rows; any other is refused."""
-    if not re.fullmatch(r"(Unnamed: \d+(_level_\d+)?)?", name):
+    if not re.fullmatch(r"(Unnamed: \d+(_level_\d+)?(\.\d+)*)?", name):
         return False
     if not _counts_rows(table.columns[name], form):
         raise errors.DataError(
@@ -420,7 +465,9 @@ def _is_index(table: Table, name: str, form: NumberForm, notes: list[str]) -> bo
     return True
 
 
-def _check_feature(table: Table, columns: Columns, name: str, form: NumberForm) -> None:
+def _check_feature(
+    table: Table, columns: Columns, name: str, rows: np.ndarray, form: NumberForm
+) -> None:
     """Refuses columns that may be no feature; naming them in `features` allows them."""
     remedy = f"name it in {_KEY}.drop, or all features in {_KEY}.features"
     stem = "" if columns.epoch_column else columns.stem
@@ -429,17 +476,15 @@ def _check_feature(table: Table, columns: Columns, name: str, form: NumberForm) 
             f"{table.path}: column {show(name)} begins as the curve's but does not fit "
             f"{show(columns.epochs)}: {remedy}"
         )
-    values = table.columns[name]
+    values = table.columns[name][rows - 1]
     is_number = any(_is_value(form.parse(text)) for text in set(values))
     if is_number and (words := _words(name) & _MEASURED):
         raise errors.DataError(
             f"{table.path}: column {show(name)} may be a measurement of the training "
             f"({min(words)}), which would give the curve away: {remedy}"
         )
-    if len(values) >= _COUNTED and _counts_rows(values, form):
-        raise errors.DataError(
-            f"{table.path}: column {show(name)} counts the rows: {remedy}"
-        )
+    if len(values) >= _COUNTED and (how := _identifies(name, values, form)):
+        raise errors.DataError(f"{table.path}: column {show(name)} {how}: {remedy}")
 
 
 def _changing(table: Table, columns: Columns) -> set[str]:
@@ -481,6 +526,11 @@ def _encode(
         if isinstance(found, str):
             ignored[name] = found
             continue
+        if twice := set(labels) & set(found):
+            raise errors.DataError(
+                f"{table.path}: two features are called {show(min(twice))}: a column, "
+                "and a value of a column of text; rename the column"
+            )
         features += found.values()
         labels += found
     return features, labels, ignored
@@ -537,6 +587,8 @@ def _categories(
         return "constant"
     if len(kinds) > MAX_CATEGORIES:
         return f"text with {len(kinds)} values"
+    if len(kinds) == len(texts) >= _COUNTED and name not in columns.text:
+        return "text that is another in every row"
     if missing.any():
         notes.append(
             f"column {show(name)}: {missing.sum()} values are missing and stay so "
@@ -596,6 +648,21 @@ def _is_value(value: float | None) -> bool:
     return value is not None and not np.isnan(value)
 
 
+def _identifies(name: str, texts: np.ndarray, form: NumberForm) -> str:
+    """How a column of numbers tells the rows apart and no more, "" where it does not.
+
+    A frame that was shuffled, sorted or filtered keeps its index, and a rank its order.
+    """
+    parsed = [form.parse(text) for text in texts]
+    numbers = {number for number in parsed if number is not None and not number % 1}
+    if len(numbers) < len(parsed):
+        return ""
+    if min(numbers) in (0, 1) and max(numbers) - min(numbers) + 1 == len(numbers):
+        return "counts the rows"
+    word = min(_words(name) & _IDENTIFIES, default="")
+    return f"may only name the trainings ({word})" if word else ""
+
+
 def _counts_rows(texts: np.ndarray, form: NumberForm) -> bool:
     """Whether a column is 0, 1, 2, ... or 1, 2, 3, ..."""
     first = form.parse(texts[0])
@@ -607,4 +674,5 @@ def _counts_rows(texts: np.ndarray, form: NumberForm) -> bool:
 def _words(name: str) -> set[str]:
     """Small letters between capitals and other signs: `valAcc_1` is val, acc."""
     parts = re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)
-    return {part.lower() for part in parts} | set(re.findall(r"top\d", name.lower()))
+    words = {part.lower() for part in parts}
+    return words | set(re.findall(r"top\d|f1(?!\d)|miou", name.lower()))

@@ -5,7 +5,7 @@ import gzip
 import pathlib
 import zlib
 
-from nasjax.core import errors
+from nasjax.core import errors, paths
 
 MAX_BYTES = 256 << 20
 """Of the decompressed file."""
@@ -40,6 +40,7 @@ _FOREIGN = (
     (b"BZh", "compressed by bzip2"),
     (b"\xfd7zXZ", "compressed by xz"),
     (b"\x28\xb5\x2f\xfd", "compressed by zstd"),
+    (b"\x1f\x8b", "compressed by gzip twice"),
 )
 
 
@@ -75,8 +76,8 @@ def read(path: pathlib.Path, encoding: str = "") -> str:
 
 
 def _bytes(path: pathlib.Path) -> bytes:
-    if not path.is_file():
-        what = "is no file" if path.exists() else "no such file"
+    if not paths.is_file(path):
+        what = "is no file" if paths.exists(path) else "no such file"
         raise errors.DataError(f"{path}: {what}")
     try:
         with path.open("rb") as raw:
@@ -115,7 +116,7 @@ def _decode(path: pathlib.Path, content: bytes, encoding: str) -> str:
             f"{path} is not {name}{where}: save it as UTF-8, or {remedy} "
             "--config.data.columns.encoding=cp1252 (Windows), latin-1 or utf-16"
         ) from error
-    except LookupError as error:
+    except (LookupError, ValueError) as error:
         raise errors.ConfigError(
             f"config.data.columns.encoding: there is no text encoding {encoding!r}; "
             "as utf-8, utf-16, cp1252, latin-1"

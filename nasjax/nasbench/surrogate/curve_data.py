@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from nasjax import spaces
-from nasjax.core import arrays, errors
+from nasjax.core import arrays, errors, paths
 from nasjax.nasbench.surrogate import features as feature_registry
 from nasjax.nasbench.table import TabularBenchmark
 
@@ -218,8 +218,8 @@ def read_arrays(path: str | os.PathLike[str], *, features_name: str = "") -> Cur
       DataError: the file is missing, or its arrays do not fit together or their units.
       ConfigError: `archs` without features.
     """
-    path = pathlib.Path(path).expanduser()
-    if not path.is_file():
+    path = paths.expand(path)
+    if not paths.is_file(path):
         raise errors.DataError(f"{path}: no such file")
     stored = {key: np.array(view) for key, view in arrays.memory_map(path).items()}
     curves, notes = _stored_curves(path, stored)

@@ -143,7 +143,7 @@ def _loaded(model: Any) -> dict[str, Any]:
         model = bytes(model.save_raw("json"))
     if isinstance(model, dict):
         return model
-    if isinstance(model, bytes | bytearray) and not model.lstrip().startswith(b'{"'):
+    if isinstance(model, bytes | bytearray) and not xgboost_snapshot.is_json(model):
         return xgboost_snapshot.document(model, name="the XGBoost model")
     if not isinstance(model, str | bytes | bytearray):
         raise errors.DataError(
@@ -151,6 +151,8 @@ def _loaded(model: Any) -> dict[str, Any]:
             "of its JSON file"
         )
     try:
+        if isinstance(model, str):
+            model = model.removeprefix("\ufeff")
         found = json.loads(model)
     except (ValueError, RecursionError) as error:
         raise errors.DataError(
