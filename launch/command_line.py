@@ -143,7 +143,7 @@ def _exit_on_error(call: Callable[[], Any]) -> Any:
     except OSError as error:
         if error.errno not in _DISK_ERRORS:
             raise
-        place = error.filename or "a file"
+        place = error.filename2 or error.filename or "a file"
         print(
             f"error: {place}: {error.strerror}; {_DISK_ERRORS[error.errno]}",
             file=sys.stderr,

@@ -50,6 +50,5 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> ConfigError:
       A `ConfigError` that suggests the nearest name and lists all of them.
     """
     names = sorted(known)
-    return ConfigError(
-        f"unknown {kind} {name!r}{suggest(name, names)}; known: {', '.join(names)}"
-    )
+    near = suggest(name, names) if isinstance(name, str) else ""
+    return ConfigError(f"unknown {kind} {name!r}{near}; known: {', '.join(names)}")

@@ -56,6 +56,10 @@ def claim(
             f"{folder}: cannot be used as workdir ({error.strerror}); "
             "choose another --workdir"
         ) from error
+    except ValueError as error:  # a zero character
+        raise errors.WorkdirError(
+            f"{str(folder)!r} is no path ({error}); choose another --workdir"
+        ) from error
     try:
         return _compare_or_write(folder, config, ignore)
     except BaseException:

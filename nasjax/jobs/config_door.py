@@ -133,7 +133,8 @@ def _check_number(script: str, key: str, value: Any) -> None:
     if isinstance(value, float) and not math.isfinite(value):
         raise errors.ConfigError(f"{key} = {value} must be a finite number")
     smallest = least(script, key)
-    if smallest is None or value is None or isinstance(value, Mapping):
+    is_open = value is None and not key.endswith("seed")
+    if smallest is None or is_open or isinstance(value, Mapping):
         return
     if type(value) is not int:
         raise errors.ConfigError(f"{key} = {value!r} must be a whole number")

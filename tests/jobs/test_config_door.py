@@ -129,6 +129,14 @@ def test_a_job_refuses_bad_numbers_before_it_reads_anything(command, mode, tmp_p
     assert ".".join(keys) in message and "-1 must be in 0.." in message
 
 
+@pytest.mark.parametrize("key", ["seed", "pretrain.seed"])
+def test_no_seed_is_not_a_seed(key):
+    section, _, _ = key.rpartition(".")
+    config = {section: {"seed": None}} if section else {"seed": None}
+    with pytest.raises(errors.ConfigError, match=f"{key} = None must be a whole"):
+        config_door.check_numbers("search", config)
+
+
 def whole_numbers():
     """(command, configuration, keys) of every whole number of every configuration."""
     seen = set()

@@ -10,7 +10,7 @@ where they are not those of all), and the keys of `search_inputs`.
 import functools
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -25,6 +25,9 @@ from nasjax.search.algorithm import Evaluate, SearchAlgorithm
 
 _JOB_KEYS = ("algorithm", "num_trials", "chunk_size", "vectorized", "against")
 _EMBEDDING_KEYS = ("table", "table_size", "table_seed")
+
+MAX_QUERIES = 10_000_000
+"""Of a trial; ten times as many are gigabytes."""
 
 
 class SearchBudget(NamedTuple):
@@ -72,10 +75,10 @@ def budget(config: Config, reward: Benchmark | None = None) -> SearchBudget:
     """The budget of a trial.
 
     Raises:
-      ConfigError: there is none, or it is negative.
+      ConfigError: there is none, it is negative, or above `MAX_QUERIES`.
       DataError: it is in seconds, which `reward` does not record.
     """
-    section = config["budget"]
+    section = _section("budget", config["budget"])
     made = SearchBudget(
         section["queries"], float(section["seconds"]), section.get("epochs", 0)
     )
@@ -84,6 +87,11 @@ def budget(config: Config, reward: Benchmark | None = None) -> SearchBudget:
             f"budget.queries = {made.queries}, budget.seconds = {made.seconds} and "
             f"budget.epochs = {made.epochs}: give at least one of them a positive "
             "number"
+        )
+    if max(made.queries, made.epochs) > MAX_QUERIES:
+        raise errors.ConfigError(
+            f"budget.queries = {made.queries} and budget.epochs = {made.epochs} may be "
+            f"at most {MAX_QUERIES:,}: a trial holds its whole history in memory"
         )
     if made.seconds and reward is not None and reward.seconds is None:
         raise errors.DataError(
@@ -160,7 +168,13 @@ def settings_of(config: Config, name: str) -> dict[str, Any]:
     known = config.get("settings", {})
     if name not in known and name not in search.ALGORITHMS:
         raise errors.unknown_name("algorithm", name, {*known, *search.ALGORITHMS})
-    return {"algorithm": name, **known.get(name, {})}
+    return {"algorithm": name, **_section(f"settings.{name}", known.get(name, {}))}
+
+
+def _section(place: str, value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise errors.ConfigError(f"config.{place} is {value!r}; it must be a section")
+    return value
 
 
 def _entry(
@@ -218,9 +232,13 @@ def controls(config: Config, name: str) -> tuple[str, ...]:
       ConfigError: one is the entry itself or none of `config.algorithms` or `settings`.
     """
     own = settings_of(config, name).get("against")
+    known = {*config["algorithms"], *config.get("settings", {})}
     if own is None:
+        for other in config["controls"]:
+            if other not in known | set(search.ALGORITHMS):
+                raise errors.unknown_name("algorithm of controls", other, known)
         return tuple(other for other in config["controls"] if other != name)
-    known = {*config["algorithms"], *config.get("settings", {})} - {name}
+    known -= {name}
     for other in own:
         if other not in known:
             raise errors.unknown_name(f"control of {name}", other, known)
