@@ -131,3 +131,8 @@ def test_a_refused_claim_unlocks_only_what_it_locked(folder):
     with pytest.raises(errors.WorkdirError):
         workdir.claim(folder, {"seed": 1})
     assert set(workdir._locks) == before
+
+
+def test_a_folder_that_is_no_path_is_refused():
+    with pytest.raises(errors.WorkdirError, match="is no path"):
+        workdir.claim("a\0b", {"a": 1})
