@@ -31,7 +31,7 @@ def gene_hash(arch: jax.Array) -> jax.Array:
             word = (total ^ genes[..., k]) * jnp.uint32(factor)
             word ^= word >> 15
             word *= jnp.uint32(0x2C1B3C6D)
-            total = word ^ (word >> 12) + jnp.uint32(k)
+            total = (word ^ (word >> 12)) + jnp.uint32(k)
         lanes.append(total)
     return jnp.stack(lanes, axis=-1)
 
