@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nasjax.core import errors
+from nasjax.core import registry
 from nasjax.core.types import Array, Key, Tree
 from nasjax.data import noisy_digits
 from nasjax.nasbench import digits201
@@ -136,9 +136,7 @@ def get(name: str) -> EmbeddedBenchmark:
     Raises:
       ConfigError: there is no such benchmark.
     """
-    if name not in BENCHMARKS:
-        raise errors.unknown_name("embedded benchmark", name, BENCHMARKS)
-    return BENCHMARKS[name]
+    return registry.find("embedded benchmark", BENCHMARKS, name)
 
 
 def train(name: str, function: int, seed: int) -> tuple[ScannedCurves, float]:

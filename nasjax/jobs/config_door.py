@@ -6,6 +6,7 @@ and makes a key that is missing an error with its name, wherever it is read late
 
 import fnmatch
 import math
+import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -87,6 +88,13 @@ class Section(dict[str, Any]):
         raise errors.ConfigError(
             f"the configuration has no key {self.place + str(key)!r}{near}"
         )
+
+
+def working_directory(folder: str) -> pathlib.Path:
+    """The folder of a run; `ConfigError` where none was given."""
+    if not folder:
+        raise errors.ConfigError("no working directory: pass --workdir=FOLDER")
+    return pathlib.Path(folder)
 
 
 def enter(command: str, config: Mapping[str, Any]) -> Section:

@@ -2,14 +2,13 @@
 
 import dataclasses
 import functools
-import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 
-from nasjax.core import errors
+from nasjax.core import errors, registry
 from nasjax.networks import darts, nasbench101, nasbench201
 from nasjax.networks.classifier import Classifier
 from nasjax.spaces import darts as darts_space
@@ -55,9 +54,7 @@ def build(
       ConfigError: an unknown space or option, or a size that does not fit.
       UnknownArchitecture: the genes are not of the space.
     """
-    if space not in BUILDERS:
-        raise errors.unknown_name("space of image classifiers", space, BUILDERS)
-    build, known = BUILDERS[space]
+    build, known = registry.find("space of image classifiers", BUILDERS, space)
     for option in options:
         if option not in known:
             raise errors.unknown_name(f"key of config.network ({space})", option, known)
@@ -97,8 +94,8 @@ def _darts(
     arch: np.ndarray, options: Mapping[str, Any], images: Images
 ) -> BuiltNetwork:
     network = _fixed(darts.network, arch, options, images)
-    defaults = inspect.signature(darts.network).parameters
-    size = {name: defaults[name].default for name in ("num_cells", "channels", "stem")}
+    defaults = registry.options_of(darts.network)
+    size = {name: defaults[name] for name in ("num_cells", "channels", "stem")}
     size |= {name: value for name, value in options.items() if name in size}
     costs = darts_space.costs(
         jnp.asarray(arch),
@@ -141,7 +138,7 @@ def _as_data(skeleton: nasbench201.Skeleton) -> Network:
 
 
 def _options(function: Callable[..., Any]) -> tuple[str, ...]:
-    names = [*inspect.signature(function).parameters]
+    names = registry.options_of(function)
     return tuple(name for name in names if name not in ("arch", *Images._fields))
 
 

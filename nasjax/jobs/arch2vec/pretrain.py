@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 
-from nasjax.core import compilation, errors, malloc, result, stopwatch, workdir
+from nasjax.core import compilation, malloc, registry, result, stopwatch, workdir
 from nasjax.encoders import graph_inputs
 from nasjax.encoders.arch2vec import model as models
 from nasjax.jobs import config_door
@@ -100,12 +100,10 @@ def run(config: dict[str, Any], folder: str, mode: str = "train") -> dict[str, A
     Raises:
       NasjaxError: bad configuration, data or working directory.
     """
-    if mode not in MODES:
-        raise errors.unknown_name("mode", mode, MODES)
-    if not folder:
-        raise errors.ConfigError("no working directory: pass --workdir=FOLDER")
+    job = registry.find("mode", MODES, mode)
+    path = config_door.working_directory(folder)
     config = config_door.enter("launch/arch2vec.py", config)
-    return MODES[mode](config, pathlib.Path(folder))
+    return job(config, path)
 
 
 MODES = {

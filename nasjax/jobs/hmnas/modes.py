@@ -6,10 +6,9 @@ saved network again, and its physically slimmed form. `control` repeats the last
 with masks of the same sparsity at random places.
 """
 
-import pathlib
 from typing import Any
 
-from nasjax.core import compilation, errors, malloc
+from nasjax.core import compilation, malloc, registry
 from nasjax.jobs import config_door
 from nasjax.jobs.hmnas import experiment
 from nasjax.jobs.hmnas.control import control
@@ -32,11 +31,9 @@ def run(config: dict[str, Any], folder: str, mode: str = "train") -> dict[str, A
       NasjaxError: bad configuration, data or working directory, or a diverged loss.
       training.loop.Stopped: the process was asked to stop; its state is saved.
     """
-    if mode not in MODES:
-        raise errors.unknown_name("mode", mode, MODES)
-    if not folder:
-        raise errors.ConfigError("no working directory: pass --workdir=FOLDER")
+    job = registry.find("mode", MODES, mode)
+    path = config_door.working_directory(folder)
     config = config_door.enter("launch/hmnas.py", config)
     compilation.enable_cache()
     malloc.keep_memory()
-    return MODES[mode](experiment.read(config, pathlib.Path(folder)))
+    return job(experiment.read(config, path))

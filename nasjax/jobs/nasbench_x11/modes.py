@@ -11,7 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from nasjax.core import atomic_file, compilation, errors, malloc, result, workdir
+from nasjax.core import (
+    atomic_file,
+    compilation,
+    errors,
+    malloc,
+    registry,
+    result,
+    workdir,
+)
 from nasjax.experiments import embedded_benchmarks
 from nasjax.jobs import config_door
 from nasjax.jobs.nasbench_x11 import build as pieces
@@ -34,18 +42,15 @@ def run(config: dict[str, Any], folder: str, mode: str) -> dict[str, Any]:
     Raises:
       NasjaxError: bad configuration, data or working directory.
     """
-    if mode not in MODES:
-        raise errors.unknown_name("mode", mode, MODES)
-    if not folder:
-        raise errors.ConfigError("no working directory: pass --workdir=FOLDER")
-    path = pathlib.Path(folder)
+    job = registry.find("mode", MODES, mode)
+    path = config_door.working_directory(folder)
     command = "launch/nasbench_x11.py"
     if mode in ("build", "install"):
-        return MODES[mode](config_door.enter(f"{command} --mode=build", config), path)
+        return job(config_door.enter(f"{command} --mode=build", config), path)
     config = config_door.enter(command, config)
     compilation.enable_cache()
     malloc.keep_memory()
-    return MODES[mode](config, path)
+    return job(config, path)
 
 
 def build(config: dict[str, Any], folder: pathlib.Path) -> dict[str, Any]:

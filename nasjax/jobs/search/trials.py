@@ -11,8 +11,8 @@ from typing import Any
 from nasjax.core import (
     arrays,
     compilation,
-    errors,
     malloc,
+    registry,
     result,
     signals,
     stopwatch,
@@ -48,14 +48,12 @@ def run(config: dict[str, Any], folder: str, mode: str = "trials") -> dict[str, 
       NasjaxError: bad configuration, data or working directory.
       search.Stopped: the process was asked to stop; what is finished is saved.
     """
-    if mode not in MODES:
-        raise errors.unknown_name("mode", mode, MODES)
-    if not folder:
-        raise errors.ConfigError("no working directory: pass --workdir=FOLDER")
+    job = registry.find("mode", MODES, mode)
+    path = config_door.working_directory(folder)
     config = config_door.enter(COMMANDS[mode], config)
     compilation.enable_cache()
     malloc.keep_memory()
-    return MODES[mode](config, pathlib.Path(folder))
+    return job(config, path)
 
 
 def run_trials(config: Config, folder: pathlib.Path) -> dict[str, Any]:

@@ -58,14 +58,12 @@ def run(config: dict[str, Any], folder: str) -> dict[str, Any]:
       NasjaxError: bad configuration, architecture, data or working directory.
       training.loop.Stopped: the process was asked to stop; its state is saved.
     """
-    if not folder:
-        raise errors.ConfigError("no working directory: pass --workdir=FOLDER")
+    path = config_door.working_directory(folder)
     config = config_door.enter("launch/train_architecture.py", config)
     compilation.enable_cache()
     malloc.keep_memory()
     protocol = protocols.read(config)
     _check(config, protocol)
-    path = pathlib.Path(folder)
     chosen = architectures.choose(config)
     architecture.check(protocol, chosen.archs[0])
     workdir.claim(path, config, ignore=architecture.IGNORED)
