@@ -5,7 +5,6 @@ compilation cache with its siblings and children, and treats implicit rank promo
 an error.
 """
 
-import logging
 import os
 import pathlib
 
@@ -61,13 +60,3 @@ def script():
     """`script("launch/NAME.py", ARGUMENT, ...)` runs it in the checkout."""
     with script_server.Server(JOBS) as server:
         yield lambda *arguments: server.run(arguments)
-
-
-@pytest.fixture
-def caplog(caplog, monkeypatch):
-    """pytest's, whatever a test before it in this process did to absl's logger."""
-    logger = logging.getLogger("absl")
-    monkeypatch.setattr(logger, "propagate", True)
-    monkeypatch.setattr(logger, "disabled", False)
-    with caplog.at_level(logging.WARNING, logger="absl"):
-        yield caplog

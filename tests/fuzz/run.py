@@ -61,7 +61,10 @@ def child(names: list[str], first: int, last: int, log: pathlib.Path) -> None:
     sys.path.insert(0, str(TESTS))
     warnings.simplefilter("ignore")
     os.environ.setdefault("NASJAX_PROGRESS", "")
+    from absl import logging
     from fuzz import mutations, targets
+
+    logging.set_verbosity(logging.ERROR)  # damaged chunks are told and done again
 
     made = {name: targets.TARGETS[name]() for name in names}
     with tempfile.TemporaryDirectory() as folder, log.open("a") as lines:

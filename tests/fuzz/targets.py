@@ -23,7 +23,6 @@ import lightgbm
 import numpy as np
 import official_files
 import official_surrogates
-from absl import logging
 from reference import supernet_small
 
 from nasjax import nasbench
@@ -542,7 +541,6 @@ def search_chunks():
     rows = {name: np.ones((2, 3), np.float32) for name in chunks._ROWS}
     history = History(archs=np.ones((2, 3, 6), np.int32), **rows)
     seed = saved(lambda p: chunks._save(p, chunks.Trials(history, 1.5)))
-    logging.set_verbosity(logging.ERROR)
     problem = types.SimpleNamespace(space=nasbench201.make())
 
     def read(content, folder):
