@@ -1,11 +1,12 @@
 """Digits made hard enough to tell small networks apart: shifted, with Gaussian noise.
 
 768 images to train on, corrupted anew each epoch; 512 for validation and 517 for
-testing, each in two fixed corrupted copies, cut to 1,024 each. Two copies of an image
-are not independent: an accuracy moves in steps of 1/1024, but varies as one of about
-700 images does.
+testing, each in a few fixed corrupted copies, of which 512 a copy are kept. Copies of
+an image are not independent: with two of them an accuracy moves in steps of 1/1024, but
+varies as one of about 700 images does.
 """
 
+import dataclasses
 from typing import NamedTuple
 
 import jax
@@ -15,12 +16,25 @@ from nasjax.core.types import Array
 from nasjax.data import digits
 
 NUM_TRAIN, NUM_VALID, NUM_TEST = 768, 512, 517
-NUM_EVALUATED = 1024
-"""Images of the validation split and of the test split, corrupted copies counted."""
-NOISE = 0.4
-"""Standard deviation of the noise, on pixels that are standardised."""
-COPIES = 2
 _EVALUATION_SEED = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Corruption:
+    """How hard the images are, and how many are evaluated.
+
+    Attributes:
+      noise: standard deviation of the noise, on pixels that are standardised.
+      copies: corrupted copies of the images of the validation and the test split.
+    """
+
+    noise: float = 0.4
+    copies: int = 2
+
+    @property
+    def num_evaluated(self) -> int:
+        """Images of the validation split, and of the test split, copies counted."""
+        return self.copies * min(NUM_VALID, NUM_TEST)
 
 
 class NoisyDigits(NamedTuple):
@@ -29,9 +43,9 @@ class NoisyDigits(NamedTuple):
     Attributes:
       train_images: the 768 clean images.
       train_labels: their digits.
-      valid_images: 1,024 corrupted images.
+      valid_images: corrupted images, `Corruption.num_evaluated` of them.
       valid_labels: their digits.
-      test_images: 1,024 corrupted images.
+      test_images: as many.
       test_labels: their digits.
     """
 
@@ -50,8 +64,9 @@ class Epochs(NamedTuple):
     labels: Array
 
 
-def load() -> NoisyDigits:
+def load(corruption: Corruption = Corruption()) -> NoisyDigits:
     """The three splits, stratified by class; the same on every call."""
+    number_evaluated = corruption.num_evaluated
     images, labels = digits.stratified((NUM_TRAIN, NUM_VALID, NUM_TEST))
     mean, std = images[0].mean(), images[0].std()
     clean = [jnp.asarray((part - mean) / std)[..., None] for part in images]
@@ -60,21 +75,22 @@ def load() -> NoisyDigits:
     for number in (1, 2):
         key = jax.random.fold_in(jax.random.key(_EVALUATION_SEED), number)
         copies = [
-            corrupt(jax.random.fold_in(key, copy), clean[number])
-            for copy in range(COPIES)
+            corrupt(jax.random.fold_in(key, copy), clean[number], corruption.noise)
+            for copy in range(corruption.copies)
         ]
-        repeated = jnp.tile(jnp.asarray(labels[number], jnp.int32), COPIES)
-        images_ = jnp.concatenate(copies, axis=-1)[..., :NUM_EVALUATED]
-        splits.append((images_, repeated[:NUM_EVALUATED]))
+        repeated = jnp.tile(jnp.asarray(labels[number], jnp.int32), corruption.copies)
+        images_ = jnp.concatenate(copies, axis=-1)[..., :number_evaluated]
+        splits.append((images_, repeated[:number_evaluated]))
     return NoisyDigits(*(array for split in splits for array in split))
 
 
-def corrupt(key: Array, images: Array) -> Array:
+def corrupt(key: Array, images: Array, noise: float) -> Array:
     """Shifts each image by at most one pixel a direction and adds noise.
 
     Args:
       key: of the draws.
       images: `[H, W, 1, N]`; what is shifted in is the darkest value of the batch.
+      noise: its standard deviation.
     """
     key_shift, key_noise = jax.random.split(key)
     height, width, _, number = images.shape
@@ -85,10 +101,12 @@ def corrupt(key: Array, images: Array) -> Array:
     columns = shifts[1:] + jnp.arange(width)[:, None]
     moved = jnp.take_along_axis(padded, rows[:, None, None, :], axis=0)
     moved = jnp.take_along_axis(moved, columns[None, :, None, :], axis=1)
-    return moved + NOISE * jax.random.normal(key_noise, moved.shape)
+    return moved + noise * jax.random.normal(key_noise, moved.shape)
 
 
-def epochs(key: Array, data: NoisyDigits, *, num_epochs: int, batch: int) -> Epochs:
+def epochs(
+    key: Array, data: NoisyDigits, *, num_epochs: int, batch: int, noise: float
+) -> Epochs:
     """Every epoch: the training images in a new order, corrupted anew, in batches."""
     number = data.train_labels.shape[0]
     steps = number // batch
@@ -96,7 +114,7 @@ def epochs(key: Array, data: NoisyDigits, *, num_epochs: int, batch: int) -> Epo
     def epoch(key: Array) -> tuple[Array, Array]:
         key_order, key_noise = jax.random.split(key)
         order = jax.random.permutation(key_order, number)[: steps * batch]
-        images = corrupt(key_noise, data.train_images[..., order])
+        images = corrupt(key_noise, data.train_images[..., order], noise)
         images = images.reshape(*images.shape[:-1], steps, batch)
         return jnp.moveaxis(images, -2, 0), data.train_labels[order].reshape(steps, -1)
 

@@ -1,6 +1,6 @@
 """How the benchmarks inside the package are made: what is trained, and one training.
 
-    curves, seconds = train("digits201", function=17, seed=0)
+    curves, seconds = train("digits201", arch, place=17, seed=0)
 
 digits201: 8x8 digits with noise, patches of 2x2 as channels, a 1x1 stem to 16 channels
 at 4x4, one cell without scale and shift in its normalisations, a linear classifier; 30
@@ -12,20 +12,22 @@ package's file are `jobs.nasbench_x11.build`'s.
 """
 
 import functools
-import os
+import pathlib
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
 from nasjax.core import registry
 from nasjax.core.types import Array, Key, Tree
 from nasjax.data import noisy_digits
 from nasjax.nasbench import digits201
 from nasjax.nasbench.table import TabularBenchmark
+from nasjax.nasbench.trainings import NUM_EPOCHS, Trainings
 from nasjax.networks import nasbench201
 from nasjax.networks.nasbench201 import Skeleton
 from nasjax.spaces import nasbench201_functions
@@ -43,29 +45,42 @@ DIGITS201_SKELETON = Skeleton(
     momentum=0.2,
 )
 _WEIGHTS_STREAM, _DATA_STREAM = 0, 1
+_GROUP_BITS = 20
+"""A group has less than 2^20 architectures."""
 
 
-class Facts(Protocol):
-    """What a module of `nasbench` knows of its benchmark: file, form and epochs."""
+class BenchmarkFile(NamedTuple):
+    """How `nasbench` keeps a benchmark.
 
-    FORM: str
-    NAME: str
-    FILE: Any
-    EPOCHS: int
+    Attributes:
+      name: of a file, such as `digits201.safetensors`.
+      installed: the one in the package.
+      save: `(path, trainings, facts)` writes one; a `DataError` where too little is
+        trained.
+      read: `(path) -> Trainings`.
+      load: `(path) -> TabularBenchmark`.
+    """
 
-    def compact(self, name: str, values: np.ndarray) -> np.ndarray:
-        """A curve as it is stored."""
+    name: str
+    installed: pathlib.Path
+    save: Callable[[pathlib.Path, Trainings, Mapping[str, np.ndarray]], None]
+    read: Callable[[pathlib.Path], Trainings]
+    load: Callable[[pathlib.Path], TabularBenchmark]
 
-    def save(
-        self,
-        path: str | os.PathLike[str],
-        tree: Mapping[str, np.ndarray],
-        seeds: Sequence[int],
-    ) -> None:
-        """Writes the benchmark's file."""
 
-    def load(self, path: str | os.PathLike[str] = ...) -> TabularBenchmark:
-        """The benchmark of a file."""
+class Group(NamedTuple):
+    """Architectures that are trained for one reason.
+
+    Attributes:
+      name: such as `uniform`.
+      choose: `(trainings of earlier groups) -> int [N, G]`, the architectures.
+      repeated: how many of them, the first ones, are trained with every seed; the
+        others with seed 0 only. None: all.
+    """
+
+    name: str
+    choose: Callable[[Trainings | None], np.ndarray]
+    repeated: int | None = None
 
 
 class Network(NamedTuple):
@@ -85,19 +100,20 @@ class EmbeddedBenchmark(NamedTuple):
     """What is trained and how.
 
     Attributes:
-      facts: of the benchmark's file.
+      file: how it is kept.
+      groups: of architectures, in the order in which they are chosen and trained.
       network: makes the networks.
-      representatives: int32 `[F, G]` when called, the architectures that are trained:
-        one of each function that the space can compute.
-      table: what the file holds besides curves, by name, when called.
+      facts: `(archs [N, G]) -> numbers by name` that the file holds besides curves.
       recipe: optimizer and schedule.
+      images: how hard they are.
     """
 
-    facts: Facts
+    file: BenchmarkFile
+    groups: tuple[Group, ...]
     network: Callable[[], Network]
-    representatives: Callable[[], np.ndarray]
-    table: Callable[[], dict[str, np.ndarray]]
+    facts: Callable[[np.ndarray], dict[str, np.ndarray]]
     recipe: SGDSettings
+    images: noisy_digits.Corruption = noisy_digits.Corruption()
 
 
 def _digits201_network() -> Network:
@@ -105,28 +121,32 @@ def _digits201_network() -> Network:
     return Network(net.init, net.apply)
 
 
-def _digits201_representatives() -> np.ndarray:
+def _digits201_functions(_: Trainings | None) -> np.ndarray:
     return nasbench201_functions.functions().representatives
 
 
-def _digits201_table() -> dict[str, np.ndarray]:
-    functions = nasbench201_functions.functions()
+def _digits201_facts(archs: np.ndarray) -> dict[str, np.ndarray]:
     count = functools.partial(nasbench201.count_parameters, skeleton=DIGITS201_SKELETON)
     return {
-        "archs": functions.representatives,
-        "parameters": np.asarray(jax.vmap(count)(functions.representatives)),
-        "function": functions.of_code,
+        "parameters": np.asarray(jax.vmap(count)(archs)),
+        "function": nasbench201_functions.functions().of_code,
     }
 
 
 BENCHMARKS: Mapping[str, EmbeddedBenchmark] = {
     "digits201": EmbeddedBenchmark(
-        facts=digits201,
+        file=BenchmarkFile(
+            digits201.NAME,
+            digits201.FILE,
+            digits201.save,
+            digits201.read,
+            digits201.load,
+        ),
+        groups=(Group("functions", _digits201_functions),),
         network=_digits201_network,
-        representatives=_digits201_representatives,
-        table=_digits201_table,
+        facts=_digits201_facts,
         recipe=SGDSettings(learning_rate=0.4, momentum=0.9, weight_decay=5e-4),
-    )
+    ),
 }
 
 
@@ -139,47 +159,51 @@ def get(name: str) -> EmbeddedBenchmark:
     return registry.find("embedded benchmark", BENCHMARKS, name)
 
 
-def train(name: str, function: int, seed: int) -> tuple[ScannedCurves, float]:
-    """Trains one function with one seed; also the CPU seconds that took.
+def train(
+    name: str, arch: ArrayLike, place: int, seed: int, group: int = 0
+) -> tuple[ScannedCurves, float]:
+    """Trains one architecture with one seed; also the CPU seconds that took.
 
     The seed decides on the order and the noise of the images, which are the same for
-    all functions, and with the function on the initial weights.
+    all architectures, and with the architecture's place on the initial weights.
 
     Args:
       name: a key of `BENCHMARKS`.
-      function: row of its representatives.
+      arch: int `[G]`.
+      place: of the architecture in its group.
       seed: of the training.
+      group: number of the group.
     """
     benchmark = get(name)
-    representative = benchmark.representatives()[function]
     run = _trainer(name)
-    batches = _training_batches(benchmark.facts.EPOCHS, seed)
+    batches = _training_batches(benchmark.images.noise, seed)
+    number = np.int32(group << _GROUP_BITS | place)
     start = time.process_time()
     curves = jax.block_until_ready(
-        run(representative, np.int32(function), np.int32(seed), batches)
+        run(np.asarray(arch, np.int32), number, np.int32(seed), batches)
     )
     return curves, time.process_time() - start
 
 
 @functools.cache
 def _trainer(name: str) -> Callable[..., ScannedCurves]:
-    """The compiled training `(arch, function, seed, batches) -> ScannedCurves`."""
+    """The compiled training `(arch, number, seed, batches) -> ScannedCurves`."""
     benchmark = get(name)
     net = benchmark.network()
-    data = noisy_digits.load()
+    data = noisy_digits.load(benchmark.images)
     valid = _batches(data.valid_images, data.valid_labels)
     test = _batches(data.test_images, data.test_labels)
 
     @jax.jit
     def run(
         arch: Array,
-        function: Array,
+        number: Array,
         seed: Array,
         batches: scanned.Split,
         valid: scanned.Split,
         test: scanned.Split,
     ) -> ScannedCurves:
-        key = jax.random.fold_in(jax.random.key(_WEIGHTS_STREAM), function)
+        key = jax.random.fold_in(jax.random.key(_WEIGHTS_STREAM), number)
         params, statistics = net.init(jax.random.fold_in(key, seed), arch)
         return scanned.train(
             params,
@@ -193,8 +217,8 @@ def _trainer(name: str) -> Callable[..., ScannedCurves]:
             recipe=benchmark.recipe,
         )
 
-    return lambda arch, function, seed, batches: run(
-        arch, function, seed, batches, valid, test
+    return lambda arch, number, seed, batches: run(
+        arch, number, seed, batches, valid, test
     )
 
 
@@ -206,8 +230,10 @@ def _batches(images: Array, labels: Array) -> scanned.Split:
 
 
 @functools.lru_cache(maxsize=1)
-def _training_batches(num_epochs: int, seed: int) -> scanned.Split:
+def _training_batches(noise: float, seed: int) -> scanned.Split:
     """What all trainings of a seed see, in this order (6 MB for 30 epochs)."""
     key = jax.random.fold_in(jax.random.key(_DATA_STREAM), seed)
-    epochs = functools.partial(noisy_digits.epochs, num_epochs=num_epochs, batch=BATCH)
+    epochs = functools.partial(
+        noisy_digits.epochs, num_epochs=NUM_EPOCHS, batch=BATCH, noise=noise
+    )
     return scanned.Split(*jax.jit(epochs)(key, noisy_digits.load()))

@@ -8,7 +8,7 @@ of each cell, so that a query needs no network and no enumeration.
 
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,50 +17,79 @@ from nasjax.core import arrays, errors
 from nasjax.nasbench import index
 from nasjax.nasbench.runs import TrainingRuns, to_device
 from nasjax.nasbench.table import TabularBenchmark
+from nasjax.nasbench.trainings import CURVES, NUM_EPOCHS, Trainings
 from nasjax.spaces import nasbench201
 
 FORM = "nasjax.digits201/2"
 NAME = "digits201.safetensors"
 FILE = pathlib.Path(__file__).with_name(NAME)
 
-EPOCHS = 30
 IMAGES = {"train": 768, "valid": 1024, "test": 1024}
 """Images of an epoch, of the validation and of the test split."""
 
 
-def compact(name: str, values: np.ndarray) -> np.ndarray:
-    """A curve as it is stored: counts in uint16, losses in float16."""
-    if name.endswith("_correct"):
-        return values.astype(np.uint16)
-    # A diverged training must not become a wrong finite number.
-    return np.where(np.abs(values) < 6e4, values, np.nan).astype(np.float16)
-
-
 def save(
-    path: str | os.PathLike[str], tree: Mapping[str, np.ndarray], seeds: Sequence[int]
+    path: str | os.PathLike[str],
+    trainings: Trainings,
+    facts: Mapping[str, np.ndarray],
 ) -> None:
     """Writes the benchmark's file.
 
     Args:
       path: of the file.
-      tree: of all F functions: compact curves `[F, S, E]` by the names of
-        `training.scanned.ScannedCurves`, `seconds` float32 `[F, S]`, `archs` `[F, 6]`
-        (a cell each), `parameters` `[F]`; and `function` `[15625]`, that of each
+      trainings: of one group; seeds that lack a function's training are left out.
+      facts: `parameters` `[F]` of the functions, and `function` `[15625]`, that of each
         cell's code.
-      seeds: names of the S seeds.
+
+    Raises:
+      DataError: no seed is complete.
     """
-    kinds = {"archs": np.int8, "parameters": np.int32, "function": np.int16}
-    tree = {
-        name: values.astype(kinds.get(name, values.dtype))
-        for name, values in tree.items()
+    number = len(trainings.archs)
+    counts = np.bincount(trainings.seed, minlength=1)
+    seeds = np.flatnonzero(counts == number)
+    if not seeds.size:
+        raise errors.DataError(f"{path}: no seed is complete; let the build finish")
+    # [F, S] places of the trainings
+    places = np.zeros((number, len(seeds)), np.int64)
+    column = np.full(len(counts), -1)
+    column[seeds] = np.arange(len(seeds))
+    kept = np.flatnonzero(column[trainings.seed] >= 0)
+    places[trainings.row[kept], column[trainings.seed[kept]]] = kept
+    tree = {name: values[places] for name, values in trainings.curves.items()}
+    tree |= {
+        "seconds": trainings.seconds[places],
+        "archs": trainings.archs.astype(np.int8),
+        "parameters": facts["parameters"].astype(np.int32),
+        "function": facts["function"].astype(np.int16),
     }
     metadata = {
         "form": FORM,
-        "seeds": [int(seed) for seed in seeds],
-        "epochs": EPOCHS,
-        "functions": len(tree["archs"]),
+        "seeds": seeds.tolist(),
+        "epochs": NUM_EPOCHS,
+        "functions": number,
     }
     arrays.save(path, tree, metadata=metadata)
+
+
+def read(path: str | os.PathLike[str] = FILE) -> Trainings:
+    """The trainings of a file.
+
+    Raises:
+      DataError: as `load`.
+    """
+    stored, seeds = _stored(path)
+    number = len(stored["archs"])
+    row, column = np.divmod(np.arange(number * len(seeds)), len(seeds))
+    return Trainings(
+        groups=("functions",),
+        group=np.zeros(number, np.int8),
+        place=np.arange(number, dtype=np.int32),
+        archs=stored["archs"].astype(np.int32),
+        row=row.astype(np.int32),
+        seed=np.array(seeds, np.int16)[column],
+        curves={name: stored[name].reshape(-1, NUM_EPOCHS) for name in CURVES},
+        seconds=stored["seconds"].reshape(-1),
+    )
 
 
 def load(path: str | os.PathLike[str] = FILE) -> TabularBenchmark:
@@ -69,15 +98,7 @@ def load(path: str | os.PathLike[str] = FILE) -> TabularBenchmark:
     Raises:
       DataError: the file is missing, damaged or of another kind.
     """
-    metadata = arrays.load_metadata(path)
-    if metadata.get("form") != FORM:
-        raise errors.DataError(
-            f"{path} is no {FORM} file (older ones gave 1,786 cells the curves of "
-            "other networks); build it again with launch/nasbench_x11.py --mode=build"
-        )
-    stored = arrays.load(path)
-    seeds = tuple(metadata["seeds"])
-    _check(path, stored, len(seeds))
+    stored, seeds = _stored(path)
     curves = {}
     for split, number in IMAGES.items():
         accuracy = stored[f"{split}_correct"].astype(np.float32) / np.float32(number)
@@ -93,10 +114,26 @@ def load(path: str | os.PathLike[str] = FILE) -> TabularBenchmark:
         facts={"parameters": to_device(stored["parameters"])},
         space="nasbench201",
         data_set="digits",
-        epochs=tuple(range(1, EPOCHS + 1)),
+        epochs=tuple(range(1, NUM_EPOCHS + 1)),
         metric="accuracy",
         seeds=seeds,
     )
+
+
+def _stored(
+    path: str | os.PathLike[str],
+) -> tuple[Mapping[str, np.ndarray], tuple[int, ...]]:
+    """The file's arrays, and its seeds."""
+    metadata = arrays.load_metadata(path)
+    if metadata.get("form") != FORM:
+        raise errors.DataError(
+            f"{path} is no {FORM} file (older ones gave 1,786 cells the curves of "
+            "other networks); build it again with launch/nasbench_x11.py --mode=build"
+        )
+    stored = arrays.load(path)
+    seeds = tuple(metadata["seeds"])
+    _check(path, stored, len(seeds))
+    return stored, seeds
 
 
 def _check(path: Any, stored: Mapping[str, Any], num_seeds: int) -> None:
@@ -112,8 +149,8 @@ def _check(path: Any, stored: Mapping[str, Any], num_seeds: int) -> None:
     }
     for split in IMAGES:
         shapes |= {
-            f"{split}_correct": (*runs, EPOCHS),
-            f"{split}_loss": (*runs, EPOCHS),
+            f"{split}_correct": (*runs, NUM_EPOCHS),
+            f"{split}_loss": (*runs, NUM_EPOCHS),
         }
     for name, shape in shapes.items():
         if found.get(name) != shape:

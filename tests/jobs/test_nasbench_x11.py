@@ -261,7 +261,7 @@ def test_settings_of_samples_are_checked(run):
 def test_build_reports_what_was_built(tmp_path, monkeypatch, capsys):
     calls = []
 
-    def build(folder, **settings):
+    def build(folder, settings):
         calls.append((folder, settings))
         folder.mkdir(exist_ok=True)
         output = folder / digits201.NAME
@@ -271,11 +271,11 @@ def test_build_reports_what_was_built(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(pieces, "build", build)
     config = {"build": {"seeds": [0], "num_processes": 3}}
     modes.run(config, str(tmp_path), "build")
-    asked = {"seeds": [0], "num_processes": 3, "name": "digits201"}
+    asked = pieces.Settings("digits201", (0,), 3)
     assert calls == [(pathlib.Path(tmp_path), asked)]
     assert "seeds 0" in capsys.readouterr().out
     written = json.loads((tmp_path / "result.json").read_text())
-    assert written["functions"] == 5260
+    assert written["architectures"] == 5260
     assert 0.9 < written["reliability"]["all"] < 1
 
 

@@ -18,6 +18,7 @@ from nasjax.core import (
     malloc,
     registry,
     result,
+    settings,
     workdir,
 )
 from nasjax.experiments import embedded_benchmarks
@@ -57,28 +58,18 @@ def build(config: dict[str, Any], folder: pathlib.Path) -> dict[str, Any]:
     """Trains an embedded benchmark.
 
     Args:
-      config: `build`: `benchmark`, a key of `embedded_benchmarks.BENCHMARKS` (digits201
-        where it is not said), `seeds` and `num_processes`.
+      config: `build`, the fields of `build.Settings`.
       folder: working directory.
     """
-    settings = config.get("build")
-    if settings is None:
-        raise errors.ConfigError("this configuration has no section `build`")
-    name = _built(config)
-    facts = embedded_benchmarks.get(name).facts
-    workdir.claim(folder, {"benchmark": facts.FORM})
-    output = pieces.build(
-        folder,
-        seeds=settings["seeds"],
-        num_processes=settings["num_processes"],
-        name=name,
-    )
-    table = facts.load(output)
-    seeds = list(table.seeds)
-    print(f"{output}: seeds {', '.join(map(str, seeds))}")
+    wanted = _settings(config)
+    file = embedded_benchmarks.get(wanted.benchmark).file
+    workdir.claim(folder, {"benchmark": file.name})
+    output = pieces.build(folder, wanted)
+    table = file.load(output)
+    print(f"{output}: seeds {', '.join(map(str, table.seeds))}")
     outcome = {
         "output": output.name,
-        "seeds": seeds,
+        "seeds": list(table.seeds),
         **_facts(table, output.stat().st_size),
         "config": dict(config),
         "versions": result.versions(),
@@ -94,28 +85,34 @@ def _facts(table: TabularBenchmark, size: int) -> dict[str, Any]:
         for name in ("valid_accuracy", "test_accuracy")
     )
     facts: dict[str, Any] = {
-        "functions": len(table.archs),
+        "architectures": len(table.archs),
+        "trainings": int(np.isfinite(valid).sum()),
         "megabytes": size / 1e6,
     }
     if table.seconds is not None:
-        facts["cpu_seconds_a_training"] = float(np.mean(table.seconds.values))
-    if valid.shape[1] > 1:
-        facts["reliability"] = reliability(valid, by=test)._asdict()
+        facts["cpu_seconds_a_training"] = float(np.nanmean(table.seconds.values))
+    complete = np.isfinite(valid).all(axis=1)  # trained with every seed
+    if valid.shape[1] > 1 and complete.sum() > 1:
+        scores = reliability(valid[complete], by=test[complete])
+        facts["reliability"] = scores._asdict()
     return facts
 
 
 def install(config: dict[str, Any], folder: pathlib.Path) -> dict[str, Any]:
     """Puts what `build` made in `folder` into the package."""
-    name = _built(config)
-    file = embedded_benchmarks.get(name).facts.FILE
-    seeds = pieces.install(folder, name)
-    print(f"{file}: seeds {', '.join(map(str, seeds))}")
-    return {"output": os.fspath(file), "seeds": list(seeds)}
+    name = _settings(config).benchmark
+    trainings = pieces.install(folder, name)
+    file = embedded_benchmarks.get(name).file.installed
+    seeds = sorted(set(trainings.seed.tolist()))
+    print(f"{file}: {len(trainings.row)} trainings, seeds {', '.join(map(str, seeds))}")
+    return {"output": os.fspath(file), "seeds": seeds}
 
 
-def _built(config: dict[str, Any]) -> str:
-    """Which embedded benchmark a configuration builds."""
-    return str(config.get("build", {}).get("benchmark") or pieces.DIGITS201)
+def _settings(config: dict[str, Any]) -> pieces.Settings:
+    section = config.get("build")
+    if section is None:
+        raise errors.ConfigError("this configuration has no section `build`")
+    return settings.read(pieces.Settings, "build", section)
 
 
 def import_official(input: str, output: str, runtime: str = "") -> None:
