@@ -275,7 +275,9 @@ def _against(run, algorithm):
     if found is None:
         return ""
     ends = text_of(found["ci95"], "ci%+3")
-    return f"{text_of(found['difference'], '%+3')} ({ends}), p = {found['p_value']:.3g}"
+    value = found["p_value"]
+    chance = "p < 0.0001" if value < 1e-4 else f"p = {value:.3g}"
+    return f"{text_of(found['difference'], '%+3')} ({ends}), {chance}"
 
 
 def _thesis(run, algorithm):

@@ -259,11 +259,13 @@ def statements(
             if found["p_value"] < _SIGNIFICANCE and low * high > 0:
                 word = "better than" if low > 0 else "worse than"
             which = " with this one embedding" if 1 in found["clusters"] else ""
+            value = found["p_value"]
+            chance = "p < 0.0001" if value < 1e-4 else f"p = {value:.4f}"
             sentences.append(
                 f"{label}: {name}{which} is {word} {control}: "
                 f"{100 * found['difference']:+.3f} points of {found['of']} accuracy, "
-                f"95 % interval {low:+.3f} to {high:+.3f}, p = "
-                f"{found['p_value']:.4f}, {_units(found)}"
+                f"95 % interval {low:+.3f} to {high:+.3f}, "
+                f"{chance}, {_units(found)}"
             )
     return sentences
 
