@@ -170,7 +170,12 @@ def apply(
 
 
 def relu_conv_bn(
-    params: Tree, statistics: Tree, x: Array, *, train: bool
+    params: Tree,
+    statistics: Tree,
+    x: Array,
+    *,
+    train: bool,
+    momentum: float = batch_norm.MOMENTUM,
 ) -> tuple[Array, Tree]:
     """ReLU, 1x1 convolution or factorized reduction, batch normalisation."""
     x = jax.nn.relu(x)
@@ -178,12 +183,21 @@ def relu_conv_bn(
         y = convolution.pointwise(x, params["conv"])
     else:
         y = convolution.factorized_reduction(x, params["conv1"], params["conv2"])
-    y, bn = batch_norm.normalize(y, params["bn"], statistics["bn"], train=train)
+    y, bn = batch_norm.normalize(
+        y, params["bn"], statistics["bn"], train=train, momentum=momentum
+    )
     return y, {"bn": bn}
 
 
 def operate(
-    params: Tree, statistics: Tree, x: Array, *, name: str, stride: int, train: bool
+    params: Tree,
+    statistics: Tree,
+    x: Array,
+    *,
+    name: str,
+    stride: int,
+    train: bool,
+    momentum: float = batch_norm.MOMENTUM,
 ) -> tuple[Array, Tree]:
     """One operation with parameters on G edges at once.
 
@@ -194,12 +208,13 @@ def operate(
       name: in `operations.CONVOLUTIONS`, or `skip_connect` at stride 2.
       stride: 1 or 2.
       train: see `batch_norm.normalize`.
+      momentum: see `batch_norm.update`.
 
     Returns:
       `[G, C, H / stride, W / stride, N]` and the new statistics.
     """
     if name == ops.SKIP:
-        return relu_conv_bn(params, statistics, x, train=train)
+        return relu_conv_bn(params, statistics, x, train=train, momentum=momentum)
     conv, new = ops.CONVOLUTIONS[name], {}
     for stage in range(1, conv.stages + 1):
         x = depthwise.depthwise(
@@ -210,7 +225,9 @@ def operate(
         )[:, 0]
         x = convolution.pointwise(x, params[f"pointwise{stage}"])
         bn = f"bn{stage}"
-        x, new[bn] = batch_norm.normalize(x, params[bn], statistics[bn], train=train)
+        x, new[bn] = batch_norm.normalize(
+            x, params[bn], statistics[bn], train=train, momentum=momentum
+        )
     return x, new
 
 

@@ -42,6 +42,7 @@ INPUT, OUTPUT = 0, 4
 _EDGE_INDEX = {edge: k for k, edge in enumerate(EDGES)}
 _SOURCES = np.array([i for i, _ in EDGES])
 _TARGETS = np.array([j for _, j in EDGES])
+_KERNEL_SIZES = {"conv1x1-bn-relu": 1, "conv3x3-bn-relu": 3}
 # Two rounds of refinement already tell all 423,624 cells apart (checked on the whole
 # space, test_nasbench101_cells.py); the third is a margin for cells outside it.
 ROUNDS = 3
@@ -182,27 +183,73 @@ def trainable_parameters(arch: Array) -> Array:
     widest successor; the input is projected by 1 x 1 convolutions.
     """
     pruned = _prune(arch)
-    is_op = [
-        [pruned.keep[v] & (arch[NUM_BITS + v - 1] == op) for op in range(NUM_OPS)]
-        for v in range(1, MAX_VERTICES - 1)
-    ]
     total = jnp.int32(_convolution(3, 3, 128) + 512 * 10 + 10)
     # (cells, input channels, output channels)
     stacks = [(3, 128, 128), (1, 128, 256), (2, 256, 256), (1, 256, 512), (2, 512, 512)]
     for count, c_in, c_out in stacks:
-        channels = _vertex_channels(pruned, c_out)
-        cell = jnp.where(pruned.to_output[0], _convolution(1, c_in, c_out), 0)
-        for v, (conv1x1, conv3x3, _) in enumerate(is_op, start=1):
-            c = channels[v]
-            cell += jnp.where(pruned.edges[0, v], _convolution(1, c_in, c), 0)
-            cell += jnp.where(conv1x1, _convolution(1, c, c), 0)
-            cell += jnp.where(conv3x3, _convolution(3, c, c), 0)
-        total += count * cell
+        total += count * _module_parameters(arch, pruned, c_in, c_out)
     return total
+
+
+def module_parameters(arch: Array, c_in: int, c_out: int) -> Array:
+    """int32 `[]`: parameters of one module that turns `c_in` channels into `c_out`."""
+    return _module_parameters(arch, _prune(arch), c_in, c_out)
+
+
+def _module_parameters(arch: Array, pruned: _Pruned, c_in: int, c_out: int) -> Array:
+    channels = _vertex_channels(pruned, c_out)
+    cell = jnp.where(pruned.to_output[0], _convolution(1, c_in, c_out), 0)
+    for v in range(1, MAX_VERTICES - 1):
+        c, op = channels[v], arch[NUM_BITS + v - 1]
+        cell += jnp.where(pruned.edges[0, v], _convolution(1, c_in, c), 0)
+        for name, kernel in _KERNEL_SIZES.items():
+            is_op = pruned.keep[v] & (op == OP_NAMES.index(name))
+            cell += jnp.where(is_op, _convolution(kernel, c, c), 0)
+    return cell
 
 
 def _convolution(kernel: int, c_in: Any, c_out: Any) -> Any:
     return kernel * kernel * c_in * c_out + 2 * c_out
+
+
+class Module(NamedTuple):
+    """The pruned cell as a module of a network; vertices keep their numbers.
+
+    Attributes:
+      operations: int32 `[5]`, of vertices 1..5 (index of `OP_NAMES`); -1 where there is
+        no interior vertex or it is on no path from input to output.
+      edges: bool `[6, 6]`, from i to j, among the input and interior vertices.
+      to_output: bool `[6]`: the same to the output.
+      channels: int32 `[6]`, by the official rule; 0 for the input and what is pruned.
+    """
+
+    operations: Array
+    edges: Array
+    to_output: Array
+    channels: Array
+
+
+def module(arch: Array, c_out: int) -> Module:
+    """The module of `c_out` channels that the cell stands for.
+
+    The vertices that feed the output share its channels, the first of them get one
+    more each where the division leaves a remainder; every other one is as wide as the
+    widest vertex that it feeds. A cell without a path from input to output has no
+    edges.
+    """
+    pruned = _prune(arch)
+    vertex = np.arange(MAX_VERTICES - 1)
+    inside = jnp.stack(pruned.keep[:-1]) & (vertex > 0) & (vertex < arch[-1] - 1)
+    none = jnp.bool_(False)
+    edges = jnp.stack(
+        [jnp.stack([pruned.edges.get((i, j), none) for j in vertex]) for i in vertex]
+    )
+    return Module(
+        operations=jnp.where(inside[1:], arch[NUM_BITS:-1], -1),
+        edges=edges & inside[None],
+        to_output=jnp.stack(pruned.to_output),
+        channels=jnp.where(inside, jnp.stack(_vertex_channels(pruned, c_out)), 0),
+    )
 
 
 def _vertex_channels(pruned: _Pruned, c_out: int) -> list[Array]:
