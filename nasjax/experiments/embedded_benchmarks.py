@@ -25,12 +25,14 @@ from numpy.typing import ArrayLike
 from nasjax.core import registry
 from nasjax.core.types import Array, Key, Tree
 from nasjax.data import noisy_digits
-from nasjax.nasbench import digits201
+from nasjax.experiments import embedded_samples
+from nasjax.nasbench import digits201, sampled_digits
+from nasjax.nasbench.sampled_digits import SampledDigits
 from nasjax.nasbench.table import TabularBenchmark
 from nasjax.nasbench.trainings import NUM_EPOCHS, Trainings
-from nasjax.networks import nasbench201
+from nasjax.networks import darts_data, nasbench101_data, nasbench201
 from nasjax.networks.nasbench201 import Skeleton
-from nasjax.spaces import nasbench201_functions
+from nasjax.spaces import nasbench111, nasbench201_functions
 from nasjax.training import scanned
 from nasjax.training.scanned import ScannedCurves, SGDSettings
 
@@ -44,6 +46,8 @@ DIGITS201_SKELETON = Skeleton(
     affine=False,
     momentum=0.2,
 )
+DIGITS111_SKELETON = nasbench101_data.Skeleton()
+DIGITS311_SKELETON = darts_data.Skeleton(momentum=0.2)
 _WEIGHTS_STREAM, _DATA_STREAM = 0, 1
 _GROUP_BITS = 20
 """A group has less than 2^20 architectures."""
@@ -133,6 +137,32 @@ def _digits201_facts(archs: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
+def _file(sampled: SampledDigits) -> BenchmarkFile:
+    return BenchmarkFile(
+        f"{sampled.name}.safetensors",
+        sampled.file,
+        sampled.save,
+        sampled.read,
+        sampled.load,
+    )
+
+
+def _digits111_facts(archs: np.ndarray) -> dict[str, np.ndarray]:
+    count = functools.partial(
+        nasbench101_data.count_parameters, skeleton=DIGITS111_SKELETON
+    )
+    return {"parameters": np.asarray(jax.jit(jax.vmap(count))(archs))}
+
+
+def _digits311_facts(archs: np.ndarray) -> dict[str, np.ndarray]:
+    count = functools.partial(darts_data.count_parameters, skeleton=DIGITS311_SKELETON)
+    return {"parameters": np.asarray(jax.jit(jax.vmap(count))(archs))}
+
+
+def _small(_: Trainings | None) -> np.ndarray:
+    return nasbench111.small_cells()
+
+
 BENCHMARKS: Mapping[str, EmbeddedBenchmark] = {
     "digits201": EmbeddedBenchmark(
         file=BenchmarkFile(
@@ -146,6 +176,28 @@ BENCHMARKS: Mapping[str, EmbeddedBenchmark] = {
         network=_digits201_network,
         facts=_digits201_facts,
         recipe=SGDSettings(learning_rate=0.4, momentum=0.9, weight_decay=5e-4),
+    ),
+    "digits111": EmbeddedBenchmark(
+        file=_file(sampled_digits.DIGITS111),
+        groups=(
+            Group("uniform", lambda _: embedded_samples.uniform_cells(7000), 500),
+            Group("small", _small, 0),
+        ),
+        network=lambda: Network(*nasbench101_data.network(DIGITS111_SKELETON)),
+        facts=_digits111_facts,
+        recipe=SGDSettings(learning_rate=0.1, momentum=0.9, weight_decay=5e-4),
+        images=noisy_digits.Corruption(noise=0.4, copies=4),
+    ),
+    "digits311": EmbeddedBenchmark(
+        file=_file(sampled_digits.DIGITS311),
+        groups=(
+            Group("random", lambda _: embedded_samples.random_genotypes(2500), 200),
+            Group("shared", lambda _: embedded_samples.shared_genotypes(1500), 100),
+        ),
+        network=lambda: Network(*darts_data.network(DIGITS311_SKELETON)),
+        facts=_digits311_facts,
+        recipe=SGDSettings(learning_rate=0.2, momentum=0.9, weight_decay=5e-4),
+        images=noisy_digits.Corruption(noise=0.8, copies=4),
     ),
 }
 
