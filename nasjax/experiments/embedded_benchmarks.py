@@ -185,7 +185,7 @@ BENCHMARKS: Mapping[str, EmbeddedBenchmark] = {
         ),
         network=lambda: Network(*nasbench101_data.network(DIGITS111_SKELETON)),
         facts=_digits111_facts,
-        recipe=SGDSettings(learning_rate=0.1, momentum=0.9, weight_decay=5e-4),
+        recipe=SGDSettings(learning_rate=0.2, momentum=0.9, weight_decay=5e-4),
         images=noisy_digits.Corruption(noise=0.4, copies=4),
     ),
     "digits311": EmbeddedBenchmark(
