@@ -183,7 +183,7 @@ def trainable_parameters(arch: Array) -> Array:
     widest successor; the input is projected by 1 x 1 convolutions.
     """
     pruned = _prune(arch)
-    total = jnp.int32(_convolution(3, 3, 128) + 512 * 10 + 10)
+    total: Array = jnp.int32(_convolution(3, 3, 128) + 512 * 10 + 10)
     # (cells, input channels, output channels)
     stacks = [(3, 128, 128), (1, 128, 256), (2, 256, 256), (1, 256, 512), (2, 512, 512)]
     for count, c_in, c_out in stacks:
@@ -335,7 +335,8 @@ def decode(unit: Array) -> Array:
         spare = _prune(without).connected & (num_edges(arch) > MAX_EDGES)
         return jnp.where(spare, without, arch)
 
-    return jax.lax.fori_loop(0, NUM_BITS, thin, arch)
+    thinned: Array = jax.lax.fori_loop(0, NUM_BITS, thin, arch)
+    return thinned
 
 
 def _widen(arch: Array, blank: Array) -> Array:
