@@ -151,7 +151,7 @@ def module(
     """
     width = x.shape[0]
     plan = nasbench101.module(arch, width)
-    within = np.arange(width)[None] < plan.channels[1:, None]  # [5, C]
+    within = plan.channels[1:, None] > np.arange(width)[None]  # [5, C]
     limits = {
         "projections": jnp.concatenate([within, jnp.ones((1, width), bool)]),
         "vertices": within,
@@ -311,7 +311,9 @@ def concatenate(values: tuple[Array, ...], places: Array, feeding: Array) -> Arr
     return _concatenate_forward(values, places, feeding)[0]
 
 
-def _concatenate_forward(values, places, feeding):  # type: ignore[no-untyped-def]
+def _concatenate_forward(
+    values: tuple[Array, ...], places: Array, feeding: Array
+) -> tuple[Array, tuple[Array, Array]]:
     # In rising order the next vertex overwrites the zeros that end the last; what is
     # left out lands behind the result.
     width = values[0].shape[0]
@@ -365,7 +367,8 @@ def _normalize(  # type: ignore[no-untyped-def]
 def _stem(images: Array, kernel: Array, patch: int) -> Array:
     if patch == 1:
         return convolution.dense3x3(jnp.moveaxis(images, 2, 0), kernel)
-    return convolution.pointwise(space_to_depth(images, patch), kernel)
+    stem: Array = convolution.pointwise(space_to_depth(images, patch), kernel)
+    return stem
 
 
 def _shapes(skeleton: Skeleton) -> Tree:

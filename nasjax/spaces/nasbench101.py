@@ -240,9 +240,10 @@ def module(arch: Array, c_out: int) -> Module:
     pruned = _prune(arch)
     vertex = np.arange(MAX_VERTICES - 1)
     inside = jnp.stack(pruned.keep[:-1]) & (vertex > 0) & (vertex < arch[-1] - 1)
-    none = jnp.bool_(False)
+    none: Array = jnp.bool_(False)
+    spots = range(MAX_VERTICES - 1)
     edges = jnp.stack(
-        [jnp.stack([pruned.edges.get((i, j), none) for j in vertex]) for i in vertex]
+        [jnp.stack([pruned.edges.get((i, j), none) for j in spots]) for i in spots]
     )
     return Module(
         operations=jnp.where(inside[1:], arch[NUM_BITS:-1], -1),
