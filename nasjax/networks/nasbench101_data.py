@@ -165,7 +165,8 @@ def module(
             done = unit(op, inputs, part["conv"][k], *affine)
         else:
             running = batch_norm.Moments(old["mean"][k], old["var"][k])
-            y = _evaluate_unit(op, inputs, part["conv"][k], *affine, running)
+            scale, bias = affine
+            y = _evaluate_unit(op, inputs, part["conv"][k], scale, bias, running)
             done = Unit(y, *running)
         units[name].append(done)
         return done.y
@@ -205,7 +206,9 @@ def unit(op: Array, x: Array, kernel: Array, scale: Array, bias: Array) -> Unit:
     return _unit_forward(op, x, kernel, scale, bias)[0]
 
 
-def _unit_forward(op, x, kernel, scale, bias):  # type: ignore[no-untyped-def]
+def _unit_forward(
+    op: Array, x: Array, kernel: Array, scale: Array, bias: Array
+) -> tuple[Unit, tuple[Array, ...]]:
     def plain(y: Array) -> tuple[Array, ...]:
         zero = jnp.zeros_like(scale)
         return y, y, zero, zero + 1
@@ -271,7 +274,8 @@ def _evaluate_unit(
     def normalized(z: Array) -> Array:
         return _normalize_relu(z, running, scale, bias)
 
-    return lax.switch(op + 1, _branches(kernel, normalized, lambda y: y), x, kernel)
+    y: Array = lax.switch(op + 1, _branches(kernel, normalized, lambda y: y), x, kernel)
+    return y
 
 
 def _branches(kernel: Array, normalized: Any, plain: Any) -> list[Any]:
