@@ -17,6 +17,7 @@ import zlib
 from typing import Any, BinaryIO, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 from absl import logging
@@ -326,7 +327,7 @@ def _flatten(tree: Any) -> dict[str, Any]:
 
 def _as_saved(key: str, leaf: Any) -> np.ndarray:
     dtype = getattr(leaf, "dtype", None)
-    if dtype is not None and jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key):
+    if dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key):
         raise TypeError(f"{key!r} is a typed PRNG key: save jax.random.key_data of it")
     array = np.asarray(leaf, order="C")
     array = array.astype(array.dtype.newbyteorder("="), copy=False)

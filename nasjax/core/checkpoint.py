@@ -306,7 +306,7 @@ def _describe(key: str, leaf: Any) -> _Leaf:
     dtype = getattr(leaf, "dtype", None)
     if dtype is None or getattr(dtype, "kind", "") in ("O", "S", "U", "M", "m"):
         raise TypeError(f"{key!r} cannot be saved: {type(leaf).__name__}")
-    is_key = jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key)
+    is_key = jnp.issubdtype(dtype, jax.dtypes.prng_key)
     loaded = is_key and isinstance(leaf, jax.Array)
     impl = str(jax.random.key_impl(leaf)) if loaded else ""
     return _Leaf(str(dtype), tuple(leaf.shape), impl, leaf)

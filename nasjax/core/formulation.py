@@ -73,7 +73,8 @@ def compute_apart(
     def diverged(*_: jax.Array) -> jax.Array:
         return jnp.full(shape.shape, jnp.nan, shape.dtype)
 
-    return lax.cond(lax.is_finite(witness), function, diverged, *operands)
+    found: jax.Array = lax.cond(lax.is_finite(witness), function, diverged, *operands)
+    return found
 
 
 def materialize(x: jax.Array) -> jax.Array:

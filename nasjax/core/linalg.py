@@ -13,7 +13,7 @@ All of nasjax factorises by these functions; none of them is differentiated.
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -22,10 +22,12 @@ from jax.custom_batching import custom_vmap
 
 from nasjax.core.types import Array
 
+Result = TypeVar("Result")
+
 
 def one_by_one(
-    function: Callable[..., Any], *, over: int | None = None
-) -> Callable[..., Any]:
+    function: Callable[..., Result], *, over: int | None = None
+) -> Callable[..., Result]:
     """The function of arrays whose batches under vmap are a loop on CPU.
 
     Whole computations that hold a loop of data-dependent length or a branch gain too:
@@ -67,7 +69,8 @@ def one_by_one(
         found = lax.platform_dependent(chosen, others, cpu=loop, default=together)
         return found, jax.tree.map(lambda _: True, found)
 
-    return functools.wraps(function)(alone)
+    wrapped: Callable[..., Result] = functools.wraps(function)(alone)
+    return wrapped
 
 
 def _apply_joined(

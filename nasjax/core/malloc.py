@@ -66,7 +66,7 @@ def keep_memory() -> bool:
 
 def _computes_on_cpu() -> bool:
     """Whether jax will; starts the backend only where an accelerator may be there."""
-    platforms = getattr(jax.config, "jax_platforms", None)  # untyped in jax
+    platforms: str | None = getattr(jax.config, "jax_platforms", None)  # untyped in jax
     if platforms:
         return platforms.split(",")[0] == "cpu"
     plugins = importlib.metadata.entry_points(group="jax_plugins")

@@ -75,7 +75,7 @@ class Machine:
         """Gives opcodes and seconds back; what was read so far has been dropped."""
         self.budget.renew()
 
-    def on_items(self, target: dict, pairs: Pairs) -> Pairs:
+    def on_items(self, target: dict[Any, Any], pairs: Pairs) -> Pairs:
         """Hook: what to store in `target`, which is about to get `pairs`."""
         return pairs
 
@@ -234,7 +234,7 @@ class Machine:
             raise DataError(f"{self.name}: a tuple without items")
         self._stack[-size:] = [self._checked(tuple(self._stack[-size:]))]
 
-    def _checked(self, made: tuple) -> tuple:
+    def _checked(self, made: tuple[Any, ...]) -> tuple[Any, ...]:
         """The tuple, if a hash of it neither recurses deeply nor takes long.
 
         Tuples that hold another one twice, level after level, hold 2^levels values.

@@ -26,7 +26,7 @@ from nasjax.core.errors import DataError
 
 _MAX_DIMS, _MAX_SIZE = 32, 2**48
 
-AllowList = Mapping[tuple[str, str], Callable]
+AllowList = Mapping[tuple[str, str], Callable[..., Any]]
 """`(module, name)` as the pickle writes it, to what stands in for it."""
 
 Source = str | os.PathLike[str] | bytes | BinaryIO
@@ -115,7 +115,7 @@ class Stub:
     """
 
     __slots__ = ("args", "state")
-    args: tuple
+    args: tuple[Any, ...]
     state: Any
 
     def __new__(cls, *args: Any, **_: Any) -> "Stub":
@@ -165,7 +165,7 @@ class _Metered:
 
     __slots__ = ("function",)
 
-    def __init__(self, function: Callable):
+    def __init__(self, function: Callable[..., Any]):
         self.function = function
 
     def __call__(self, *args: Any) -> Any:
@@ -177,7 +177,7 @@ class Guarded:
 
     __slots__ = ("_budget", "_function")
 
-    def __init__(self, function: Callable, budget: read_guard.Meter):
+    def __init__(self, function: Callable[..., Any], budget: read_guard.Meter):
         self._function, self._budget = function, budget
 
     def __call__(self, *args: Any) -> Any:
@@ -333,22 +333,22 @@ def _no_bytes() -> bytes:
     return b""
 
 
-def _ordered_dict(items: Any = ()) -> dict:
+def _ordered_dict(items: Any = ()) -> dict[Any, Any]:
     """`collections.OrderedDict` of nothing or of a list of pairs; dicts keep order."""
     return dict(items)
 
 
-def _set(items: Any = ()) -> set:
+def _set(items: Any = ()) -> set[Any]:
     """`set` of a list, as protocols 0 to 3 write it."""
     return set(items)
 
 
-def _frozenset(items: Any = ()) -> frozenset:
+def _frozenset(items: Any = ()) -> frozenset[Any]:
     """`frozenset` of a list, as protocols 0 to 3 write it."""
     return frozenset(items)
 
 
-_PLAIN: dict[tuple[str, str], Callable] = {
+_PLAIN: dict[tuple[str, str], Callable[..., Any]] = {
     ("collections", "OrderedDict"): _ordered_dict,
     ("_codecs", "encode"): _Metered(_encode),
     ("numpy", "dtype"): _Dtype,

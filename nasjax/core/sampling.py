@@ -31,7 +31,8 @@ def randint(key: Key, count: int, bound: int) -> Array:
         return to_integers(uniform(key, count), bound)
     words = jax.random.bits(key, (_width((count + 1) // 2),))
     halves = jnp.concatenate([words >> 16, words & 0xFFFF])[:count]
-    return (halves * jnp.uint32(bound) >> 16).astype(jnp.int32)
+    scaled: Array = halves * jnp.uint32(bound)
+    return (scaled >> 16).astype(jnp.int32)
 
 
 def to_integers(uniform: Array, bound: Array | np.ndarray | int) -> Array:

@@ -331,7 +331,8 @@ def _differences(first: ArrayLike, second: ArrayLike) -> np.ndarray:
     x, y = _runs(first), _runs(second)
     if x.shape != y.shape:
         raise ValueError(f"{x.shape} and {y.shape} are not pairs")
-    return x - y
+    differences: np.ndarray = x - y
+    return differences
 
 
 def _tails(confidence: float) -> tuple[float, float]:
@@ -382,7 +383,8 @@ def _t_inside(t: np.ndarray, freedom: int) -> np.ndarray:
         total = total + term
         term = term * cosine**2 * (power + 1) / (power + 2)
     inside = 2 / np.pi * (theta + sine * total) if odd else sine * total
-    return np.clip(inside, 0, 1)
+    shares: np.ndarray = np.clip(inside, 0, 1)
+    return shares
 
 
 @functools.cache

@@ -159,7 +159,7 @@ def read_binary(path: pathlib.Path) -> Images:
     return _images(path, records[:, 1:], records[:, 0])
 
 
-def _entry(path: pathlib.Path, content: dict, name: str) -> object:
+def _entry(path: pathlib.Path, content: dict[object, object], name: str) -> object:
     """The value under `name`, which Python 2 wrote as bytes."""
     for key in (name, name.encode()):
         if key in content:

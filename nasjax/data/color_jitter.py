@@ -51,7 +51,10 @@ def jitter(key: Key, image: Array, strengths: tuple[float, ...]) -> Array:
         lambda x: saturate(x, 1 + draws[2]),
         lambda x: turn_hue(x, draws[3]),
     ]
-    return lax.fori_loop(0, 4, lambda i, x: lax.switch(order[i], changes, x), image)
+    jittered: Array = lax.fori_loop(
+        0, 4, lambda i, x: lax.switch(order[i], changes, x), image
+    )
+    return jittered
 
 
 def brighten(image: Array, factor: Array | float) -> Array:

@@ -405,7 +405,7 @@ def _permutation(seed: int, epoch: int, size: int) -> np.ndarray:
 
 def decode(path: str) -> "Image":
     """The image as RGB; `DataError` when Pillow cannot read it."""
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     what, remedy = "cannot be decoded", "replace the file"
     with read_guard.guard(path, what, remedy=remedy):
@@ -432,7 +432,7 @@ def decode(path: str) -> "Image":
                 # Pillow warns of the direct way.
                 return image.convert("RGBA").convert("RGB")
             return image.convert("RGB")
-        except Image.UnidentifiedImageError as error:
+        except UnidentifiedImageError as error:
             raise DataError(f"{path} is not a JPEG; {remedy}") from error
         except (SyntaxError, Image.DecompressionBombError) as error:
             raise DataError(f"{path} {what} ({error}); {remedy}") from error

@@ -54,7 +54,8 @@ def architectures(
             f"{space} has {len(archs)} architectures: count = {count} is too many"
         )
     order = np.asarray(jax.random.permutation(key, len(archs)))
-    return archs[order[: count or None]]
+    chosen: np.ndarray = archs[order[: count or None]]
+    return chosen
 
 
 def split(archs: np.ndarray, held_out: float) -> tuple[np.ndarray, np.ndarray]:

@@ -247,7 +247,9 @@ def _paths_of_cell(cell: Array) -> tuple[Array, Array]:
     return 2 * (number - 1) + state, there
 
 
-def _cumulative(base: int, longest: int, *, empty: bool, copies: int = 1) -> tuple:
+def _cumulative(
+    base: int, longest: int, *, empty: bool, copies: int = 1
+) -> tuple[int, ...]:
     counts_of_length = [base**length for length in range(longest + 1)]
     counts_of_length[0] = 1 if empty else 0
     return tuple(copies * int(total) for total in np.cumsum(counts_of_length))

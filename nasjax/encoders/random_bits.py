@@ -29,4 +29,5 @@ def _bits(key: Key, shape: tuple[int, ...]) -> Array:
     _, bits = lax.rng_bit_generator(
         state, shape, jnp.uint32, algorithm=lax.RandomAlgorithm.RNG_THREE_FRY
     )
-    return (bits >> 9).astype(jnp.int32)
+    numbers: Array = (bits >> 9).astype(jnp.int32)
+    return numbers

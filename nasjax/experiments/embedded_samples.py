@@ -31,7 +31,8 @@ def uniform_cells(number: int) -> np.ndarray:
     )
     others = ~np.isin(nasbench111.as_integers(cells.fingerprints), small)
     order = np.random.default_rng(_SEED).permutation(np.flatnonzero(others))
-    return cells.archs[order[:number]]
+    chosen: np.ndarray = cells.archs[order[:number]]
+    return chosen
 
 
 def random_genotypes(number: int) -> np.ndarray:

@@ -130,7 +130,8 @@ def edits_between(first: np.ndarray, second: np.ndarray, space: str) -> np.ndarr
     form = graph_inputs.spec(space)
     pairs = (np.asarray(first), np.asarray(second))
     found = batching.map_batched(lambda pair: _edits(*pair, form.space), pairs, _PAIRS)
-    return found.astype(np.int64)
+    edits: np.ndarray = found.astype(np.int64)
+    return edits
 
 
 def nearest_walk(vectors: np.ndarray, start: int, *, length: int = 16) -> np.ndarray:
@@ -144,7 +145,8 @@ def nearest_walk(vectors: np.ndarray, start: int, *, length: int = 16) -> np.nda
     Raises:
       ConfigError: there are fewer than L vectors.
     """
-    return nearest_walks(vectors, [start], length=length)[0]
+    walk: np.ndarray = nearest_walks(vectors, [start], length=length)[0]
+    return walk
 
 
 def nearest_walks(
@@ -244,6 +246,8 @@ def _nearest(vectors: Array, starts: Array, length: int) -> Array:
             return (jnp.argmin(squares).astype(jnp.int32), fresh), row
 
         fresh = jnp.ones(vectors.shape[0], bool)
-        return lax.scan(step, (start, fresh), None, length=length)[1]
+        rows: Array = lax.scan(step, (start, fresh), None, length=length)[1]
+        return rows
 
-    return lax.map(walk, starts)
+    walks: Array = lax.map(walk, starts)
+    return walks

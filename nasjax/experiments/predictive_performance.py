@@ -167,7 +167,8 @@ def _fit(key: Key, features: Array, targets: Array) -> Any:
 
 @jax.jit
 def _predict(state: Any, features: Array) -> Array:
-    return _regression().predict(state, features).mean
+    mean: Array = _regression().predict(state, features).mean
+    return mean
 
 
 def _scores(true: np.ndarray, predicted: np.ndarray) -> dict[str, float]:

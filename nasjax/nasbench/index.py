@@ -134,4 +134,7 @@ def fingerprints(space: str, archs: np.ndarray) -> np.ndarray:
 def apply(function: Callable[[Array], Array], archs: np.ndarray) -> np.ndarray:
     """`function` of each of `archs` `[N, G]`, in compiled batches of one size."""
     compiled = jax.jit(jax.vmap(function))
-    return batching.map_batched(compiled, np.asarray(archs, np.int32), _CHUNK)
+    found: np.ndarray = batching.map_batched(
+        compiled, np.asarray(archs, np.int32), _CHUNK
+    )
+    return found

@@ -264,7 +264,8 @@ def _find_hash(path: pathlib.Path | None, text: str) -> np.ndarray:
     rows = np.flatnonzero((views["module_hash"] == wanted).all(axis=1))
     if not len(rows):
         raise errors.UnknownArchitecture(f"no cell of {path} has the hash {text}")
-    return views["archs"][rows[0]].astype(np.int32)
+    genes: np.ndarray = views["archs"][rows[0]].astype(np.int32)
+    return genes
 
 
 def _nearest(space: str, text: str) -> str:

@@ -12,7 +12,8 @@ from nasjax.core.types import Array
 
 def to_device(values: np.ndarray) -> Array:
     """The values on the device; when it returns, the file can be unmapped."""
-    return jax.device_put(values).block_until_ready()
+    stored: Array = jax.device_put(values).block_until_ready()
+    return stored
 
 
 class TrainingRuns(struct.PyTreeNode):
@@ -54,7 +55,8 @@ class TrainingRuns(struct.PyTreeNode):
         present = [bit.astype(jnp.int32) for bit in self.is_present(row)]
         count = functools.reduce(jnp.add, present)
         wanted = jnp.minimum((uniform * count).astype(jnp.int32), count - 1)
-        slot, before = jnp.int32(0), jnp.int32(0)
+        slot: Array = jnp.int32(0)
+        before: Array = jnp.int32(0)
         for s, bit in enumerate(present):
             slot = jnp.where((bit == 1) & (before == wanted), s, slot)
             before += bit

@@ -1,5 +1,6 @@
 """Tabular benchmarks: a query is a gather from arrays, pure under jit and vmap."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -195,7 +196,8 @@ class TabularBenchmark(struct.PyTreeNode):
         """
         best = self.optimum(split, epoch).value
         evaluation = self.mean(arch, epoch)
-        return best - getattr(evaluation, split)
+        regret: Array = best - getattr(evaluation, split)
+        return regret
 
     def _evaluate(
         self, arch: Array, epoch: Any, trained: Any, choice: Array | None
@@ -204,7 +206,9 @@ class TabularBenchmark(struct.PyTreeNode):
         row, place = self._row(arch), self._place(epoch)
         known, row, num_epochs = row >= 0, jnp.maximum(row, 0), len(self.epochs)
 
-        def pick(runs: TrainingRuns, value: Any) -> Array:
+        def pick(
+            runs: TrainingRuns, value: Callable[[TrainingRuns, Array], Array]
+        ) -> Array:
             """`value` is a function of a slot."""
             slots = [jnp.int32(s) for s in range(runs.num_seeds)]
             if choice is None:
@@ -217,7 +221,8 @@ class TabularBenchmark(struct.PyTreeNode):
         def score(split: str) -> Array:
             runs = self.curves.get(f"{split}_{self.metric}")
             if runs is None:
-                return jnp.float32(jnp.nan)
+                unknown: Array = jnp.float32(jnp.nan)
+                return unknown
             value = pick(runs, lambda r, s: r.at(row, s, place, num_epochs))
             return jnp.where(known, SIGNS[self.metric] * value, jnp.nan)
 
@@ -285,7 +290,8 @@ class TabularBenchmark(struct.PyTreeNode):
                     f"{self._title()}: epoch {asked} is not recorded; "
                     f"{genes.ranges(self.epochs)}"
                 )
-            return jnp.int32(places[seen])
+            recorded: Array = jnp.int32(places[seen])
+            return recorded
         number = jnp.asarray(epoch)
         if not zero:
             number = jnp.where(number == LAST, last, number)

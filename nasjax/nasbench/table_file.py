@@ -237,7 +237,7 @@ def read_index(path: str | os.PathLike[str]) -> lookup.Index:
         known = description["fingerprints"] == _FINGERPRINTS
         prints = views.get("fingerprints") if known else None
         if prints is not None:
-            if (prints.dtype, prints.shape) != (np.uint32, (len(archs), 2)):
+            if (prints.dtype, prints.shape) != (np.dtype(np.uint32), (len(archs), 2)):
                 raise ValueError("the fingerprints are not uint32 [N, 2]")
         index = lookup.build(space, archs, prints)
         if getattr(index, "reach", 0) > _MAX_REACH:

@@ -50,7 +50,8 @@ def dense3x3(x: Array, kernel: Array, *, stride: int = 1) -> Array:
     taps_w = [slice(j, j + width - stride + 1, stride) for j in range(3)]
     patches = [padded[:, rows, columns] for rows in taps_h for columns in taps_w]
     stacked = jnp.concatenate(patches)  # [9 C_in, H', W', N], taps outermost
-    return pointwise(stacked, kernel.reshape(-1, kernel.shape[-1]))
+    convolved: Array = pointwise(stacked, kernel.reshape(-1, kernel.shape[-1]))
+    return convolved
 
 
 def small3x3(x: Array, kernel: Array) -> Array:

@@ -217,12 +217,14 @@ def count_parameters(arch: Any, skeleton: Skeleton) -> Array:
             skips = genes[:, 0] == space.OP_NAMES.index(ops.SKIP)
             strided = genes[:, 1] < darts_cell.NUM_INPUTS
             total += (skips & strided).sum(dtype=jnp.int32) * (c * c + 2 * c)
-    return total + sum(map(initialization.count, fixed))
+    number: Array = total + sum(map(initialization.count, fixed))
+    return number
 
 
 def _convolve(x: Array, kernel: Array) -> Array:
     if kernel.ndim == 2:
-        return convolution.pointwise(x, kernel)
+        mixed: Array = convolution.pointwise(x, kernel)
+        return mixed
     return convolution.dense3x3(x, kernel)
 
 
@@ -305,9 +307,9 @@ def _steps(
     return _forward(kind, genes, inputs, params, statistics)[0]
 
 
-def _forward(  # type: ignore[no-untyped-def]
-    kind, genes, inputs, params, statistics
-):
+def _forward(
+    kind: _Cell, genes: Array, inputs: Array, params: Tree, statistics: Tree
+) -> tuple[tuple[Array, Tree], tuple[Any, ...]]:
     branches = _branches(kind)
 
     def edge(buffers, slot):  # type: ignore[no-untyped-def]

@@ -40,7 +40,8 @@ def depthwise(x: Array, kernel: Array, *, stride: int = 1, dilation: int = 1) ->
     if not is_banded(height, width):
         return _shifted(x, kernel, stride, dilation)
     taps = _taps(height, width, kernel.shape[-1], stride, dilation, kernel.dtype)
-    return _banded(x, kernel, taps)
+    convolved: Array = _banded(x, kernel, taps)
+    return convolved
 
 
 def is_banded(height: int, width: int) -> bool:
@@ -174,7 +175,8 @@ def _shifted_kernel(x: Array, g: Array, stride: int, dilation: int, k: int) -> A
             g.swapaxes(1, 2).reshape(groups * c, e, out_h, out_w, n),
         ),
     )
-    return grads.reshape(groups, c, e, k, k).swapaxes(1, 2)
+    blocks: Array = grads.reshape(groups, c, e, k, k).swapaxes(1, 2)
+    return blocks
 
 
 def _pad(x: Array, pad: int) -> Array:

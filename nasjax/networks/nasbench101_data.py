@@ -151,7 +151,7 @@ def module(
     """
     width = x.shape[0]
     plan = nasbench101.module(arch, width)
-    within = np.arange(width)[None] < plan.channels[1:, None]  # [5, C]
+    within = plan.channels[1:, None] > np.arange(width)[None]  # [5, C]
     limits = {
         "projections": jnp.concatenate([within, jnp.ones((1, width), bool)]),
         "vertices": within,
@@ -165,7 +165,8 @@ def module(
             done = unit(op, inputs, part["conv"][k], *affine)
         else:
             running = batch_norm.Moments(old["mean"][k], old["var"][k])
-            y = _evaluate_unit(op, inputs, part["conv"][k], *affine, running)
+            scale, bias = affine
+            y = _evaluate_unit(op, inputs, part["conv"][k], scale, bias, running)
             done = Unit(y, *running)
         units[name].append(done)
         return done.y
@@ -205,7 +206,9 @@ def unit(op: Array, x: Array, kernel: Array, scale: Array, bias: Array) -> Unit:
     return _unit_forward(op, x, kernel, scale, bias)[0]
 
 
-def _unit_forward(op, x, kernel, scale, bias):  # type: ignore[no-untyped-def]
+def _unit_forward(
+    op: Array, x: Array, kernel: Array, scale: Array, bias: Array
+) -> tuple[Unit, tuple[Array, ...]]:
     def plain(y: Array) -> tuple[Array, ...]:
         zero = jnp.zeros_like(scale)
         return y, y, zero, zero + 1
@@ -271,7 +274,8 @@ def _evaluate_unit(
     def normalized(z: Array) -> Array:
         return _normalize_relu(z, running, scale, bias)
 
-    return lax.switch(op + 1, _branches(kernel, normalized, lambda y: y), x, kernel)
+    y: Array = lax.switch(op + 1, _branches(kernel, normalized, lambda y: y), x, kernel)
+    return y
 
 
 def _branches(kernel: Array, normalized: Any, plain: Any) -> list[Any]:
@@ -311,7 +315,9 @@ def concatenate(values: tuple[Array, ...], places: Array, feeding: Array) -> Arr
     return _concatenate_forward(values, places, feeding)[0]
 
 
-def _concatenate_forward(values, places, feeding):  # type: ignore[no-untyped-def]
+def _concatenate_forward(
+    values: tuple[Array, ...], places: Array, feeding: Array
+) -> tuple[Array, tuple[Array, Array]]:
     # In rising order the next vertex overwrites the zeros that end the last; what is
     # left out lands behind the result.
     width = values[0].shape[0]
@@ -365,7 +371,8 @@ def _normalize(  # type: ignore[no-untyped-def]
 def _stem(images: Array, kernel: Array, patch: int) -> Array:
     if patch == 1:
         return convolution.dense3x3(jnp.moveaxis(images, 2, 0), kernel)
-    return convolution.pointwise(space_to_depth(images, patch), kernel)
+    stem: Array = convolution.pointwise(space_to_depth(images, patch), kernel)
+    return stem
 
 
 def _shapes(skeleton: Skeleton) -> Tree:

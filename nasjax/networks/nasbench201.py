@@ -13,6 +13,7 @@ convolution uses the centre tap. Feature maps are `[C, H, W, N]`.
 import dataclasses
 import functools
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -160,11 +161,11 @@ def _scan_cells(  # type: ignore[no-untyped-def]
 def count_parameters(arch: Any, skeleton: Skeleton) -> Array:
     """int32 `[]`, trainable parameters of the network of one cell `[6]`."""
     affine = 2 if skeleton.affine else 0
-    total = jnp.int32(0)
+    total: Array = jnp.int32(0)
     for stage in range(skeleton.num_stages):
         width = skeleton.channels << stage
         by_op = [0, 0, width * (width + affine), width * (9 * width + affine), 0]
-        cells = jnp.asarray(by_op, jnp.int32)[arch].sum() * skeleton.num_cells
+        cells: Array = jnp.asarray(by_op, jnp.int32)[arch].sum() * skeleton.num_cells
         total += cells
         if stage:
             total += 9 * width * width // 2 + 9 * width**2 + width * width // 2
@@ -248,7 +249,9 @@ def edge(op: Array, x: Array, kernel: Array) -> tuple[Array, Array, Array]:
     return _edge_forward(op, x, kernel)[0]
 
 
-def _edge_forward(op, x, kernel):  # type: ignore[no-untyped-def]
+def _edge_forward(
+    op: Array, x: Array, kernel: Array
+) -> tuple[tuple[Array, Array, Array], tuple[Array, ...]]:
     channels = x.shape[0]
 
     def plain(value: Array) -> tuple[Array, ...]:
@@ -323,7 +326,8 @@ def _evaluate_edge(
         lambda x, w: convolution.small3x3(jax.nn.relu(x), w) * scale + shift,
         lambda x, w: pooling.avg_pool(x),
     ]
-    return lax.switch(op, branches, x, kernel)
+    result: Array = lax.switch(op, branches, x, kernel)
+    return result
 
 
 def _normalize(  # type: ignore[no-untyped-def]
@@ -343,7 +347,8 @@ def _normalize(  # type: ignore[no-untyped-def]
 def _stem(images: Array, kernel: Array, patch: int) -> Array:
     if patch == 1:
         return convolution.dense3x3(jnp.moveaxis(images, 2, 0), kernel)
-    return convolution.pointwise(space_to_depth(images, patch), kernel)
+    stem: Array = convolution.pointwise(space_to_depth(images, patch), kernel)
+    return stem
 
 
 def space_to_depth(images: Array, patch: int) -> Array:
@@ -356,9 +361,11 @@ def space_to_depth(images: Array, patch: int) -> Array:
     return moved.reshape(-1, height // patch, width // patch, number)
 
 
-def _residual_block(x, params, statistics, bn):  # type: ignore[no-untyped-def]
+def _residual_block(
+    x: Array, params: Tree, statistics: Tree, bn: Callable[..., tuple[Array, Tree]]
+) -> tuple[Array, Tree]:
     """Between stages: two 3x3 convolutions, and a pooled 1x1 shortcut."""
-    new = {}
+    new: Tree = {}
     y = convolution.dense3x3(jax.nn.relu(x), params["kernel1"], stride=2)
     y, new["bn1"] = bn(y, params["bn1"], statistics["bn1"])
     y = convolution.dense3x3(jax.nn.relu(y), params["kernel2"])

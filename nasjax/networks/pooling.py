@@ -19,7 +19,8 @@ def max_pool(x: Array, *, stride: int = 1) -> Array:
     """3x3 maximum of `x` `[..., H, W, N]`: `[..., H / stride, W / stride, N]`."""
     if formulation.current() == formulation.LAX:
         return _window(x, stride, -jnp.inf, lax.max)
-    return _max(x, stride)
+    best: Array = _max(x, stride)
+    return best
 
 
 def avg_pool(x: Array, *, stride: int = 1) -> Array:
@@ -28,7 +29,8 @@ def avg_pool(x: Array, *, stride: int = 1) -> Array:
     inverse = inverse.reshape((1,) * (x.ndim - 3) + inverse.shape)
     if formulation.current() == formulation.LAX:
         return _window(x, stride, 0.0, lax.add) * inverse
-    return _sum(x, stride) * inverse
+    total: Array = _sum(x, stride)
+    return total * inverse
 
 
 # Jitted, so that maps of one shape are traced and lowered once a network.
@@ -45,7 +47,7 @@ def _sum(x: Array, stride: int) -> Array:
 
 def _window(x: Array, stride: int, initial: float, reducer) -> Array:  # type: ignore[no-untyped-def]
     ones = (1,) * (x.ndim - 3)
-    return lax.reduce_window(
+    reduced: Array = lax.reduce_window(
         x,
         np.asarray(initial, x.dtype),
         reducer,
@@ -53,6 +55,7 @@ def _window(x: Array, stride: int, initial: float, reducer) -> Array:  # type: i
         (*ones, stride, stride, 1),
         [(0, 0)] * len(ones) + [(1, 1), (1, 1), (0, 0)],
     )
+    return reduced
 
 
 def _inverse_counts(height: int, width: int, stride: int) -> np.ndarray:
@@ -60,7 +63,8 @@ def _inverse_counts(height: int, width: int, stride: int) -> np.ndarray:
         position = np.arange(0, size, stride)
         return np.minimum(position + 1, size - 1) - np.maximum(position - 1, 0) + 1
 
-    return 1.0 / (count(height)[:, None, None] * count(width)[:, None])
+    inverse: np.ndarray = 1.0 / (count(height)[:, None, None] * count(width)[:, None])
+    return inverse
 
 
 def _pad(x: Array, value: float) -> Array:

@@ -163,7 +163,8 @@ def bohamiann(
             draws = jax.random.uniform(key, (batch_size,), jnp.float32) * count
             # A product that is rounded up to `count` is none of the rows.
             draws = jnp.minimum(draws.astype(jnp.int32), jnp.maximum(count, 1) - 1)
-            return jax.grad(potential)(position, order[draws])
+            slope: Array = jax.grad(potential)(position, order[draws])
+            return slope
 
         def move(key: Key, chain: sghmc.SghmcState, adapt: bool) -> sghmc.SghmcState:
             key_rows, key_noise = jax.random.split(key)
@@ -187,7 +188,8 @@ def bohamiann(
 
         chain = lax.fori_loop(0, num_burn_in, burn, sghmc.init(vector))
         positions = lax.scan(keep, chain, jnp.arange(num_samples))[1]
-        return jax.vmap(unravel)(positions)
+        samples: Params = jax.vmap(unravel)(positions)
+        return samples
 
     def fit(
         key: Key, features: Features, targets: Array, mask: Array

@@ -215,4 +215,5 @@ def _by_blocks(score: Callable[[Array], Prediction], features: Array) -> Predict
         return score(features)
     padded = jnp.pad(features, ((0, -num_rows % _BLOCK), (0, 0)))
     scores = lax.map(score, padded.reshape(-1, _BLOCK, num_features))
-    return jax.tree.map(lambda leaf: leaf.reshape(-1)[:num_rows], scores)
+    found: Prediction = jax.tree.map(lambda leaf: leaf.reshape(-1)[:num_rows], scores)
+    return found

@@ -144,7 +144,8 @@ def predict(process: GaussianProcess, features: Array) -> tuple[Array, Array]:
         variance = jnp.maximum(spread, 0) + jnp.exp(hyper.log_noise)
         return process.weights[:size] @ cross, variance
 
-    return _by_size(process.mask, predict_from)
+    predicted: tuple[Array, Array] = _by_size(process.mask, predict_from)
+    return predicted
 
 
 def likelihood_gradient(process: GaussianProcess) -> Hyperparameters:
@@ -203,9 +204,10 @@ def maximize(
             slope = ravel_pytree(likelihood_gradient(process))[0]
             return -process.log_likelihood, -slope
 
-        return _by_size(mask, first)
+        found: tuple[Array, Array] = _by_size(mask, first)
+        return found
 
-    return unravel(
+    best: Hyperparameters = unravel(
         quasi_newton.minimize(
             evaluate,
             vector,
@@ -215,6 +217,7 @@ def maximize(
             tolerance=_SMALLEST_GAIN,
         )
     )
+    return best
 
 
 def gp(*, ard: bool = False, steps: int = 100) -> Predictor:

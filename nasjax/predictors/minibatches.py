@@ -6,7 +6,7 @@ it runs as long as its slowest member; members of equal size lose nothing.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,7 @@ from jax.flatten_util import ravel_pytree
 
 from nasjax.core.types import Array, Key
 
-Params = Any
+Params = TypeVar("Params")
 Loss = Callable[[Params, Any, Array], Array]
 """`(params, batch, valid [B]) -> []`: rows of the batch count where valid is 1."""
 
@@ -43,13 +43,14 @@ def permutations(key: Key, mask: Array, epochs: int) -> Array:
     draws = jnp.where(mask[None], draws >> 1, jnp.uint32(1 << 31))
     rows = jnp.arange(num_rows, dtype=jnp.uint32)[None]
     low = jnp.uint32((1 << bits) - 1)
-    return (jnp.sort((draws & ~low) | rows, axis=1) & low).astype(jnp.int32)
+    orders: Array = (jnp.sort((draws & ~low) | rows, axis=1) & low).astype(jnp.int32)
+    return orders
 
 
 def train(
     key: Key,
     params: Params,
-    loss: Loss,
+    loss: Loss[Params],
     optimizer: optax.GradientTransformation,
     data: Any,
     mask: Array,
@@ -102,7 +103,8 @@ def train(
         return optax.apply_updates(vector, updates), state
 
     start = (vector, optimizer.init(vector))
-    return unravel(lax.fori_loop(0, num_steps, step, start)[0])
+    trained: Params = unravel(lax.fori_loop(0, num_steps, step, start)[0])
+    return trained
 
 
 def mean(values: Array, valid: Array) -> Array:

@@ -99,7 +99,7 @@ def minimize(
             zero,
             zero,
         )
-        chosen = jax.tree.map(
+        chosen: _Descent = jax.tree.map(
             lambda a, b: jnp.where(accepted, a, b), new, old._replace(length=shorter)
         )
         going = jnp.where(accepted, gain > 2 * tolerance, shorter > _SHORTEST)

@@ -145,9 +145,10 @@ def _of_type(kind: type, value: Any) -> Any:
 
 
 def _list(fields: Mapping[str, Any], key: str) -> list[Any] | tuple[Any, ...]:
-    if not isinstance(fields[key], list | tuple):
+    value = fields[key]
+    if not isinstance(value, list | tuple):
         raise TypeError(f"{key} is no list")
-    return fields[key]
+    return value
 
 
 def _read_edge(edge: Mapping[str, Any]) -> Edge:

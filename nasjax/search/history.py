@@ -90,7 +90,8 @@ def rescore(
 # One jitted function, for then the curves of all evaluations are never made.
 def _score_all(evaluate: Any, archs: Array, split: str) -> Array:
     def score(arch: Array) -> Array:
-        return getattr(evaluate(arch, jnp.int32(LAST)), split)
+        found: Array = getattr(evaluate(arch, jnp.int32(LAST)), split)
+        return found
 
     return jax.vmap(score)(archs)
 

@@ -143,6 +143,7 @@ def reinforce(
         # Nothing is learnt from a training without a score.
         learns = proposal.mask[0] & jnp.isfinite(reward)
         keep = functools.partial(jnp.where, learns)
-        return jax.tree.map(keep, updated, state)
+        kept: ReinforceState = jax.tree.map(keep, updated, state)
+        return kept
 
     return SearchAlgorithm(init, ask, tell)

@@ -233,7 +233,8 @@ def from_compact_graph(graph: Graph) -> Array:
 
 def _per_cell(build: Any, arch: Array) -> Graph:
     cells = _cells(arch).reshape(-1, 8, 2)
-    return build(cells[0]) if len(cells) == 1 else jax.vmap(build)(cells)
+    graph: Graph = build(cells[0]) if len(cells) == 1 else jax.vmap(build)(cells)
+    return graph
 
 
 def _graph_15(edges: Array) -> Graph:

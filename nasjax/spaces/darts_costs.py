@@ -70,7 +70,8 @@ def _layer(
     kernel: int, c_in: int, c_out: int, size: int, groups: int = 1
 ) -> np.ndarray:
     """A convolution and its batch normalisation, `size` pixels a side after it."""
-    return _bare(kernel, c_in, c_out, size, groups) + _norm(c_out, size)
+    counts: np.ndarray = _bare(kernel, c_in, c_out, size, groups) + _norm(c_out, size)
+    return counts
 
 
 def _bare(kernel: int, c_in: int, c_out: int, size: int, groups: int = 1) -> np.ndarray:
@@ -87,7 +88,8 @@ def _operation(op: int, c: int, size: int, stride: int) -> np.ndarray:
     if op in _KERNELS:
         depthwise = _bare(_KERNELS[op], c, c, size, groups=c)
         repeats = 1 if op >= _FIRST_DILATED else 2
-        return repeats * (depthwise + _layer(1, c, c, size))
+        counts: np.ndarray = repeats * (depthwise + _layer(1, c, c, size))
+        return counts
     if op == _SKIP and stride == 2:
         return _layer(1, c, c, size)
     if op == _AVG_POOL:

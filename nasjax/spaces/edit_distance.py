@@ -85,7 +85,8 @@ def of_pairs(
       second: likewise.
       distance: `exact` or `with_fixed_ends`.
     """
-    return lax.map(lambda pair: distance(*pair), (first, second))
+    distances: Array = lax.map(lambda pair: distance(*pair), (first, second))
+    return distances
 
 
 def _same_size(first: Graph, second: Graph) -> int:
@@ -131,4 +132,5 @@ def _least(first: Graph, second: Graph, permutations: np.ndarray) -> Array:
         return jnp.minimum(best, jnp.min(cost)), None
 
     most = jnp.int32(2 * size * size)
-    return lax.scan(judge, most, jnp.asarray(permutations))[0]
+    least: Array = lax.scan(judge, most, jnp.asarray(permutations))[0]
+    return least

@@ -45,7 +45,8 @@ def finish(lanes: Array) -> Array:
     The two turns of the loop keep XLA from fusing a long unrolled hash with what reads
     it: compilation then takes minutes in some programs.
     """
-    return jax.lax.fori_loop(0, 2, lambda _, lane: mix(lane), lanes)
+    mixed: Array = jax.lax.fori_loop(0, 2, lambda _, lane: mix(lane), lanes)
+    return mixed
 
 
 def find(table: Array, fingerprint: Array) -> Array:

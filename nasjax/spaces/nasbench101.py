@@ -183,7 +183,7 @@ def trainable_parameters(arch: Array) -> Array:
     widest successor; the input is projected by 1 x 1 convolutions.
     """
     pruned = _prune(arch)
-    total = jnp.int32(_convolution(3, 3, 128) + 512 * 10 + 10)
+    total: Array = jnp.int32(_convolution(3, 3, 128) + 512 * 10 + 10)
     # (cells, input channels, output channels)
     stacks = [(3, 128, 128), (1, 128, 256), (2, 256, 256), (1, 256, 512), (2, 512, 512)]
     for count, c_in, c_out in stacks:
@@ -240,9 +240,10 @@ def module(arch: Array, c_out: int) -> Module:
     pruned = _prune(arch)
     vertex = np.arange(MAX_VERTICES - 1)
     inside = jnp.stack(pruned.keep[:-1]) & (vertex > 0) & (vertex < arch[-1] - 1)
-    none = jnp.bool_(False)
+    none: Array = jnp.bool_(False)
+    spots = range(MAX_VERTICES - 1)
     edges = jnp.stack(
-        [jnp.stack([pruned.edges.get((i, j), none) for j in vertex]) for i in vertex]
+        [jnp.stack([pruned.edges.get((i, j), none) for j in spots]) for i in spots]
     )
     return Module(
         operations=jnp.where(inside[1:], arch[NUM_BITS:-1], -1),
@@ -335,7 +336,8 @@ def decode(unit: Array) -> Array:
         spare = _prune(without).connected & (num_edges(arch) > MAX_EDGES)
         return jnp.where(spare, without, arch)
 
-    return jax.lax.fori_loop(0, NUM_BITS, thin, arch)
+    thinned: Array = jax.lax.fori_loop(0, NUM_BITS, thin, arch)
+    return thinned
 
 
 def _widen(arch: Array, blank: Array) -> Array:

@@ -33,7 +33,7 @@ OP_NAMES = (
 NUM_OPS = len(OP_NAMES)
 EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
 NUM_GENES = len(EDGES)
-SIZE = NUM_OPS**NUM_GENES
+SIZE: int = NUM_OPS**NUM_GENES
 NUM_UNIQUE = 6_466
 """Cells that differ by the official unique string (Dong and Yang, 2020, section 3)."""
 

@@ -32,13 +32,13 @@ from nasjax.spaces.nasbench_nlp_recipes import (
     MAX_HIDDEN,
     MAX_INPUT,
     MAX_STEPS,
-    NUM_BASE,
     NUM_GENES,
     NUM_OPS,
-    OP_NAMES,
     PROD,
     SUM,
 )
+from nasjax.spaces.nasbench_nlp_recipes import NUM_BASE as NUM_BASE
+from nasjax.spaces.nasbench_nlp_recipes import OP_NAMES as OP_NAMES
 
 MAX_NODES = NUM_BASE + MAX_STEPS
 GRAPH_OP_NAMES = ("base", *OP_NAMES)

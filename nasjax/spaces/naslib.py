@@ -52,7 +52,7 @@ class Form(NamedTuple):
     """One way of writing: `read(value) -> genes` and `write(genes) -> value`."""
 
     read: Callable[[Any], np.ndarray]
-    write: Callable[[Any], Any]
+    write: Callable[[Any], tuple[Any, ...]]
 
 
 def from_naslib(space: str, value: Any) -> np.ndarray:

@@ -86,7 +86,10 @@ def first_order(
     net: spec.SupernetSpec,
 ) -> Array:
     """dL_val/d mixing at the current weights."""
-    return objective.gradients(params, mixing, statistics, *valid, net=net).mixing
+    gradient: Array = objective.gradients(
+        params, mixing, statistics, *valid, net=net
+    ).mixing
+    return gradient
 
 
 def unrolled_weights(
@@ -99,9 +102,10 @@ def unrolled_weights(
     decay: float,
 ) -> Tree:
     """w' of one step of SGD with momentum and L2 weight decay."""
-    return jax.tree.map(
+    moved: Tree = jax.tree.map(
         lambda w, g, m: w - rate * (mu * m + g + decay * w), params, gradient, momentum
     )
+    return moved
 
 
 @functools.partial(jax.jit, static_argnames=("net", "mu", "decay"))
@@ -141,7 +145,8 @@ def exact(
         moved = unrolled_weights(params, gradient, momentum, rate, mu=mu, decay=decay)
         return objective.loss(moved, mixing, statistics, *valid, net=net)[0]
 
-    return jax.grad(unrolled_loss)(mixing)
+    gradient: Array = jax.grad(unrolled_loss)(mixing)
+    return gradient
 
 
 def finite_differences(
@@ -164,12 +169,15 @@ def finite_differences(
     """
 
     def at(weights: Tree, batch: Images) -> objective.Gradients:
-        return objective.gradients(weights, mixing, statistics, *batch, net=net)
+        found: objective.Gradients = objective.gradients(
+            weights, mixing, statistics, *batch, net=net
+        )
+        return found
 
     moved = _unrolled(params, at(params, train).params, momentum, rate, mu, decay)
     after = at(moved, valid)
     plus, minus, eps = _perturbed(params, after.params)
-    product = (at(plus, train).mixing - at(minus, train).mixing) / (2.0 * eps)
+    product: Array = (at(plus, train).mixing - at(minus, train).mixing) / (2.0 * eps)
     return after.mixing - rate * product
 
 

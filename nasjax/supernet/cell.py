@@ -144,7 +144,8 @@ def _on_every_edge(moments: Tree, num_edges: int) -> Tree:
             return m
         return jnp.broadcast_to(m, (m.shape[0], num_edges, m.shape[2]))
 
-    return jax.tree.map(widen, moments)
+    widened: Tree = jax.tree.map(widen, moments)
+    return widened
 
 
 def _join_edges(groups: list[Tree]) -> Tree:
@@ -168,7 +169,8 @@ def _normalize(
     gamma = params.get(name, {}).get("scale")
     beta = params.get(name, {}).get("bias")
     if train:
-        return _normalize_batch(x, gamma, beta)
+        normalized: tuple[Array, Array, Tree] = _normalize_batch(x, gamma, beta)
+        return normalized
     running = statistics[name]
     used = batch_norm.Moments(running["mean"], running["var"])
     return *batch_norm.affine(used, gamma, beta), running
@@ -215,7 +217,8 @@ def _update(running: Tree, batch: Tree, count: int) -> Tree:
         {name: part[i].reshape(*shape, -1) for name, part in parts.items()}
         for i, shape in enumerate(rows)
     ]
-    return jax.tree.unflatten(structure, new)
+    updated: Tree = jax.tree.unflatten(structure, new)
+    return updated
 
 
 @jax.jit
@@ -347,7 +350,8 @@ def _mix(terms: dict[str, Term], mixing: Tree, num_edges: int) -> Array:
     """
     parts = [_weigh(term, mixing[name], num_edges) for name, term in terms.items()]
     total, shifts = (functools.reduce(lax.add, c) for c in zip(*parts, strict=True))
-    return total + _spread(shifts, total.shape)
+    mixed: Array = total + _spread(shifts, total.shape)
+    return mixed
 
 
 @functools.partial(jax.jit, static_argnums=2)

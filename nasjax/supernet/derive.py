@@ -142,7 +142,9 @@ def genotype(
     return {"format": FORMAT, "operations": list(net.operations), "cells": cells}
 
 
-def edge_importance(net: spec.SupernetSpec, arch: mixing.Arch) -> dict[str, dict]:
+def edge_importance(
+    net: spec.SupernetSpec, arch: mixing.Arch
+) -> dict[str, dict[str, float]]:
     """Softmax of beta on every edge before masking, by set and "source>target"."""
     weights = np.asarray(mixing.edge_weights(arch["beta"], net))
     return {

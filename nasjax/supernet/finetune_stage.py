@@ -119,7 +119,9 @@ def make_stage(
         batch = next(batches)
         return run(state, batch.images, batch.labels)
 
-    def end_epoch(state: FinetuneState, epoch: int) -> tuple[FinetuneState, dict]:
+    def end_epoch(
+        state: FinetuneState, epoch: int
+    ) -> tuple[FinetuneState, dict[str, float]]:
         row = state.totals.row()
         row |= stage.test_scores(
             state.params, state.statistics, state.mixing, images, net=net

@@ -71,7 +71,8 @@ def _straight_through(primals, tangents):  # type: ignore[no-untyped-def]
 
 def binary(scores: Masks, threshold: float = THRESHOLD) -> Masks:
     """Masks of zeros and ones (exactly), with straight-through gradients."""
-    return jax.tree.map(lambda s: binarize(s, threshold), scores)
+    masks: Masks = jax.tree.map(lambda s: binarize(s, threshold), scores)
+    return masks
 
 
 def masked_params(params: Tree, weights: Weights) -> Tree:
@@ -93,7 +94,8 @@ def _map_masked(
         mask = weights.get(jax.tree_util.keystr(path, simple=True, separator="/"))
         return w if mask is None else function(w, mask)
 
-    return jax.tree_util.tree_map_with_path(apply, params)
+    masked: Tree = jax.tree_util.tree_map_with_path(apply, params)
+    return masked
 
 
 def coefficients(
@@ -126,7 +128,8 @@ def shuffled(key: Array, masks: Masks) -> Masks:
         jax.random.permutation(k, leaf.ravel()).reshape(leaf.shape)
         for k, leaf in zip(keys, leaves, strict=True)
     ]
-    return jax.tree.unflatten(structure, moved)
+    result: Masks = jax.tree.unflatten(structure, moved)
+    return result
 
 
 class Rates(NamedTuple):

@@ -105,7 +105,9 @@ def make_stage(
         batch = next(batches)
         return run(state, batch.images, batch.labels)
 
-    def end_epoch(state: MaskingState, epoch: int) -> tuple[MaskingState, dict]:
+    def end_epoch(
+        state: MaskingState, epoch: int
+    ) -> tuple[MaskingState, dict[str, float]]:
         params, coefficients = prepared(state)
         row = state.totals.row()
         row |= derive.alive_summary(net, masking.binary(state.scores, s.threshold))

@@ -90,7 +90,8 @@ def coefficients(
 
 def _same_target(net: spec.SupernetSpec) -> np.ndarray:
     targets = np.array([target for _, target in net.edges])
-    return targets[:, None] == targets
+    same: np.ndarray = targets[:, None] == targets
+    return same
 
 
 def _masked(weights: Array, mask: Array | None, mode: str, group_sum) -> Array:  # type: ignore[no-untyped-def]

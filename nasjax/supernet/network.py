@@ -45,16 +45,18 @@ def init_params(key: Array, net: spec.SupernetSpec, dtype: Any = jnp.float32) ->
             numbers = np.asarray(numbers)  # cut on the host, without compiling
         return jnp.asarray(numbers[:size].reshape(shape))
 
-    return jax.tree_util.tree_map_with_path(draw, shapes, is_leaf=_is_shape)
+    params: Tree = jax.tree_util.tree_map_with_path(draw, shapes, is_leaf=_is_shape)
+    return params
 
 
 def init_statistics(net: spec.SupernetSpec, dtype: Any = jnp.float32) -> Tree:
     """Running mean 0 and variance 1 of every BN."""
-    return jax.tree.map(
+    statistics: Tree = jax.tree.map(
         lambda shape: batch_norm.initial_statistics(shape, dtype),
         spec.statistics_shapes(net),
         is_leaf=_is_shape,
     )
+    return statistics
 
 
 def with_affine(params: Tree, net: spec.SupernetSpec) -> Tree:
@@ -66,14 +68,16 @@ def with_affine(params: Tree, net: spec.SupernetSpec) -> Tree:
     existing = {jax.tree_util.keystr(path): value for path, value in flat}
 
     def fill(path: tuple[Any, ...], shape: tuple[int, ...]) -> Array:
-        old = existing.get(jax.tree_util.keystr(path))
+        old: Array | None = existing.get(jax.tree_util.keystr(path))
         if old is not None:
             return old
         make = jnp.ones if path[-1].key == "scale" else jnp.zeros
-        return make(shape, params["classifier"]["kernel"].dtype)
+        made: Array = make(shape, params["classifier"]["kernel"].dtype)
+        return made
 
     shapes = spec.parameter_shapes(net)
-    return jax.tree_util.tree_map_with_path(fill, shapes, is_leaf=_is_shape)
+    filled: Tree = jax.tree_util.tree_map_with_path(fill, shapes, is_leaf=_is_shape)
+    return filled
 
 
 def _is_shape(x: Any) -> bool:

@@ -418,7 +418,10 @@ def slim_scores(
     """Of a physically slimmed network."""
 
     def evaluate(batch: data.Batch) -> tuple[Array, Array]:
-        return slim.evaluate(small.params, *batch, description=small.description)
+        found: tuple[Array, Array] = slim.evaluate(
+            small.params, *batch, description=small.description
+        )
+        return found
 
     images = masking_images(0, dataset, batch_size=batch_size)
     return stage.scores(evaluate, images)

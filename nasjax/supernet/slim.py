@@ -62,7 +62,8 @@ class _Value(NamedTuple):
 
     def positions(self, reads: Flags) -> np.ndarray:
         """Where the channels `reads` are among those kept."""
-        return (np.cumsum(self.kept) - 1)[reads]
+        places: np.ndarray = (np.cumsum(self.kept) - 1)[reads]
+        return places
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,11 +135,13 @@ def slim(
 
 
 def _on_host(tree: Tree) -> Tree:
-    return jax.tree.map(lambda x: np.asarray(x, np.float64), tree)
+    moved: Tree = jax.tree.map(lambda x: np.asarray(x, np.float64), tree)
+    return moved
 
 
 def _cast(tree: Tree, dtype: Any) -> Tree:
-    return jax.tree.map(lambda x: jnp.asarray(x, dtype), tree)
+    converted: Tree = jax.tree.map(lambda x: jnp.asarray(x, dtype), tree)
+    return converted
 
 
 # --- backward: which channels are needed -------------------------------------------
@@ -183,7 +186,8 @@ def _plan(
 
 
 def _at_edge(tree: Tree, e: int) -> Tree:
-    return jax.tree.map(lambda x: x[e] if e < len(x) else None, tree)
+    found: Tree = jax.tree.map(lambda x: x[e] if e < len(x) else None, tree)
+    return found
 
 
 def _affine(params: Tree, statistics: Tree, name: str) -> tuple[np.ndarray, np.ndarray]:

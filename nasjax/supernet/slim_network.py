@@ -108,7 +108,8 @@ def count(network: SlimNetwork) -> int:
     kernels = ("kernel", "depthwise", "pointwise")
     flat = jax.tree_util.tree_flatten_with_path(network.params)[0]
     sizes = [x.size for path, x in flat if path[-1].key.startswith(kernels)]
-    return sum(sizes) + network.params["classifier"]["bias"].size
+    total: int = sum(sizes) + network.params["classifier"]["bias"].size
+    return total
 
 
 def apply(params: Tree, images: Array, *, description: Description) -> Array:
@@ -124,7 +125,8 @@ def apply(params: Tree, images: Array, *, description: Description) -> Array:
     if not description.classifier:
         return jnp.broadcast_to(bias, (len(images), description.num_classes))
     pooled = take(outputs[-1].mean((1, 2)), description.classifier)
-    return pooled.T @ params["classifier"]["kernel"] + bias
+    logits: Array = pooled.T @ params["classifier"]["kernel"] + bias
+    return logits
 
 
 @functools.partial(jax.jit, static_argnames="description")
@@ -154,7 +156,8 @@ def preprocess(params: Tree, x: Array) -> Array:
     """ReLU and 1x1 convolution or factorized reduction, without bias."""
     x = jax.nn.relu(x)
     if "kernel" in params:
-        return convolution.pointwise(x, params["kernel"])
+        mixed: Array = convolution.pointwise(x, params["kernel"])
+        return mixed
     return convolution.factorized_reduction(x, params["kernel1"], params["kernel2"])
 
 

@@ -118,7 +118,7 @@ class SupernetSpec:
     def total_stride(self) -> int:
         """How much smaller the last feature map is than the image."""
         stem = {"cifar": self.stem_stride, "imagenet4": 4, "imagenet8": 8}[self.stem]
-        return stem * 2 ** len(self.reductions)
+        return stem << len(self.reductions)
 
     def _check_operations(self) -> None:
         if not set(self.operations) - {ops.NONE}:

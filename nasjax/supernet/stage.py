@@ -9,7 +9,7 @@ stage's step is fused into one program.
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +19,10 @@ from nasjax.core.types import Array, Tree
 from nasjax.data import Batch, Split
 from nasjax.networks import batch_norm
 from nasjax.supernet import objective, spec
+
+State = TypeVar("State")
+Step = Callable[[State, Array, Array], State]
+"""`(state, images, labels) -> state`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +86,10 @@ def test_scores(
     """Accuracy in [0, 1] and mean loss in nats on the test split."""
 
     def evaluate(batch: Batch) -> tuple[Array, Array]:
-        return objective.evaluate(params, coefficients, statistics, *batch, net=net)
+        found: tuple[Array, Array] = objective.evaluate(
+            params, coefficients, statistics, *batch, net=net
+        )
+        return found
 
     return scores(evaluate, images)
 
@@ -126,19 +133,23 @@ def recalibrate(
         ).statistics
         total = jax.tree.map(jnp.add, total, new)
     scale = 1.0 / (batch_norm.MOMENTUM * num_batches)
-    return jax.tree.map(lambda x: x * scale, total)
+    mean: Tree = jax.tree.map(lambda x: x * scale, total)
+    return mean
 
 
-def _compiled(function: Callable) -> Callable:
+def _compiled(function: Step[State]) -> Step[State]:
     """Compiles a whole step on accelerators; on CPU its parts are compiled already."""
     if formulation.current() == formulation.CPU:
         return function
-    return jax.jit(function, donate_argnums=0)
+    compiled: Step[State] = jax.jit(function, donate_argnums=0)
+    return compiled
 
 
 def gradient_step(
-    prepare: Callable, finish: Callable, net: spec.SupernetSpec
-) -> Callable:
+    prepare: Callable[[State], tuple[Tree, Array]],
+    finish: Callable[[State, objective.Gradients, int], State],
+    net: spec.SupernetSpec,
+) -> Step[State]:
     """prepare(state) -> (params, mixing); gradients; finish(state, gradients, N)."""
     prepare, finish = jax.jit(prepare), jax.jit(finish, static_argnums=2)
 

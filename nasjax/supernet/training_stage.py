@@ -152,7 +152,9 @@ def make_stage(
 
     step = by_halves if by_epoch else alternate
 
-    def end_epoch(state: SearchState, epoch: int) -> tuple[SearchState, dict]:
+    def end_epoch(
+        state: SearchState, epoch: int
+    ) -> tuple[SearchState, dict[str, float]]:
         coefficients = mixing.coefficients(state.arch, net)
         row = state.totals.row() | {"arch_updates": int(state.arch_updates)}
         row |= _skip_weight(state.arch, net)
@@ -176,7 +178,7 @@ def _skip_weight(arch: mixing.Arch, net: spec.SupernetSpec) -> dict[str, float]:
 
 def _weight_step(
     net: spec.SupernetSpec, s: settings.Training, num_steps: int
-) -> Callable:
+) -> stage.Step[SearchState]:
     optimizer = _weight_optimizer(s, num_steps)
 
     def prepare(state: SearchState) -> tuple[Tree, Array]:
@@ -196,7 +198,7 @@ def _weight_step(
 
 def _arch_step(
     net: spec.SupernetSpec, s: settings.Training, num_steps: int
-) -> Callable:
+) -> Callable[[SearchState, int, Batch | None, Batch], SearchState]:
     """(state, weight steps so far, train batch, valid batch) -> state.
 
     First order reads no training batch.
@@ -228,17 +230,19 @@ def _arch_step(
         common = (state.params, prepare(state.arch), state.statistics)
         target = (valid.images, valid.labels)
         if train is None or s.order == bilevel.FIRST:
-            return finish(state, bilevel.first_order(*common, target, net=net))
-        d_mixing = second(
-            *common,
-            optimizers.momentum_buffer(state.weight_opt),
-            jnp.float32(schedule(done)),
-            (train.images, train.labels),
-            target,
-            net=net,
-            mu=s.momentum,
-            decay=s.weight_decay,
-        )
-        return finish(state, d_mixing)
+            d_mixing = bilevel.first_order(*common, target, net=net)
+        else:
+            d_mixing = second(
+                *common,
+                optimizers.momentum_buffer(state.weight_opt),
+                jnp.float32(schedule(done)),
+                (train.images, train.labels),
+                target,
+                net=net,
+                mu=s.momentum,
+                decay=s.weight_decay,
+            )
+        updated: SearchState = finish(state, d_mixing)
+        return updated
 
     return step

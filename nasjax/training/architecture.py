@@ -81,7 +81,8 @@ def _identity(key: Key, arch: Any, protocol: Protocol) -> dict[str, Any]:
         "arch": np.asarray(arch),
         **dataclasses.asdict(protocol),
     }
-    return result.to_json(training)
+    identity: dict[str, Any] = result.to_json(training)
+    return identity
 
 
 def _train_on_images(

@@ -68,7 +68,7 @@ def train_cell(
     stacked = jax.tree.map(
         lambda leaf: leaf.reshape(epochs, steps, *leaf.shape[1:]), stacked
     )
-    return _train(
+    curves: ScannedCurves = _train(
         built.network,
         recipe or SGDSettings(),
         key_init,
@@ -77,6 +77,7 @@ def train_cell(
         _whole(valid),
         _whole(dataset.test),
     )
+    return curves
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))

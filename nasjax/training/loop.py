@@ -8,7 +8,7 @@ of the step, so a run that was killed and restarted computes the same bits.
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,8 @@ from flax import struct
 
 from nasjax.core import checkpoint, errors, metric_log, progress, signals
 from nasjax.core.types import Array
+
+State = TypeVar("State")
 
 
 class Totals(struct.PyTreeNode):
@@ -85,7 +87,7 @@ class Stage:
 
 
 def run_stage(
-    state: Any,
+    state: State,
     stage: Stage,
     *,
     start: int = 0,
@@ -93,7 +95,7 @@ def run_stage(
     checkpoints: checkpoint.Checkpoints | None = None,
     log: metric_log.MetricLog | None = None,
     stop: signals.StopSignal | None = None,
-) -> Any:
+) -> State:
     """Runs a stage from step `start` to its end.
 
     Args:
@@ -155,8 +157,8 @@ class RunStage(Protocol):
     """
 
     def __call__(
-        self, name: str, initial: Any, make_stage: Callable[[int, Any], Stage], /
-    ) -> Any:
+        self, name: str, initial: State, make_stage: Callable[[int, State], Stage], /
+    ) -> State:
         """The final state; `make_stage(start, state)` is what has `start` steps done.
 
         `initial` stays usable: a step may donate the state that it is given.
@@ -164,15 +166,15 @@ class RunStage(Protocol):
 
 
 def run_in_memory(
-    name: str, initial: Any, make_stage: Callable[[int, Any], Stage], /
-) -> Any:
+    name: str, initial: State, make_stage: Callable[[int, State], Stage], /
+) -> State:
     """Runs a stage from its first step to its last and keeps nothing on disk.
 
     Raises:
       DivergedError: the training loss of an epoch is not finite.
     """
     del name  # of checkpoints
-    state = jax.tree.map(jnp.copy, initial)
+    state: State = jax.tree.map(jnp.copy, initial)
     return run_stage(state, make_stage(0, state))
 
 

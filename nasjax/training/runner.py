@@ -4,7 +4,7 @@ import os
 import pathlib
 import shutil
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +13,7 @@ from nasjax.core import checkpoint, metric_log, signals
 from nasjax.training import loop
 
 CHECKPOINTS = "checkpoints"
+State = TypeVar("State")
 
 
 class StageRunner:
@@ -43,8 +44,8 @@ class StageRunner:
             self._log.close()
 
     def run(
-        self, name: str, initial: Any, make_stage: Callable[[int, Any], loop.Stage]
-    ) -> Any:
+        self, name: str, initial: State, make_stage: Callable[[int, State], loop.Stage]
+    ) -> State:
         """Returns the final state of a stage.
 
         Args:
@@ -58,10 +59,11 @@ class StageRunner:
         """
         checkpoints = checkpoint.Checkpoints(self._folder / CHECKPOINTS / name)
         # A copy, because a step may donate its state and the caller keeps `initial`.
-        start, state = checkpoints.restore(initial) or (
+        restored: tuple[int, State] = checkpoints.restore(initial) or (
             0,
             jax.tree.map(jnp.copy, initial),
         )
+        start, state = restored
         stage = make_stage(start, state)
         self._visited.add(name)
         if start < stage.num_steps:

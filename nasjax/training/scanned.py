@@ -111,7 +111,8 @@ def train(
         )
 
     state = params, statistics, optimizer.init(params)
-    return lax.scan(epoch, state, train_split)[1]
+    curves: ScannedCurves = lax.scan(epoch, state, train_split)[1]
+    return curves
 
 
 def _evaluate(  # type: ignore[no-untyped-def]

@@ -49,7 +49,8 @@ def objective(
 
 def cross_entropy(logits: Array, targets: Array) -> Array:
     """Nats `[T, B]` of the targets `[T, B]` under logits `[T, B, V]`."""
-    return optax.softmax_cross_entropy_with_integer_labels(logits, targets)
+    losses: Array = optax.softmax_cross_entropy_with_integer_labels(logits, targets)
+    return losses
 
 
 def _mean(values: Array, length: Array | int) -> Array:

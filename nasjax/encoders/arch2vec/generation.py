@@ -57,7 +57,8 @@ def evaluate(graphs: Graph, space: str) -> Generation:
             f"graphs of {space!r} are [M, {size}, {size}], not "
             f"{list(graphs.adjacency.shape)}; name the space that they were decoded for"
         )
-    return _evaluate(graphs, space)
+    found: Generation = _evaluate(graphs, space)
+    return found
 
 
 @functools.partial(jax.jit, static_argnames="space")

@@ -118,13 +118,16 @@ def messages(layer: Params, x: Array, adjacency: Array) -> list[Array]:
 
 def combine(layer: Params, x: Array, received: list[Array]) -> Array:
     """The first linear map `[R, W]` of rows `[R, V]` and their messages."""
-    kernel, bias = layer["linear1"]["kernel"], layer["linear1"]["bias"]
+    kernel: Array = layer["linear1"]["kernel"]
+    bias: Array = layer["linear1"]["bias"]
     own = (1 + layer["eps"]) * x
     if "in" not in layer:
-        return product(own + received[0], kernel) + bias[None]
-    x = jnp.concatenate([own, *received], axis=1)
-    kernels = [kernel, layer["in"], layer["out"]]
-    return product(x, jnp.concatenate(kernels)) + bias[None]
+        combined: Array = product(own + received[0], kernel)
+    else:
+        x = jnp.concatenate([own, *received], axis=1)
+        kernels = [kernel, layer["in"], layer["out"]]
+        combined = product(x, jnp.concatenate(kernels))
+    return combined + bias[None]
 
 
 def update(

@@ -96,4 +96,5 @@ def messages(layer: Params, x: Array, graphs: jraph.GraphsTuple) -> list[Array]:
 
 def _sum_along(x: Array, starts: Array, ends: Array) -> Array:
     """Sums of the rows at `starts` that arrive at each of `ends`, without the last."""
-    return jraph.segment_sum(x[starts], ends, num_segments=len(x))[:-1]
+    sums: Array = jraph.segment_sum(x[starts], ends, num_segments=len(x))[:-1]
+    return sums

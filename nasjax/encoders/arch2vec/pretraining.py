@@ -193,7 +193,8 @@ def embeddings(
 ) -> np.ndarray:
     """Search embeddings float32 `[M, D]` of architectures int32 `[M, G]`."""
     graphs = training.to_graphs(model.form, archs)
-    return training.posterior_means(model, weights, graphs).mean(1)
+    vectors: np.ndarray = training.posterior_means(model, weights, graphs).mean(1)
+    return vectors
 
 
 def as_tree(weights: Weights) -> dict[str, Any]:

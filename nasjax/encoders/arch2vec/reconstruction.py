@@ -65,7 +65,8 @@ def generate(
     Returns:
       The most likely graphs with a leading axis M; they may be no cells of the space.
     """
-    return _generate(key, weights, moments, model=model, count=count)
+    graphs: Graph = _generate(key, weights, moments, model=model, count=count)
+    return graphs
 
 
 @functools.partial(jax.jit, static_argnames=("model", "count"))

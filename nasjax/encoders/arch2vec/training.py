@@ -92,7 +92,8 @@ def to_graphs(form: GraphSpec, archs: Any) -> Graphs:
     """The graphs of architectures int32 `[M, G]`."""
     convert = functools.partial(_to_graphs, form=form)
     stored = batching.map_batched(convert, np.asarray(archs, np.int32), CHUNK)
-    return jax.tree.map(jnp.asarray, stored)
+    graphs: Graphs = jax.tree.map(jnp.asarray, stored)
+    return graphs
 
 
 def inputs(form: GraphSpec, graphs: Graphs) -> GraphInputs:
@@ -132,7 +133,7 @@ def run_epoch(
     epoch = int(state.epoch)
     train = not (recipe.freeze and epoch)
     key_order = jax.random.fold_in(key, epoch if recipe.reshuffle else 0)
-    return _epoch(
+    trained: tuple[TrainState, Terms] = _epoch(
         jax.random.split(key_order, 2),
         state,
         graphs,
@@ -141,6 +142,7 @@ def run_epoch(
         train=train,
         epochs=epochs,
     )
+    return trained
 
 
 @functools.partial(
@@ -209,7 +211,8 @@ def posterior_means(
 ) -> np.ndarray:
     """Posterior means float32 `[M, N, D]` of all graphs, with running moments."""
     encode = functools.partial(_posterior_means, weights, model=model)
-    return batching.map_batched(encode, graphs, CHUNK)
+    means: np.ndarray = batching.map_batched(encode, graphs, CHUNK)
+    return means
 
 
 @functools.partial(jax.jit, static_argnames="model")
@@ -222,7 +225,7 @@ def _posterior_means(
     parts = jax.tree.map(
         lambda leaf: leaf.reshape(-1, _CACHED, *leaf.shape[1:]), graphs
     )
-    found = lax.map(encode, parts)
+    found: Array = lax.map(encode, parts)
     return found.reshape(-1, *found.shape[2:])
 
 

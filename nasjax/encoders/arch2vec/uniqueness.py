@@ -62,8 +62,9 @@ def count_distinct(keys: Array, mask: Array) -> Array:
       mask: bool `[M]`.
     """
     count = keys.shape[0]
+    zero: Array = jnp.int32(0)
     if count == 0:
-        return jnp.int32(0)
+        return zero
     bits = min((4 * count).bit_length(), 31)
     rows = jnp.arange(count)
 
@@ -78,8 +79,11 @@ def count_distinct(keys: Array, mask: Array) -> Array:
         won = jnp.sum(left & (winner == rows), dtype=jnp.int32)
         return left & ~out, distinct + won, salt + 1
 
-    start = mask, jnp.int32(0), jnp.uint32(0)
-    return lax.while_loop(lambda carry: jnp.any(carry[0]), fill, start)[1]
+    start = mask, zero, jnp.uint32(0)
+    end: tuple[Array, Array, Array] = lax.while_loop(
+        lambda carry: jnp.any(carry[0]), fill, start
+    )
+    return end[1]
 
 
 def ceiling(size: float, draws: float) -> float:

@@ -169,7 +169,8 @@ def fit_supervised(
     embed_some = functools.partial(embed_with, state.params["network"], state.moments)
 
     def embed(archs: np.ndarray) -> np.ndarray:
-        return batching.map_batched(embed_some, archs, _CHUNK)
+        vectors: np.ndarray = batching.map_batched(embed_some, archs, _CHUNK)
+        return vectors
 
     return Representation(embed(labelled.archs), embed)
 

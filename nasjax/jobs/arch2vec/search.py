@@ -133,7 +133,7 @@ def _section(config: Mapping[str, Any]) -> Config:
             "trained: python launch/search.py --mode=drive "
             "--config=configs/search/darts.py"
         )
-    section = config["search"]
+    section: Config = config["search"]
     if not section["data_sets"]:
         raise errors.ConfigError("search.data_sets is empty: name at least one")
     for name, chosen in section["data_sets"].items():

@@ -164,4 +164,5 @@ def _stage(name: str, run_epoch: pretraining.Step, epochs: int) -> loop.Stage:
 def _cpu_seconds(folder: pathlib.Path, name: str) -> float:
     """Of all epochs of a variant, also of those before the run was resumed."""
     rows = metric_log.read(folder)
-    return sum(row["cpu_seconds"] for row in rows if row["stage"] == name)
+    seconds: float = sum(row["cpu_seconds"] for row in rows if row["stage"] == name)
+    return seconds

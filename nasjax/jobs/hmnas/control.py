@@ -100,4 +100,5 @@ def _finished_masking(experiment: Experiment) -> masking_stage.MaskingState:
             f"{folder} holds no checkpoint: train first, with the same --config and "
             "--workdir"
         )
-    return restored[1]
+    state: masking_stage.MaskingState = restored[1]
+    return state

@@ -24,6 +24,7 @@ from nasjax.core import arrays, atomic_file, errors, malloc, progress, worker_pr
 from nasjax.experiments import embedded_benchmarks
 from nasjax.experiments.embedded_benchmarks import EmbeddedBenchmark
 from nasjax.nasbench.trainings import CURVES, NUM_EPOCHS, Trainings, compact
+from nasjax.training.scanned import ScannedCurves
 
 PIECE = 64
 """Architectures of one file of the working directory."""
@@ -128,7 +129,7 @@ def train_piece(folder: str, piece: Piece, name: str) -> None:
     archs = _choose(path, benchmark, piece.group)[piece.start : piece.stop]
     places = range(piece.start, piece.stop)
 
-    def train(place: int) -> tuple[embedded_benchmarks.ScannedCurves, float]:
+    def train(place: int) -> tuple[ScannedCurves, float]:
         arch = archs[place - piece.start]
         return embedded_benchmarks.train(name, arch, place, piece.seed, piece.group)
 
@@ -342,7 +343,7 @@ def _finished(
     shapes = {field: (count, NUM_EPOCHS) for field in CURVES}
     shapes["seconds"] = (count,)
     try:
-        tree = arrays.load(path)
+        tree: dict[str, np.ndarray] = arrays.load(path)
     except errors.DataError as error:
         logging.warning("%s; it is trained again", error)
         return None

@@ -115,7 +115,8 @@ def compress(history: Any) -> History:
         index = order.reshape(*order.shape, *(1,) * (field.ndim - 2))
         return np.take_along_axis(field, index, axis=1)
 
-    return jax.tree.map(take, history)
+    taken: History = jax.tree.map(take, history)
+    return taken
 
 
 def _chunk_size(entry: Entry, made: Problem, limits: SearchBudget, count: int) -> int:

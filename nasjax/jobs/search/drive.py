@@ -207,7 +207,8 @@ def _open_log(searches: list[_Search], folder: pathlib.Path) -> metric_log.Metri
 
     def keep(row: Mapping[str, Any]) -> bool:
         search = row["stage"], row.get("trial", 0)
-        return row.get("told", row["step"]) <= saved.get(search, -1)
+        kept: bool = row.get("told", row["step"]) <= saved.get(search, -1)
+        return kept
 
     return metric_log.MetricLog(folder, keep=keep)
 

@@ -64,7 +64,8 @@ def _load_one(section: Config, name: str) -> Benchmark:
     if not wanted:
         raise errors.ConfigError(f"no {name}: pass --config.{name}.path=FILE")
     options = {k: section[k] for k in ("data_set", "schedule") if section.get(k)}
-    return nasbench.load(wanted, **options)
+    benchmark: Benchmark = nasbench.load(wanted, **options)
+    return benchmark
 
 
 def _name(section: Config) -> str:

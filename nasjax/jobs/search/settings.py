@@ -256,4 +256,5 @@ def proposal_size(algorithm: SearchAlgorithm, evaluate: Evaluate) -> int:
         )
         return proposal, algorithm.tell(state, proposal, evaluation)
 
-    return jax.eval_shape(step, jax.random.key(0))[0].archs.shape[0]
+    size: int = jax.eval_shape(step, jax.random.key(0))[0].archs.shape[0]
+    return size

@@ -135,7 +135,8 @@ def _read_row(file: pathlib.Path) -> dict[str, Any] | None:
     if not file.exists():
         return None
     try:
-        return arrays.load(file)
+        row: dict[str, Any] = arrays.load(file)
+        return row
     except errors.DataError as error:
         logging.warning("%s; it is trained again", error)
         return None

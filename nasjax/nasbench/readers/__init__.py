@@ -37,7 +37,7 @@ class Reader(NamedTuple):
 
     files: str
     fits: Callable[[pathlib.Path], bool]
-    convert: Callable[[pathlib.Path, str | os.PathLike[str], dict], None]
+    convert: Callable[[pathlib.Path, str | os.PathLike[str], dict[str, str]], None]
 
 
 READERS: dict[str, Reader] = {

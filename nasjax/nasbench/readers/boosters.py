@@ -35,12 +35,12 @@ _XGBOOST = safe_pickle.stub("XGBoost")
 _ESTIMATOR = safe_pickle.stub("Estimator")
 
 
-def _default_dict(_: Any = None) -> dict:
+def _default_dict(_: Any = None) -> dict[Any, Any]:
     """`collections.defaultdict`; what its missing items are is not kept."""
     return {}
 
 
-def _empty_dict() -> dict:
+def _empty_dict() -> dict[Any, Any]:
     """`dict`, which older defaultdicts name as what their missing items are."""
     return {}
 
@@ -52,7 +52,7 @@ def _bytearray(data: Any = b"") -> bytes:
     return data
 
 
-ALLOW: dict[tuple[str, str], Callable] = {
+ALLOW: dict[tuple[str, str], Callable[..., Any]] = {
     **safe_pickle.NUMPY,
     ("builtins", "bytearray"): _bytearray,
     ("__builtin__", "bytearray"): _bytearray,

@@ -34,7 +34,7 @@ class _Found(NamedTuple):
     configs: tuple[dict[str, Any], dict[str, Any]]
 
     @property
-    def kind(self) -> tuple:
+    def kind(self) -> tuple[str, str, bool, tuple[int, ...]]:
         """What members of one ensemble have in common."""
         model, decoder = self.member, self.member.decoder
         technique = _technique(self.configs[0])

@@ -79,7 +79,7 @@ class _Limited:
         self._stream, self._budget = stream, read_guard.Meter(name, max_bytes=max_bytes)
 
     def read(self, size: int) -> bytes:
-        data = self._stream.read(size)
+        data: bytes = self._stream.read(size)
         self._budget.spend(len(data))
         return data
 

@@ -91,7 +91,7 @@ def read_run(result: Mapping[str, Any]) -> Run:
     return Run(curves, _seconds(result["train_times"]), facts)
 
 
-def _seconds(times: Mapping | None) -> float:
+def _seconds(times: Mapping[Any, Any] | None) -> float:
     """All seconds of a training; NaN where none are recorded."""
     seconds = sum(map(_number, times.values())) if times else np.nan
     if seconds < 0 or seconds == np.inf:
@@ -114,7 +114,7 @@ def _number(value: Any) -> float:
     return float(value)
 
 
-def _percent(values: Mapping | None, keys: Any) -> np.ndarray:
+def _percent(values: Mapping[Any, Any] | None, keys: Any) -> np.ndarray:
     """Accuracies in [0, 1] of a curve in percent."""
     found = _numbers(values, keys)
     if (found < 0).any() or (found > _MAX_PERCENT).any():
@@ -122,13 +122,13 @@ def _percent(values: Mapping | None, keys: Any) -> np.ndarray:
     return (found * 0.01).astype(np.float32)
 
 
-def _series(values: Mapping | None, keys: Any) -> np.ndarray:
+def _series(values: Mapping[Any, Any] | None, keys: Any) -> np.ndarray:
     """float32: a curve of losses."""
     with np.errstate(over="ignore"):
         return _numbers(values, keys).astype(np.float32)
 
 
-def _numbers(values: Mapping | None, keys: Any) -> np.ndarray:
+def _numbers(values: Mapping[Any, Any] | None, keys: Any) -> np.ndarray:
     """float64: the values in the order of the keys, NaN where there is none."""
     found = [_number((values or {}).get(key, np.nan)) for key in keys]
     return np.array(found, np.float64)

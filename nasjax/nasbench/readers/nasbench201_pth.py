@@ -80,7 +80,7 @@ def _open(path: pathlib.Path) -> Iterator[tuple[BinaryIO, bool]]:
             yield stream, True  # type: ignore[misc]
 
 
-class _Dict(dict):
+class _Dict(dict[Any, Any]):
     """Stands for an ordered dictionary, whose attributes (torch sets some) are lost."""
 
     __slots__ = ()
@@ -119,7 +119,9 @@ class _Machine(pickle_stream.Machine):
     def persistent_load(self, pid: Any) -> None:
         """The storage of a weight: dropped."""
 
-    def on_items(self, target: dict, pairs: pickle_stream.Pairs) -> pickle_stream.Pairs:
+    def on_items(
+        self, target: dict[Any, Any], pairs: pickle_stream.Pairs
+    ) -> pickle_stream.Pairs:
         keys = {key for key, _ in pairs if isinstance(key, str)}
         with read_guard.guard(
             self.name,

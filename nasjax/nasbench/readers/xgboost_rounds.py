@@ -79,7 +79,8 @@ def first_trees(model: dict[str, Any], num_trees: int | None) -> dict[str, Any]:
 
 def tree_model(booster: dict[str, Any]) -> dict[str, Any]:
     """What holds the trees of a `gradient_booster`; dart's is one level further in."""
-    return booster.get("gbtree", booster)["model"]
+    model: dict[str, Any] = booster.get("gbtree", booster)["model"]
+    return model
 
 
 def estimator_settings(model: dict[str, Any]) -> dict[str, Any]:

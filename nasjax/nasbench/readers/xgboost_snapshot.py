@@ -52,7 +52,7 @@ def document(handle: bytes | bytearray, *, name: str) -> dict[str, Any]:
     content = bytes(handle)
     with safe_pickle.reading(name):
         if is_json(content):
-            model = read_guard.parse_json(content, name=name)
+            model: dict[str, Any] = read_guard.parse_json(content, name=name)
         elif content.startswith(b"{"):
             model = _UniversalJson(content).document()
         else:
@@ -92,7 +92,7 @@ class _Bytes:
         data, self.at = self.content[self.at : end], end
         return data
 
-    def unpack(self, form: str) -> tuple:
+    def unpack(self, form: str) -> tuple[Any, ...]:
         return struct.unpack(form, self.take(struct.calcsize(form)))
 
     def text(self) -> str:
@@ -213,7 +213,8 @@ class _UniversalJson(_Bytes):
     def _size(self, marker: str) -> int:
         if marker not in "iUIlLumM":
             raise ValueError(f"marker {marker!r} in the place of a size")
-        return self._value(marker)
+        size: int = self._value(marker)
+        return size
 
     def _object(self) -> dict[str, Any]:
         items = {}
@@ -231,7 +232,9 @@ class _UniversalJson(_Bytes):
                 raise ValueError(f"an array of type {kind!r} in binary JSON")
             count = self._size(self._marker())
             self._count(count)
-            return self.records(count, np.dtype(">" + _NUMBERS[kind])).tolist()
+            numbers = self.records(count, np.dtype(">" + _NUMBERS[kind]))
+            listed: list[Any] = numbers.tolist()
+            return listed
         if marker == "#":
             count = self._size(self._marker())
             return [self._value(self._marker()) for _ in range(count)]

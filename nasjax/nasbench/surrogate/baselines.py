@@ -31,7 +31,8 @@ class Ridge(NamedTuple):
     def predict(self, features: ArrayLike) -> np.ndarray:
         """Curves float64 `[N, T]` of features `[N, D]`."""
         x = (np.asarray(features, np.float64) - self.mean) / self.scale
-        return np.where(np.isnan(x), 0, x) @ self.weights + self.intercept
+        curves: np.ndarray = np.where(np.isnan(x), 0, x) @ self.weights + self.intercept
+        return curves
 
 
 def fit_ridge(features: ArrayLike, targets: ArrayLike) -> Ridge:

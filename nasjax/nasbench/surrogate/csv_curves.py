@@ -371,7 +371,7 @@ def _finished(
 ) -> np.ndarray:
     """bool `[N]`; tells which are not."""
     finite = np.isfinite(curves.values)
-    kept = finite.all(axis=1)
+    kept: np.ndarray = finite.all(axis=1)
     if kept.all():
         return kept
     first = int(np.argmin(kept))

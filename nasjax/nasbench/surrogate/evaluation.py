@@ -128,7 +128,8 @@ def gaussian_kl(
     """
     ratio = variance / predicted_variance
     shift = (mean - predicted_mean) ** 2 / predicted_variance
-    return (-np.log(ratio) - 1 + shift + ratio) / 2
+    divergence: np.ndarray = (-np.log(ratio) - 1 + shift + ratio) / 2
+    return divergence
 
 
 def _metrics(truth: np.ndarray, predicted: np.ndarray, unit: float) -> dict[str, float]:
@@ -158,4 +159,5 @@ def _sample_moments(
         return jnp.mean(samples, axis=0), jnp.var(samples, axis=0, ddof=1)
 
     keys = jax.random.split(key, curves.shape[0])
-    return jax.lax.map(moments, (keys, curves))
+    found: tuple[Array, Array] = jax.lax.map(moments, (keys, curves))
+    return found

@@ -178,7 +178,8 @@ def _rounds(
 ) -> tuple[int, ...]:
     """Trees of each component."""
     if not settings.early_stopping:
-        return (library.num_rounds,) * codes.shape[1]
+        rounds: tuple[int, ...] = (library.num_rounds,) * codes.shape[1]
+        return rounds
     return early_stopping.choose_rounds(
         features, codes, library, seed, patience=settings.early_stopping
     )

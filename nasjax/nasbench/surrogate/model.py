@@ -40,7 +40,8 @@ class Member(struct.PyTreeNode):
 
     def predict(self, features: Array) -> Array:
         """The curve `[T]` of features `[D]`."""
-        return self.compressor.decompress(self.regressor.predict(features))
+        curve: Array = self.compressor.decompress(self.regressor.predict(features))
+        return curve
 
 
 class CurveModel(struct.PyTreeNode):

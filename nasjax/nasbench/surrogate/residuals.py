@@ -154,7 +154,8 @@ def autocorrelation(residuals: ArrayLike, max_lag: int) -> np.ndarray:
         np.sum(deviations[:, : length - lag] * deviations[:, lag:], axis=1)
         for lag in range(max_lag + 1)
     ]
-    return np.mean(np.stack(lagged) / power, axis=1)
+    means: np.ndarray = np.mean(np.stack(lagged) / power, axis=1)
+    return means
 
 
 def band(residuals: ArrayLike, share: float = 0.9) -> tuple[np.ndarray, np.ndarray]:

@@ -73,7 +73,8 @@ class Study:
         count = min(count, len(self.test))
         final = self.data.curves[self.metric][self.test, -1]
         places = (np.arange(count) + 0.5) / count * (len(self.test) - 1)
-        return self.test[np.argsort(final)[places.round().astype(int)]]
+        rows: np.ndarray = self.test[np.argsort(final)[places.round().astype(int)]]
+        return rows
 
     @property
     def unit(self) -> float:

@@ -126,7 +126,8 @@ def network_dngo(
             )
             return Prediction(mean, jnp.sqrt(variance))
 
-        return joint_embedding.by_blocks(score, features)
+        predicted: Prediction = joint_embedding.by_blocks(score, features)
+        return predicted
 
     return assemble(fit, predict)
 

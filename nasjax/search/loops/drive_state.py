@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
@@ -125,7 +126,7 @@ def is_same(state: Any, other: Any) -> bool:
     """Whether two states of an algorithm have the same bits."""
 
     def bits(leaf: Any) -> bytes:
-        is_key = jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+        is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
         return np.asarray(jax.random.key_data(leaf) if is_key else leaf).tobytes()
 
     pairs = zip(jax.tree.leaves(state), jax.tree.leaves(other), strict=True)

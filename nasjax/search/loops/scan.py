@@ -139,7 +139,8 @@ def advance(
     algorithm, evaluate = as_argument(algorithm), as_partial(evaluate)
 
     def step(run: Run, ask: Any) -> tuple[Run, History]:
-        return take_step(run, algorithm, evaluate, limits, *ask)
+        after: tuple[Run, History] = take_step(run, algorithm, evaluate, limits, *ask)
+        return after
 
     run, rows = jax.lax.scan(step, run, _asks(run, num_steps))
     return run, _flat(rows)
@@ -221,7 +222,8 @@ def _asks(run: Run, count: int) -> tuple[Key, Array]:
 
 def _flat(rows: History) -> History:
     """Slots of all steps `[S, Q, ...]` one after another."""
-    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), rows)
+    history: History = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), rows)
+    return history
 
 
 def _map_slots(function: Any, *arguments: Array) -> Any:
@@ -241,9 +243,10 @@ def _store(proposal: Proposal, number: Array) -> Proposal:
     """
     if jax.default_backend() != "cpu":
         return proposal
-    return jax.lax.cond(
+    stored: Proposal = jax.lax.cond(
         number >= 0, lambda x: x, lambda x: jax.tree.map(jnp.zeros_like, x), proposal
     )
+    return stored
 
 
 def settle(

@@ -220,7 +220,8 @@ def _run_chunk(
             free = free + count if _is_free(before, runs.spent, limits) else 0
             if left:
                 _check_progress(parts[-1], runs.spent, limits, free)
-    return jax.tree.map(lambda *xs: np.concatenate(xs, axis=1), *parts)
+    history: History = jax.tree.map(lambda *xs: np.concatenate(xs, axis=1), *parts)
+    return history
 
 
 @jax.jit
@@ -230,7 +231,8 @@ def _start_one(key: Key, algorithm: SearchAlgorithm) -> scan.Run:
 
 @jax.jit
 def _start(keys: Key, algorithm: SearchAlgorithm) -> scan.Run:
-    return jax.vmap(lambda key: _start_one(key, algorithm))(keys)
+    runs: scan.Run = jax.vmap(lambda key: _start_one(key, algorithm))(keys)
+    return runs
 
 
 def _advance_runs(
@@ -319,7 +321,8 @@ def _check_progress(
 
 @jax.jit
 def _are_over(spent: budget.Spent, limits: budget.Budget) -> jax.Array:
-    return jax.vmap(lambda one: one.is_over(limits))(spent)
+    over: jax.Array = jax.vmap(lambda one: one.is_over(limits))(spent)
+    return over
 
 
 def _check(history: History, budget_seconds: float) -> None:

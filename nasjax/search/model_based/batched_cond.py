@@ -52,8 +52,7 @@ def cond_any(
             any_in_batch(needed), lambda: compute(*arguments), lambda: otherwise
         )
 
-    @sequential_vmap
     def branch(needed: Array, arguments: tuple[Any, ...], otherwise: Any) -> Any:
         return jax.lax.cond(needed, lambda: compute(*arguments), lambda: otherwise)
 
-    return branch(needed, arguments, otherwise)
+    return sequential_vmap(branch)(needed, arguments, otherwise)

@@ -261,7 +261,8 @@ def _predict_batch(forests: tuple[Forest, ...], xs: Array, *, chained: bool) -> 
             f"inputs have shape {xs.shape}, not (B, {forests[0].num_features})"
         )
     xs = xs.astype(forests[0].values.dtype)
-    return (_chained if chained else _independent)(forests, xs)
+    found: Array = (_chained if chained else _independent)(forests, xs)
+    return found
 
 
 def _batched(chained: bool) -> Any:
@@ -290,9 +291,10 @@ def _batched(chained: bool) -> Any:
                     next(own) if flag else leaf
                     for leaf, flag in zip(leaves, flags, strict=True)
                 ]
-                return evaluate(
+                found: Array = evaluate(
                     jax.tree.unflatten(structure, merged), xs if x is None else x
                 )
+                return found
 
             return lax.map(one, (mapped, xs if xs_batched else None)), True
         flat = evaluate(forests, xs.reshape(-1, xs.shape[-1]))

@@ -99,7 +99,8 @@ def in_chunks(function: Callable[[Array], Array], xs: Array) -> Array:
     size = -(-batch // num_chunks)
     padded = jnp.pad(xs, ((0, num_chunks * size - batch), (0, 0)))
     found = lax.map(function, padded.reshape(num_chunks, size, xs.shape[1]))
-    return found.reshape(num_chunks * size, -1)[:batch]
+    outputs: Array = found.reshape(num_chunks * size, -1)[:batch]
+    return outputs
 
 
 def total(
@@ -199,7 +200,8 @@ def _stored(function: Callable[..., Array], witness: Array, *operands: Array) ->
     def never(*_: Array) -> Array:
         return jnp.zeros(shape.shape, shape.dtype)
 
-    return lax.cond(witness, function, never, *operands)
+    stored: Array = lax.cond(witness, function, never, *operands)
+    return stored
 
 
 def _on_cpu() -> bool:

@@ -164,7 +164,8 @@ def _bits(low: np.ndarray, high: np.ndarray, width: int) -> np.ndarray:
     """uint64 with the bits from `low` to before `high`, as far as they are below
     `width`."""
     ladder = np.array([(1 << n) - 1 for n in range(width + 1)], np.uint64)
-    return ladder[np.clip(high, 0, width)] & ~ladder[np.clip(low, 0, width)]
+    bits: np.ndarray = ladder[np.clip(high, 0, width)] & ~ladder[np.clip(low, 0, width)]
+    return bits
 
 
 def code_features(trees: Trees, blocks: Blocks, dtype: np.dtype) -> Iterator[Codes]:

@@ -86,7 +86,10 @@ class Trees:
         node = leaf - np.arange(self.num_trees)
 
         def spanning(child: np.ndarray) -> np.ndarray:
-            return np.where(child >= 0, child + node[tree], child - leaf[tree])
+            numbers: np.ndarray = np.where(
+                child >= 0, child + node[tree], child - leaf[tree]
+            )
+            return numbers
 
         return spanning(self.left), spanning(self.right)
 
