@@ -60,8 +60,9 @@ class Skeleton:
     """What surrounds the two cells: a stem before, a linear classifier behind.
 
     The normal cell reads the stem's output twice; the reduction cell reads that and
-    the normal cell's output, and halves height and width. Global average pooling and
-    the linear layer follow.
+    the normal cell's output, and halves height and width. Batch normalisation, ReLU,
+    global average pooling and the linear layer follow; without a normalisation there,
+    sums of pooled and skipped maps are too large for some genotypes to train.
 
     Attributes:
       channels: C of the stem and of the normal cell; the reduction cell has 2 C. Even.
@@ -124,6 +125,10 @@ def network(skeleton: Skeleton) -> Network:
                 **settings,
             )
             states = states[1], y
+        y, bn = batch_norm.normalize(
+            y, params["head"]["bn"], statistics["head"]["bn"], **settings
+        )
+        new["head"], y = {"bn": bn}, jax.nn.relu(y)
         head = params["classifier"]
         return head["kernel"].T @ y.mean((1, 2)) + head["bias"][:, None], new
 
@@ -169,6 +174,7 @@ def parameter_shapes(skeleton: Skeleton) -> Tree:
         "stem": {"conv": (*lead, inputs, c), "bn": darts_cell.norm_shapes(c)},
         "normal": cell_shapes((c, c), c),
         "reduction": cell_shapes((c, space.NUM_STEPS * c), 2 * c),
+        "head": {"bn": darts_cell.norm_shapes(space.NUM_STEPS * 2 * c)},
         "classifier": {
             "kernel": (space.NUM_STEPS * 2 * c, skeleton.num_classes),
             "bias": (skeleton.num_classes,),
@@ -203,7 +209,7 @@ def cell_shapes(inputs: tuple[int, int], channels: int) -> Tree:
 def count_parameters(arch: Any, skeleton: Skeleton) -> Array:
     """int32 `[]`, trainable parameters that the network of one genotype uses."""
     shapes = parameter_shapes(skeleton)
-    fixed = [shapes["stem"], shapes["classifier"]]
+    fixed = [shapes["stem"], shapes["head"], shapes["classifier"]]
     total = jnp.int32(0)
     for name, genes in zip(_CELLS, _cells(arch), strict=True):
         fixed += [shapes[name]["preprocess0"], shapes[name]["preprocess1"]]
