@@ -13,6 +13,11 @@ The numbers are those of `darts_cell` for the same genotype. Every edge has the 
 two stages: a 5x5 depthwise kernel, whose outer ring counts as zero where the operation
 is a 3x3 convolution, a pointwise kernel and a batch normalisation. A factorized
 reduction is the first pointwise kernel, cut in two. Feature maps are `[C, H, W, N]`.
+
+On small maps some operations coincide, up to the size of their initial kernels: where a
+map of 4x4 is read, at either stride, both dilated convolutions; on a map of 2x2 also
+both separable ones, while a dilated kernel is its centre tap and the two pools give the
+mean and the maximum of the whole map.
 """
 
 import dataclasses

@@ -9,7 +9,13 @@ import numpy as np
 import pytest
 
 from nasjax.core import errors
-from nasjax.networks import batch_norm, darts_cell, darts_data, initialization
+from nasjax.networks import (
+    batch_norm,
+    darts_cell,
+    darts_data,
+    depthwise,
+    initialization,
+)
 from nasjax.networks import operations as ops
 from nasjax.spaces import darts as space
 
@@ -267,6 +273,28 @@ def test_a_shared_cell_is_both_cells():
         apply = functools.partial(darts_data.network(SMALL).apply, train=train)
         logits, _ = jax.eval_shape(apply, *init(jax.random.key(0), arch), arch, images)
         assert logits.shape == (3, NUMBER)
+
+
+@pytest.mark.parametrize(
+    ("size", "stride", "dilation", "side"),
+    [(4, 1, 2, 3), (4, 2, 2, 3), (2, 1, 2, 1), (2, 1, 1, 3)],
+)
+def test_which_convolutions_coincide_on_small_maps(size, stride, dilation, side):
+    """Taps of a 5x5 kernel outside its inner `side` only ever read padding."""
+    numbers = np.random.default_rng(10)
+    x = numbers.normal(size=(1, 2, size, size, NUMBER))
+    kernel = numbers.normal(size=(1, 1, 2, 5, 5))
+    ring = (5 - side) // 2
+    inner = np.zeros_like(kernel)
+    middle = slice(ring, 5 - ring)
+    inner[..., middle, middle] = kernel[..., middle, middle]
+    results = [
+        depthwise.depthwise(
+            jnp.asarray(x), jnp.asarray(k), stride=stride, dilation=dilation
+        )
+        for k in (kernel, inner)
+    ]
+    np.testing.assert_array_equal(*results)
 
 
 @pytest.mark.parametrize(
