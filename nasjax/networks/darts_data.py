@@ -13,6 +13,11 @@ The numbers are those of `darts_cell` for the same genotype. Every edge has the 
 two stages: a 5x5 depthwise kernel, whose outer ring counts as zero where the operation
 is a 3x3 convolution, a pointwise kernel and a batch normalisation. A factorized
 reduction is the first pointwise kernel, cut in two. Feature maps are `[C, H, W, N]`.
+
+On small maps some operations coincide, up to the size of their initial kernels: where a
+map of 4x4 is read, at either stride, both dilated convolutions; on a map of 2x2 also
+both separable ones, while a dilated kernel is its centre tap and the two pools give the
+mean and the maximum of the whole map.
 """
 
 import dataclasses
@@ -60,8 +65,9 @@ class Skeleton:
     """What surrounds the two cells: a stem before, a linear classifier behind.
 
     The normal cell reads the stem's output twice; the reduction cell reads that and
-    the normal cell's output, and halves height and width. Global average pooling and
-    the linear layer follow.
+    the normal cell's output, and halves height and width. Batch normalisation, ReLU,
+    global average pooling and the linear layer follow; without a normalisation there,
+    sums of pooled and skipped maps are too large for some genotypes to train.
 
     Attributes:
       channels: C of the stem and of the normal cell; the reduction cell has 2 C. Even.
@@ -124,6 +130,10 @@ def network(skeleton: Skeleton) -> Network:
                 **settings,
             )
             states = states[1], y
+        y, bn = batch_norm.normalize(
+            y, params["head"]["bn"], statistics["head"]["bn"], **settings
+        )
+        new["head"], y = {"bn": bn}, jax.nn.relu(y)
         head = params["classifier"]
         return head["kernel"].T @ y.mean((1, 2)) + head["bias"][:, None], new
 
@@ -169,6 +179,7 @@ def parameter_shapes(skeleton: Skeleton) -> Tree:
         "stem": {"conv": (*lead, inputs, c), "bn": darts_cell.norm_shapes(c)},
         "normal": cell_shapes((c, c), c),
         "reduction": cell_shapes((c, space.NUM_STEPS * c), 2 * c),
+        "head": {"bn": darts_cell.norm_shapes(space.NUM_STEPS * 2 * c)},
         "classifier": {
             "kernel": (space.NUM_STEPS * 2 * c, skeleton.num_classes),
             "bias": (skeleton.num_classes,),
@@ -203,7 +214,7 @@ def cell_shapes(inputs: tuple[int, int], channels: int) -> Tree:
 def count_parameters(arch: Any, skeleton: Skeleton) -> Array:
     """int32 `[]`, trainable parameters that the network of one genotype uses."""
     shapes = parameter_shapes(skeleton)
-    fixed = [shapes["stem"], shapes["classifier"]]
+    fixed = [shapes["stem"], shapes["head"], shapes["classifier"]]
     total = jnp.int32(0)
     for name, genes in zip(_CELLS, _cells(arch), strict=True):
         fixed += [shapes[name]["preprocess0"], shapes[name]["preprocess1"]]
