@@ -16,71 +16,18 @@ def get_config(preset: str = "full") -> ml_collections.ConfigDict:
     if preset not in PRESETS:
         raise ValueError(f"unknown preset {preset!r}; known: {', '.join(PRESETS)}")
     config = ml_collections.ConfigDict()
-    config.seed = 0
-    config.batch_size = 128
     config.data = ml_collections.ConfigDict({"name": "cifar10", "dir": ""})
     config.supernet = ml_collections.ConfigDict(
         {
             "num_cells": 3,
             "channels": 36,
-            "num_steps": 4,
-            "reductions": (-1,),  # DARTS' rule: cells L // 3 and 2 L // 3
-            "stem": "cifar",
-            "stem_stride": 1,
-            "stem_multiplier": 3,
-            "arch_sharing": "type",
-            "operations": (
-                "sep_conv_3x3",
-                "sep_conv_5x5",
-                "dil_conv_3x3",
-                "dil_conv_5x5",
-                "max_pool_3x3",
-                "avg_pool_3x3",
-                "skip_connect",
-            ),
         }
     )
-    config.training = ml_collections.ConfigDict(
-        {
-            "epochs": 100,
-            "warmup_epochs": 10,
-            "train_fraction": 0.8,
-            "learning_rate": 0.1,
-            "momentum": 0.9,
-            "weight_decay": 3e-4,
-            "clip": 5.0,
-            "arch_learning_rate": 3e-4,
-            "arch_weight_decay": 1e-3,
-            "arch_beta1": 0.5,
-            "order": "first",
-            "interleave": "step",
-            "sigma": "cosine",
-            "zero_after": 1.0,
-        }
-    )
-    config.masking = ml_collections.ConfigDict(
-        {
-            "epochs": 20,
-            "decay_epoch": 10,
-            "weight_travel": 0.391,  # rates 1e-4 and 1e-5 of 390 steps an epoch
-            "arch_travel": 0.0391,
-            "threshold": 5e-3,
-            "mode": "multiply",
-            "recalibration_batches": 50,
-        }
-    )
+    config.training = ml_collections.ConfigDict()
+    config.masking = ml_collections.ConfigDict()
     config.finetuning = ml_collections.ConfigDict(
         {
-            "epochs": 200,
-            "learning_rate": 0.025,
-            "schedule": "cosine",
             "decay_epoch": 100,
-            "momentum": 0.9,
-            "weight_decay": 3e-4,
-            "clip": 5.0,
-            "cutout": True,
-            "affine": False,
-            "num_classes": 0,
         }
     )
     if preset != "full":

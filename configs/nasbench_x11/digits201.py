@@ -12,10 +12,5 @@ import ml_collections
 
 def get_config() -> ml_collections.ConfigDict:
     config = ml_collections.ConfigDict()
-    config.build = ml_collections.ConfigDict(
-        {
-            "seeds": (0, 1, 2, 3, 4),
-            "num_processes": 2,
-        }
-    )
+    config.build = ml_collections.ConfigDict({"num_processes": 2})
     return config

@@ -43,27 +43,12 @@ def get_config(preset: str = "full") -> ml_collections.ConfigDict:
     if preset not in PRESETS:
         raise ValueError(f"unknown preset {preset!r}; known: {', '.join(PRESETS)}")
     config = ml_collections.ConfigDict()
-    config.seed = 0
-    config.num_trials = 500
-    config.epoch = 0  # of the reward; 0: the last
     config.benchmark = ml_collections.ConfigDict(
         {
             "name": "digits201",
-            "path": "",  # a file instead of the name
-            "data_set": "",  # of a file that has several
-            "schedule": 0,  # 0: the longest
-            "listed": False,  # True: architectures are drawn from the rows
-            "average": False,  # True: the reward is the mean over trainings
         }
     )
-    config.report = ml_collections.ConfigDict(
-        {"path": "", "data_set": "", "schedule": 0}  # all empty: the benchmark itself
-    )
-    config.budget = ml_collections.ConfigDict(
-        {"queries": 150, "seconds": 0.0, "epochs": 0}  # 0: no limit
-    )
-    config.min_epochs = 0  # of an incumbent; -1: only trainings to the end
-    config.controls = ("random_search",)
+    config.budget = ml_collections.ConfigDict({"queries": 150})
     # Five projections, each with so many trials: intervals are over projections.
     projections = {
         "table": "random_projection",

@@ -39,27 +39,15 @@ def get_config(preset: str = "full") -> ml_collections.ConfigDict:
     if preset not in PRESETS:
         raise ValueError(f"unknown preset {preset!r}; known: {', '.join(PRESETS)}")
     config = ml_collections.ConfigDict()
-    config.seed = 0
-    config.num_trials = 500
-    config.epoch = 0  # of the reward; 0: the last of the schedule
     config.benchmark = ml_collections.ConfigDict(
         {
             "name": "nasbench201",
-            "path": "",
             "data_set": "cifar10",
             "schedule": 12,
-            "listed": False,
-            "average": False,
         }
     )
-    config.report = ml_collections.ConfigDict(
-        {"path": "", "data_set": "", "schedule": 200}  # "": as the benchmark
-    )
-    config.budget = ml_collections.ConfigDict(
-        {"queries": 0, "seconds": 12_000.0, "epochs": 0}  # 0: no limit
-    )
-    config.min_epochs = 0  # of an incumbent; -1: only trainings to the end
-    config.controls = ("random_search",)
+    config.report = ml_collections.ConfigDict({"schedule": 200})
+    config.budget = ml_collections.ConfigDict({"seconds": 12_000.0})
     # Five projections, each with so many trials: intervals are over projections.
     projections = {
         "table": "random_projection",
