@@ -1,6 +1,6 @@
 """What every configuration holds once its defaults are filled in, as `filled.json`.
 
-    python tests/configs/filled.py > tests/configs/filled.json
+    python tests/filled.py > tests/configs/filled.json
 
 records what changed on purpose.
 """
@@ -11,8 +11,8 @@ import runpy
 
 from nasjax.jobs import defaults
 
-ROOT = pathlib.Path(__file__).parents[2] / "configs"
-FILE = pathlib.Path(__file__).with_name("filled.json")
+ROOT = pathlib.Path(__file__).parents[1] / "configs"
+FILE = pathlib.Path(__file__).parent / "configs" / "filled.json"
 
 
 def plain(config):
