@@ -14,8 +14,10 @@ import contextlib
 import copy
 import difflib
 import errno
+import functools
 import inspect
 import json
+import operator
 import pathlib
 import re
 import runpy
@@ -371,9 +373,11 @@ def _wrong_value(error: Exception, config: ConfigDict | None) -> errors.ConfigEr
     match = re.match(r"flag --(config\.\S+?)=(.*?): ", text)
     known = dict(_leaves(config)) if config is not None else {}
     key = match[1].removeprefix("config.") if match else ""
-    if match is None or key not in known:
+    if config is None or match is None or key not in known:
         return errors.ConfigError(text)
-    kind = type(known[key]).__name__
+    *groups, last = key.split(".")
+    group = functools.reduce(operator.getitem, groups, config)
+    kind = group.get_type(last).__name__  # also of a key that is open
     default = json.dumps(known[key], default=str)
     return errors.ConfigError(
         f"config key {key!r} takes {kind} (default {default}), not {match[2]!r}"
