@@ -2,9 +2,13 @@
 
 python launch/hmnas.py --config=configs/cifar10.py --config.data.dir=PATH \
     --workdir=runs/cifar10
-Presets: full (the thesis' settings: one accelerator, a day or two), cpu (16x16 feature
-maps, 8 channels: within an hour on two cores for 10,000 training images), smoke.
+Presets: full (the thesis' settings), cpu (16x16 feature maps, 8 channels), smoke.
 The thesis' second-order rows: --config.training.order=exact.
+
+Measured (docs/results/hmnas.md): cpu on 10,000 training and 2,000 test images, one
+seed: test accuracies of 61.40 % (supernet), 62.30 % (masked) and 66.15 % (fine-tuned)
+with 128,913 of 209,442 parameters; 58 minutes on two shared cores, 35 CPU minutes. full
+has not been run: it needs an accelerator.
 """
 
 import ml_collections

@@ -1,7 +1,11 @@
 """HM-NAS on scikit-learn's handwritten digits: nothing is downloaded.
 
 python launch/hmnas.py --config=configs/digits.py --workdir=runs/digits
-Presets: full (two CPU cores, a few minutes), smoke (a small cell, under a minute).
+Presets: full, smoke (a small cell, under a minute).
+
+Measured (docs/results/hmnas.md): full, seeds 0, 1 and 2: test accuracies of 99.17,
+98.89 and 97.78 % with 113,378, 106,665 and 105,055 of 209,010 parameters; 371, 233 and
+249 seconds on a CPU, and 126, 141 and 110 for --mode=control.
 """
 
 import ml_collections

@@ -5,7 +5,9 @@ python launch/hmnas.py --config=configs/imagenet.py --config.data.dir=PATH \
 Presets: full, the stem of total stride 4 and three reductions (6.0M parameters and
 1,209M MACs before masking); darts, DARTS' stem of stride 8 with two reductions (3.0M,
 299M: less than table 2.4 reports after masking, so that table cannot be of this
-layout); smoke. Neither has been run here: the thesis' budget is five GPU days.
+layout); smoke.
+
+full and darts have not been run: the thesis' budget is five GPU days.
 """
 
 import ml_collections

@@ -11,6 +11,11 @@ for files such as those of Baker et al., 2018), long (one row an epoch), arrays
 (.safetensors with curves by metric and `features` or `archs`; the `curves.safetensors`
 of launch/train_architecture.py needs no preset) and nasbench_nlp (NAS-Bench-NLP11 from
 converted logs, with the thesis' fixed rounds). `--config.folds=0` fits and saves.
+
+Measured (docs/results/surrogates.md): csv on 486 curves of ResNets on CIFAR-10 (Baker
+et al., 2018): R2 .172 on average and .196 at the end, Kendall's tau .297 and .314; 554
+seconds with one thread. nasbench_nlp on 127 real recipes: R2 .614 and .576, tau .704
+and .649; its time was not recorded. long and arrays have not been run on real data.
 """
 
 import ml_collections

@@ -3,6 +3,10 @@
 python launch/nasbench_x11.py --mode=fit --workdir=runs/digits211 \\
     --config=configs/nasbench_x11/digits211.py
 Presets: full (all eighteen), cpu (svd_lgb_gkde, every metric), smoke (few trees).
+
+Measured (docs/results/surrogates.md): full with --config.keep_all_metrics="()": R2 .884
+on average and .981 at the end, Kendall's tau .774 and .847 (svd_lgb_gkde), R2 .890 and
+.989, tau .784 and .865 (svd_xgb_gkde); 3,658 seconds for all eighteen.
 """
 
 import ml_collections

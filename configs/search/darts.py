@@ -7,8 +7,10 @@ configs/arch2vec/darts.py. Every search trains 100 cells for 50 epochs and sees 
 validation accuracy of the last 5; the best cell of each is drawn (figure 3.7) and
 printed with the commands that evaluate it on CIFAR-10 (the errors of table 3.4: 600
 epochs, mean of 5 seeds) and on ImageNet (table 3.5).
-Presets: full (some 100 GPU hours a search), cpu (20 cells of 3 cells and 10 epochs),
+Presets: full, cpu (20 cells of 3 cells and 10 epochs),
 smoke (digits, 3 tiny trainings by random search, under a minute).
+
+full and cpu have not been run: 100 trainings of 50 epochs a search are GPU days.
 """
 
 import ml_collections

@@ -6,8 +6,13 @@ python launch/search.py --config=configs/search/digits201.py --workdir=runs/two
 NAS-Bench-201's cells on noisy digits: the reward is the validation accuracy of one of
 five trainings, incumbents are judged by means over the trainings.
 Presets: full (500 trials each), cpu (500 trials of the fast algorithms, 100 of the slow
-ones), small (all algorithms, 4 trials, small predictors; some two minutes, most of them
-compilation), smoke (the quick algorithms of it, under a minute).
+ones), small (all algorithms, 4 trials, small predictors), smoke (its quick algorithms,
+under a minute).
+
+Measured (docs/results/search.md): cpu with the algorithms that fit no predictor: mean
+test accuracies of 95.05 % (reinforce), 94.93 % (regularized_evolution), 94.77 %
+(local_search), 94.50 % (latent_reinforce), 94.44 % (latent_control) and 94.38 %
+(random_search); 111 seconds for the six. Those with predictors wait to be measured.
 """
 
 import ml_collections

@@ -8,6 +8,8 @@ trainings; the budget of figure 3.6 is 1,000,000 seconds, which takes about 1,00
 queries.
 Presets: full (500 trials), listed (FILE has only a part of the space: algorithms that
 pick from a list, 100 queries), cpu (100 trials of the slow algorithms), smoke.
+
+Not run: it needs the full official table.
 """
 
 import ml_collections

@@ -5,8 +5,10 @@ python launch/train_architecture.py --config=configs/train/darts_cifar10.py
     --workdir=runs/darts_cifar10
 DARTS' evaluation: all 50,000 images, cutout, auxiliary head, drop path; there is no
 validation, the test error counts. config.label names the row of the table.
-Presets: full (a GPU, about a day a seed), cpu (3 cells, 10 epochs), smoke (digits,
+Presets: full (a GPU), cpu (3 cells, 10 epochs), smoke (digits,
 under a minute).
+
+full and cpu have not been run; the path is tested on digits.
 """
 
 import ml_collections

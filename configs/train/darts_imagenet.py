@@ -5,8 +5,10 @@ python launch/train_architecture.py --config=configs/train/darts_imagenet.py
     --workdir=runs/darts_imagenet
 224x224 images, random resized crop, flip and colour jitter; C=48, 14 cells, 250 epochs,
 the rate times .97 after each. The test images are ImageNet's 50,000 validation images.
-Presets: full (GPUs, more than a week on one), cpu (100 classes of 64x64 pixels, 8
+Presets: full (GPUs), cpu (100 classes of 64x64 pixels, 8
 cells), smoke (synthetic images, under a minute).
+
+full and cpu have not been run; the path is tested on synthetic images.
 """
 
 import ml_collections

@@ -4,8 +4,10 @@ python launch/train_architecture.py --config=configs/train/darts_search.py
     --config.data.dir=PATH --config.arch="Genotype(...)" --workdir=runs/darts_search
 C=32, 8 cells; the label is the mean validation error of the last 5 epochs. A tenth of
 the training images is for validation; the thesis does not say how many.
-Presets: full (a GPU, about 50 minutes), cpu (3 cells, 10 epochs), smoke (digits,
+Presets: full (a GPU), cpu (3 cells, 10 epochs), smoke (digits,
 under a minute).
+
+full and cpu have not been run; the path is tested on digits.
 """
 
 import ml_collections

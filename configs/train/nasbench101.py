@@ -7,6 +7,8 @@ schedules of 4, 12 and 36 epochs are trainings of their own:
 --config.training.epochs=36. Training values are those of 10,000 images with the network
 of the epoch's end.
 Presets: full (a GPU), cpu (a small network, 12 epochs), smoke (digits, under a minute).
+
+full and cpu have not been run; the path is tested on digits.
 """
 
 import ml_collections

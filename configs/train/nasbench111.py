@@ -8,6 +8,8 @@ NAS-Bench-101 table, has 30 trials of searches find them. The rate of .1 is for 
 two TPU shards, as in NAS-Bench-101.
 Presets: full (a GPU, about 17 minutes a cell in the thesis), cpu (20 random cells in a
 small network, 12 epochs), smoke (two cells on digits, under a minute).
+
+full and cpu have not been run; the path is tested on digits.
 """
 
 import ml_collections

@@ -6,6 +6,8 @@ python launch/train_architecture.py --config=configs/train/nasbench201.py
 on all 50,000. The 12-epoch schedule: --config.training.epochs=12 and
 --config.seeds="(777, 111)". All cells share one compiled program.
 Presets: full (a GPU), cpu (a small network, 12 epochs), smoke (digits, under a minute).
+
+full and cpu have not been run; the path is tested on digits.
 """
 
 import ml_collections

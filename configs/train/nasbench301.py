@@ -3,8 +3,10 @@
 python launch/train_architecture.py --config=configs/train/nasbench301.py
     --config.data.dir=PATH --config.arch="Genotype(...)" --workdir=runs/nasbench301
 40,000 images to train on and 10,000 for validation, C=32, 8 cells, 98 epochs.
-Presets: full (a GPU, about an hour), cpu (3 cells, 10 epochs), smoke (digits,
+Presets: full (a GPU), cpu (3 cells, 10 epochs), smoke (digits,
 under a minute).
+
+full and cpu have not been run; the path is tested on digits.
 """
 
 import ml_collections

@@ -51,11 +51,15 @@ def fill(command: str, config: Mapping[str, Any]) -> dict[str, Any]:
 def of(command: str, config: Mapping[str, Any]) -> Defaults:
     """The defaults of a command.
 
+    Keys of `KINDS` that the configuration lacks have none: a file must say them.
+
     Args:
       command: a key of `KINDS`.
       config: some defaults depend on it, such as the network on the space.
     """
-    return COMMANDS[command](config)
+    lacking = [key for key in KINDS[command] if key not in config]
+    every = COMMANDS[command](config)
+    return {key: value for key, value in every.items() if key not in lacking}
 
 
 def of_file(config: Mapping[str, Any]) -> Defaults:

@@ -83,7 +83,8 @@ def test_what_is_given_stays():
     assert (made["training"]["epochs"], made["training"]["own"]) == (2, 1)
     assert made["training"]["batch_size"] == 96
     assert given["network"] == {"channels": 8}
-    # A group that is none is for the job to refuse.
+    # A group that is none, or that must be there, is for the job to refuse.
+    assert "supernet" not in defaults.fill("launch/hmnas.py", {})
     assert defaults.fill("launch/hmnas.py", {"masking": 3})["masking"] == 3
 
 
