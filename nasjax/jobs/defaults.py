@@ -115,7 +115,7 @@ TEXT_SPACES = ("nasbench_nlp",)
 
 def _protocol(config: Mapping[str, Any]) -> dict[str, Any]:
     """`training.protocol.Protocol`, by its space."""
-    space = config.get("space")
+    space = str(config.get("space", ""))
     if space in TEXT_SPACES:
         return {"label_epochs": 1, "training": _fields(LanguageModelSettings)}
     network = {"network": NETWORKS[space]} if space in NETWORKS else {}
@@ -130,7 +130,7 @@ def _protocol(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _train_architecture(config: Mapping[str, Any]) -> Defaults:
-    space = config.get("space")
+    space = str(config.get("space", ""))
     rows = {} if space in TEXT_SPACES else {"tables": (), "label": ""}
     # What the draw of NAS-Bench-111 reads.
     drawn = {"searched": "", "table": ""} if space == "nasbench101" else {}
