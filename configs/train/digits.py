@@ -5,8 +5,9 @@ python launch/train_architecture.py --config=configs/train/digits.py
 A miniature skeleton: patches of 2x2 pixels as channels, one stage of one cell. One
 compiled program trains them all, and a surrogate of learning curves can be fitted to
 the result.
-Presets: full (50 cells, 30 epochs; minutes on two cores), smoke (3 cells, 2 epochs,
-under a minute).
+Presets: full (50 cells, 30 epochs), smoke (3 cells, 2 epochs, under a minute).
+
+No run of full is recorded.
 """
 
 import ml_collections
