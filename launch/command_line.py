@@ -5,27 +5,32 @@ A script calls `run(main)`; its user writes
     python launch/NAME.py --config=configs/FILE.py:PRESET --workdir=FOLDER
         --config.GROUP.KEY=VALUE ...
 
-This is the only place where a `ConfigDict` is opened: `main` gets plain dicts.
+A file says only what differs from the defaults (`nasjax.jobs.defaults`), which are
+filled in before VALUEs are read. This is the only place where a `ConfigDict` is opened:
+`main` gets plain dicts.
 """
 
 import contextlib
+import copy
 import difflib
 import errno
+import functools
 import inspect
 import json
+import operator
 import pathlib
 import re
 import runpy
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from absl import app, flags
-from ml_collections import ConfigDict, config_flags
+from ml_collections import ConfigDict, config_dict, config_flags
 
-from nasjax.jobs import errors, progress
+from nasjax.jobs import defaults, errors, progress
 
 FLAGS = flags.FLAGS
 # Flags defined here belong to the script that calls `run`: its --help shows them.
@@ -78,11 +83,7 @@ def run(
     """
     known = (*modes, *bare_modes)
     argv = _exit_on_error(_read_argv)
-    config_flags.DEFINE_config_file(
-        "config",
-        help_string="FILE or FILE:PRESET, the configuration of the run.",
-        sys_argv=argv,
-    )
+    flags.DEFINE_string("config", "", "FILE or FILE:PRESET, the configuration.")
     flags.DEFINE_string("workdir", "", "Folder of the run; the same one resumes it.")
     if len(known) > 1:
         flags.DEFINE_enum("mode", known[0], known, "What to do.")
@@ -173,38 +174,61 @@ def _read_argv() -> list[str]:
 
 def _parse(argv: list[str], bare_modes: Sequence[str], configs: str) -> list[str]:
     """Sets `FLAGS`; finds the mistakes that absl would show as a traceback."""
-    value = _config_argument(argv)
+    value, argv = _take_config(argv)
     config = _load(value, configs) if value is not None else None
+    if config is not None:
+        _fill(config, defaults.of_file(to_plain(config)))
     if any(argument in _HELP for argument in argv[1:]):
         _print_help(argv[0], config)
         sys.exit(0)
     _check_overrides(argv, config)
+    file_values = copy.deepcopy(config)
     try:
+        if config is not None:
+            delattr(FLAGS, "config")  # what it names takes its place
+            config_flags.DEFINE_config_dict("config", config, sys_argv=argv)
         rest = FLAGS(argv)
     except flags.UnrecognizedFlagError as error:
         near = errors.suggest(error.flagname, FLAGS)
         raise errors.ConfigError(f"unknown flag --{error.flagname}{near}") from error
     except Exception as error:  # the file has been run: only a value can be wrong
-        raise _wrong_value(error, config) from error
-    if config is not None:
-        _check_tuples(FLAGS.config, config)
+        raise _wrong_value(error, file_values) from error
+    if file_values is not None:
+        _check_tuples(FLAGS.config, file_values)
     if len(rest) > 1:
         raise errors.ConfigError(f"unexpected argument {rest[1]!r}")
     if getattr(FLAGS, "mode", None) not in bare_modes:
-        _check_present(argv[0], configs)
+        _check_present(argv[0], configs, has_config=config is not None)
     if FLAGS["verbosity"].using_default_value:
         FLAGS.verbosity = -1  # warnings; absl's own default is a stream of notes
     return rest
 
 
-def _config_argument(argv: Sequence[str]) -> str | None:
-    """The value of the last --config, or None."""
-    value = None
-    for argument, following in zip(argv, [*argv[1:], ""], strict=True):
+def _take_config(argv: Sequence[str]) -> tuple[str | None, list[str]]:
+    """The value of the last --config, or None, and the other arguments."""
+    value, rest, left = None, [], list(argv)
+    while left:
+        argument = left.pop(0)
         name, equals, given = argument.partition("=")
         if name in ("--config", "-config"):
-            value = given if equals else following
-    return value
+            value = given if equals else (left.pop(0) if left else "")
+        else:
+            rest.append(argument)
+    return value, rest
+
+
+def _fill(config: ConfigDict, values: Mapping[str, Any]) -> None:
+    """Adds what a configuration does not hold; references in it stay."""
+    with config.unlocked():
+        for key, value in values.items():
+            if isinstance(value, Mapping):
+                if key not in config:
+                    config[key] = ConfigDict()
+                if isinstance(config[key], ConfigDict):
+                    _fill(config[key], value)
+            elif key not in config:
+                is_open = isinstance(value, type)
+                config[key] = config_dict.placeholder(value) if is_open else value
 
 
 def _load(value: str, configs: str) -> ConfigDict:
@@ -349,19 +373,21 @@ def _wrong_value(error: Exception, config: ConfigDict | None) -> errors.ConfigEr
     match = re.match(r"flag --(config\.\S+?)=(.*?): ", text)
     known = dict(_leaves(config)) if config is not None else {}
     key = match[1].removeprefix("config.") if match else ""
-    if match is None or key not in known:
+    if config is None or match is None or key not in known:
         return errors.ConfigError(text)
-    kind = type(known[key]).__name__
+    *groups, last = key.split(".")
+    group = functools.reduce(operator.getitem, groups, config)
+    kind = group.get_type(last).__name__  # also of a key that is open
     default = json.dumps(known[key], default=str)
     return errors.ConfigError(
         f"config key {key!r} takes {kind} (default {default}), not {match[2]!r}"
     )
 
 
-def _check_present(script: str, configs: str) -> None:
+def _check_present(script: str, configs: str, *, has_config: bool) -> None:
     example = f"python {script} --config={configs}/FILE.py --workdir=FOLDER"
-    for name in ("config", "workdir"):
-        if not FLAGS[name].present:
+    for name, given in (("config", has_config), ("workdir", FLAGS["workdir"].present)):
+        if not given:
             raise errors.ConfigError(f"--{name} is missing, as in: {example}")
     if not FLAGS.workdir:
         raise errors.ConfigError(f"--workdir is empty; give a folder, as in: {example}")

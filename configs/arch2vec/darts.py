@@ -6,10 +6,14 @@ python launch/arch2vec.py --config=configs/arch2vec/darts.py
 improved, and the baselines without_kl, gae and vgae. `settings` changes one, such as
 --config.settings.improved.kl_weight=0.1.
 Presets: full, smoke.
+
+Measured (docs/results/arch2vec.md): --mode=train of full, one seed: held-out cells
+reconstructed, valid points and unique ones among them, .849, .145 and 1.000 (thesis),
+.829, .290 and 1.000 (released), .999, .603 and 1.000 (improved); 904, 932 and 1,788 CPU
+seconds. Five seeds have not been run.
 """
 
 import ml_collections
-from ml_collections import config_dict
 
 PRESETS = ("full", "smoke")
 VARIANTS = ("thesis", "released", "improved", "without_kl", "gae", "vgae")
@@ -19,31 +23,10 @@ def get_config(preset: str = "full") -> ml_collections.ConfigDict:
     if preset not in PRESETS:
         raise ValueError(f"unknown preset {preset!r}; known: {', '.join(PRESETS)}")
     config = ml_collections.ConfigDict()
-    config.seed = 0
     config.pretraining_seeds = (0, 1, 2, 3, 4)  # of --mode=pretrain and of searches
     config.space = "darts_shared"
     config.variants = VARIANTS
-    config.num_archs = 0  # 0: 600,000
-    config.held_out = 0.1
-    config.epochs = 10
-    config.batch_size = 32
-    config.learning_rate = 1e-3
-    config.num_points = 10_000
-    config.settings = ml_collections.ConfigDict({name: {} for name in VARIANTS})
-    for name in VARIANTS:  # what is not given stays as the variant has it
-        config.settings[name].kl_weight = config_dict.placeholder(float)
-        config.settings[name].width = config_dict.placeholder(int)
-    config.analysis = ml_collections.ConfigDict(
-        {
-            "benchmark": {"name": "", "path": "", "data_set": "", "schedule": 0},
-            "num_train": 250,
-            "num_seeds": 10,
-            "num_walks": 100,
-            "walk_length": 16,
-            "random_walk": 1_000,
-            "num_points": 10_000,
-        }
-    )
+    config.analysis = ml_collections.ConfigDict()
     if preset == "smoke":
         config.pretraining_seeds = (0,)
         config.variants = ("thesis",)

@@ -3,6 +3,10 @@
 python launch/nasbench_x11.py --mode=fit --workdir=runs/digits211 \\
     --config=configs/nasbench_x11/digits211.py
 Presets: full (all eighteen), cpu (svd_lgb_gkde, every metric), smoke (few trees).
+
+Measured (docs/results/surrogates.md): full with --config.keep_all_metrics="()": R2 .884
+on average and .981 at the end, Kendall's tau .774 and .847 (svd_lgb_gkde), R2 .890 and
+.989, tau .784 and .865 (svd_xgb_gkde); 3,658 seconds for all eighteen.
 """
 
 import ml_collections
@@ -14,38 +18,12 @@ def get_config(preset: str = "full") -> ml_collections.ConfigDict:
     if preset not in PRESETS:
         raise ValueError(f"unknown preset {preset!r}; known: {', '.join(PRESETS)}")
     config = ml_collections.ConfigDict()
-    config.seed = 0
     config.data = ml_collections.ConfigDict(
-        {
-            "name": "digits201",  # a benchmark, a table file, or a .csv of curves
-            "data_set": "",  # of a table that has several
-            "arrays": False,  # True: `name` is a .safetensors of features and curves
-            "features": "nasbench211_paths",
-            "metric": "valid_accuracy",
-            "benchmark_seed": 0,
-            "num_train": 1000,  # 0: four fifths
-            "first_epochs": 0,  # values of the curve that are features
-            "columns": {},  # of a .csv: see configs/nasbench_x11/curves.py
-        }
+        {"name": "digits201", "features": "nasbench211_paths", "num_train": 1000}
     )
     config.surrogates = ("all",) if preset == "full" else ("svd_lgb_gkde",)
     config.keep_all_metrics = ("svd_lgb_gkde",)
-    config.folds = 0
-    config.surrogate = ml_collections.ConfigDict(
-        {
-            "rank": 0,  # 6 for SVD, 5 for VAE
-            "centered": False,
-            "num_rounds": 3000,
-            "early_stopping": 0,  # rounds without progress; 0: num_rounds, as thesis
-            "num_members": 1,
-            "variant": "thesis",
-            "released_clip": 0.03,
-            "num_threads": 2,
-        }
-    )
-    config.sample = ml_collections.ConfigDict(
-        {"surrogate": "svd_lgb_gkde", "num_archs": 9, "num_samples": 100}
-    )
+    config.surrogate = ml_collections.ConfigDict({"num_threads": 2})
     if preset == "smoke":
         config.surrogate.num_rounds = 30
         config.data.num_train = 300

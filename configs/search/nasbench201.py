@@ -12,6 +12,13 @@ too is that of 200 epochs, and the budget as many queries as CIFAR-10 took, some
 Presets: full (500 trials), cpu (500 trials of the fast algorithms, 100 of the slow
 ones), epochs200 (as cpu, with reward and report from the 200-epoch schedule and 150
 queries), smoke (few short trials).
+
+Measured (docs/results/search.md): full with the algorithms that fit no predictor: mean
+test accuracies of 94.14 % (local_search), 93.94 % (regularized_evolution), 93.94 %
+(reinforce), 93.78 % (latent_reinforce), 93.77 % (latent_control) and 93.73 %
+(random_search); 364 seconds for the six. epochs200: 94.22, 94.13, 94.11, 93.84, 93.87
+and 93.83 %; 185 seconds. Those with predictors, and the other data sets, wait to be
+measured.
 """
 
 import ml_collections
@@ -39,27 +46,15 @@ def get_config(preset: str = "full") -> ml_collections.ConfigDict:
     if preset not in PRESETS:
         raise ValueError(f"unknown preset {preset!r}; known: {', '.join(PRESETS)}")
     config = ml_collections.ConfigDict()
-    config.seed = 0
-    config.num_trials = 500
-    config.epoch = 0  # of the reward; 0: the last of the schedule
     config.benchmark = ml_collections.ConfigDict(
         {
             "name": "nasbench201",
-            "path": "",
             "data_set": "cifar10",
             "schedule": 12,
-            "listed": False,
-            "average": False,
         }
     )
-    config.report = ml_collections.ConfigDict(
-        {"path": "", "data_set": "", "schedule": 200}  # "": as the benchmark
-    )
-    config.budget = ml_collections.ConfigDict(
-        {"queries": 0, "seconds": 12_000.0, "epochs": 0}  # 0: no limit
-    )
-    config.min_epochs = 0  # of an incumbent; -1: only trainings to the end
-    config.controls = ("random_search",)
+    config.report = ml_collections.ConfigDict({"schedule": 200})
+    config.budget = ml_collections.ConfigDict({"seconds": 12_000.0})
     # Five projections, each with so many trials: intervals are over projections.
     projections = {
         "table": "random_projection",

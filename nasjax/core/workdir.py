@@ -5,7 +5,7 @@ import fcntl
 import json
 import os
 import pathlib
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 from absl import logging
@@ -24,6 +24,7 @@ def claim(
     config: dict[str, Any],
     *,
     ignore: Collection[str] = (),
+    complete: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
     wait: bool = False,
 ) -> bool:
     """Takes `workdir` for a run of `config`, before anything is written there.
@@ -61,7 +62,7 @@ def claim(
             f"{str(folder)!r} is no path ({error}); choose another --workdir"
         ) from error
     try:
-        return _compare_or_write(folder, config, ignore)
+        return _compare_or_write(folder, config, ignore, complete)
     except BaseException:
         if is_new:
             release(folder)
@@ -76,7 +77,10 @@ def release(workdir: str | os.PathLike[str]) -> None:
 
 
 def _compare_or_write(
-    folder: pathlib.Path, config: dict[str, Any], ignore: Collection[str]
+    folder: pathlib.Path,
+    config: dict[str, Any],
+    ignore: Collection[str],
+    complete: Callable[[dict[str, Any]], dict[str, Any]] | None,
 ) -> bool:
     path = folder / CONFIG_FILE
     if not path.exists():
@@ -93,6 +97,8 @@ def _compare_or_write(
     except errors.DataError as error:
         text = str(error).removesuffix(f"; {_ELSEWHERE}")
         raise errors.WorkdirError(f"{text}; {_ELSEWHERE}") from error
+    if complete is not None:
+        earlier = complete(earlier)
     difference = _first_difference(earlier, config, ignore)
     if difference is None:
         return True

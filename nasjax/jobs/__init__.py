@@ -10,6 +10,7 @@ from nasjax.core import errors, lazy, progress
 __all__ = [
     "arch2vec",
     "config_door",
+    "defaults",
     "errors",
     "hmnas",
     "nasbench_x11",

@@ -1,30 +1,22 @@
 """What every job asks of its configuration first, so that a mistake is one line.
 
-`enter` finds a configuration of another script or mode, numbers that cannot be meant,
-and makes a key that is missing an error with its name, wherever it is read later.
+`enter` finds a configuration of another script or mode and numbers that cannot be
+meant, fills in the defaults, and makes a key that is missing an error with its name,
+wherever it is read later. `claim` takes the working directory for a configuration.
 """
 
 import fnmatch
+import functools
 import math
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from nasjax.core import errors
+from nasjax.core import errors, workdir
+from nasjax.jobs import defaults
 
 MOST = 2**31 - 1
 """Of every whole number: counts are int32."""
-
-KINDS: Mapping[str, tuple[str, ...]] = {
-    "launch/hmnas.py": ("supernet", "masking"),
-    "launch/arch2vec.py": ("variants", "held_out"),
-    "launch/nasbench_x11.py": ("surrogates", "surrogate"),
-    "launch/nasbench_x11.py --mode=build": ("build",),
-    "launch/search.py": ("algorithms", "benchmark"),
-    "launch/search.py --mode=drive": ("algorithms", "protocol"),
-    "launch/train_architecture.py": ("arch", "seeds", "training"),
-}
-"""By command the keys that only its configurations have together."""
 
 ZERO: Mapping[str, str] = {
     "*schedule": "the longest that there is",
@@ -100,8 +92,10 @@ def working_directory(folder: str) -> pathlib.Path:
 def enter(command: str, config: Mapping[str, Any]) -> Section:
     """The configuration for a job, when nothing is wrong with it at first sight.
 
+    Keys that it leaves out have their defaults.
+
     Args:
-      command: a key of `KINDS`.
+      command: a key of `defaults.KINDS`.
       config: nested mappings, as a launch script reads them.
 
     Raises:
@@ -110,8 +104,21 @@ def enter(command: str, config: Mapping[str, Any]) -> Section:
     """
     _check_kind(command, config)
     script = command.split()[0].removeprefix("launch/").removesuffix(".py")
-    check_numbers(script, config)
-    return _section(config, "")
+    filled = defaults.fill(command, config)
+    check_numbers(script, filled)
+    return _section(filled, "")
+
+
+def claim(
+    folder: pathlib.Path, config: Mapping[str, Any], *, ignore: Collection[str] = ()
+) -> bool:
+    """`workdir.claim` for a filled configuration.
+
+    That of an earlier run is filled too: it may have been written before a key was.
+    """
+    kinds = defaults.commands_of(config)
+    complete = functools.partial(defaults.fill, kinds[0]) if kinds else None
+    return workdir.claim(folder, dict(config), ignore=ignore, complete=complete)
 
 
 def check_numbers(script: str, config: Mapping[str, Any]) -> None:
@@ -153,15 +160,13 @@ def _check_number(script: str, key: str, value: Any) -> None:
 
 
 def _check_kind(command: str, config: Mapping[str, Any]) -> None:
-    fitting = [
-        kind for kind, keys in KINDS.items() if all(key in config for key in keys)
-    ]
+    fitting = defaults.commands_of(config)
     if not fitting or command in fitting:
         return
+    needed = ", ".join(map(repr, defaults.KINDS[command]))
     raise errors.ConfigError(
-        f"this is a configuration of {fitting[0]}; {command} needs the keys "
-        f"{', '.join(map(repr, KINDS[command]))}: pass another --config, or run "
-        f"python {fitting[0]}"
+        f"this is a configuration of {fitting[0]}; {command} needs the keys {needed}: "
+        f"pass another --config, or run python {fitting[0]}"
     )
 
 

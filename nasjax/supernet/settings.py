@@ -1,13 +1,13 @@
 """Settings of the three stages; the defaults are the thesis' on CIFAR-10.
 
-Where the thesis is silent the choice is DARTS' (Liu et al., 2019).
+Where the thesis is silent the choice is DARTS' (Liu et al., 2019). jax is loaded when
+values are checked, not to know the defaults: a command line lists them at once.
 """
 
 import dataclasses
 from typing import Any
 
 from nasjax.core import errors
-from nasjax.supernet import bilevel, masking, mixing
 
 INTERLEAVES = ("step", "epoch")
 SCHEDULES = ("cosine", "step")
@@ -47,12 +47,14 @@ class Training:
     arch_learning_rate: float = 3e-4
     arch_weight_decay: float = 1e-3
     arch_beta1: float = 0.5
-    order: str = bilevel.FIRST
+    order: str = "first"
     interleave: str = "step"
     sigma: str = "cosine"
     zero_after: float = 1.0
 
     def __post_init__(self) -> None:
+        from nasjax.supernet import bilevel
+
         _choose("training.order", self.order, bilevel.ORDERS)
         _choose("training.interleave", self.interleave, INTERLEAVES)
         _choose("training.sigma", self.sigma, bilevel.DECAYS)
@@ -90,11 +92,13 @@ class Masking:
     decay_epoch: int = 10
     weight_travel: float = 0.391
     arch_travel: float = 0.0391
-    threshold: float = masking.THRESHOLD
-    mode: str = mixing.MULTIPLY
+    threshold: float = 5e-3
+    mode: str = "multiply"
     recalibration_batches: int = 50
 
     def __post_init__(self) -> None:
+        from nasjax.supernet import masking, mixing
+
         _choose("masking.mode", self.mode, mixing.MODES)
         _at_least("masking.epochs", self.epochs, 1)
         _at_least("masking.decay_epoch", self.decay_epoch, 1)

@@ -1,11 +1,16 @@
-"""Settings of the training of one image classifier, and the optimizer they mean."""
+"""Settings of the training of one image classifier, and the optimizer they mean.
+
+jax is loaded to make an optimizer, not to know the defaults: a command line lists them
+at once.
+"""
 
 import dataclasses
-
-import optax
+from typing import TYPE_CHECKING
 
 from nasjax.core import errors
-from nasjax.training import optimizers
+
+if TYPE_CHECKING:
+    import optax
 
 OPTIMIZERS = ("sgd", "rmsprop")
 SCHEDULES = ("cosine", "cosine_by_epoch", "exponential", "constant")
@@ -80,8 +85,10 @@ class ClassifierSettings:
                     f"training.{field.name}={value} must be {wanted}"
                 )
 
-    def transformation(self, steps_per_epoch: int) -> optax.GradientTransformation:
+    def transformation(self, steps_per_epoch: int) -> "optax.GradientTransformation":
         """The optimizer with its schedule."""
+        from nasjax.training import optimizers
+
         schedule = self._schedule(steps_per_epoch)
         if self.optimizer == "rmsprop":
             return optimizers.rmsprop(
@@ -100,7 +107,9 @@ class ClassifierSettings:
             nesterov=self.nesterov,
         )
 
-    def _schedule(self, steps_per_epoch: int) -> optax.Schedule:
+    def _schedule(self, steps_per_epoch: int) -> "optax.Schedule":
+        from nasjax.training import optimizers
+
         rate = self.learning_rate
         if self.schedule == "cosine":
             return optimizers.cosine(rate, self.epochs * steps_per_epoch)

@@ -1,9 +1,12 @@
-"""Settings of the training of a language model."""
+"""Settings of the training of a language model, whose defaults load no jax."""
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 from nasjax.core import errors
-from nasjax.training import text_windows
+
+if TYPE_CHECKING:
+    from nasjax.training import text_windows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,6 +66,8 @@ class LanguageModelSettings:
                 )
 
     @property
-    def windows(self) -> text_windows.Windows:
+    def windows(self) -> "text_windows.Windows":
         """How the training text is read."""
+        from nasjax.training import text_windows
+
         return text_windows.Windows(self.window, self.random_windows)

@@ -2,6 +2,7 @@
 
 import importlib.util
 
+import filled
 import pytest
 import shared
 
@@ -33,7 +34,7 @@ def test_there_is_one_for_each_space():
 
 @pytest.mark.parametrize("name", SPACES)
 def test_the_full_runs_are_those_of_the_thesis(name):
-    config = load(name).get_config().to_dict()
+    config = filled.fill(load(name).get_config())
     assert config["space"] == SPACES[name]
     assert set(config["variants"]) == set(model.VARIANTS)
     assert config["epochs"] == (8 if name == "nasbench101" else 10)
@@ -46,7 +47,7 @@ def test_the_full_runs_are_those_of_the_thesis(name):
 
 @pytest.mark.parametrize("name", SPACES)
 def test_the_full_pre_training_has_the_conditions_of_table_3_1(name):
-    config = load(name).get_config().to_dict()
+    config = filled.fill(load(name).get_config())
     for variant, row in (("thesis", "arch2vec"), ("gae", "gae")):
         known = tables.facts(config, variant)
         assert published.value("3.1", row, "validity", known) is not None
@@ -56,7 +57,7 @@ def test_the_full_pre_training_has_the_conditions_of_table_3_1(name):
 @pytest.mark.parametrize("name", ["nasbench101", "nasbench201"])
 def test_a_search_has_the_control_of_its_own_embedding(name):
     for preset in load(name).PRESETS:
-        section = load(name).get_config(preset).to_dict()["search"]
+        section = filled.fill(load(name).get_config(preset))["search"]
         settings = section["settings"]
         assert set(section["algorithms"]) <= set(settings)
         for entry, given in settings.items():
@@ -78,7 +79,7 @@ def test_a_search_has_the_control_of_its_own_embedding(name):
 @pytest.mark.parametrize("name", SPACES)
 def test_every_preset_names_models_that_can_be_made(name):
     for preset in load(name).PRESETS:
-        config = load(name).get_config(preset).to_dict()
+        config = filled.fill(load(name).get_config(preset))
         for variant in config["variants"]:
             made, _ = variants.variant(config, variant)
             assert made.form.space == SPACES[name]

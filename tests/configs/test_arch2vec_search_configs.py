@@ -2,6 +2,7 @@
 
 import importlib.util
 
+import filled
 import jax
 import numpy as np
 import pytest
@@ -46,7 +47,7 @@ def test_every_algorithm_can_search_what_the_protocol_trains(
     config.embeddings = str(embeddings)
     config.algorithms = module.ALGORITHMS
     monkeypatch.setattr(drive.architecture, "check", lambda *_: None)
-    made, entries, limits = drive._read(config.to_dict())
+    made, entries, limits = drive._read(filled.fill(config))
     assert made.space == "darts_shared"
     assert [entry.kind for entry in entries] == [
         "random_search",
@@ -62,7 +63,7 @@ def test_every_algorithm_can_search_what_the_protocol_trains(
 
 def test_the_embeddings_are_asked_for(module):
     with pytest.raises(errors.ConfigError, match="arch2vec_rl: table=... is needed"):
-        drive._read(module.get_config("full").to_dict())
+        drive._read(filled.fill(module.get_config("full")))
 
 
 def test_presets_are_those_of_the_file_only(module):
@@ -136,6 +137,6 @@ def test_the_search_trains_as_the_label_of_a_genotype(module):
     )
     train = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(train)
-    ours = protocol.read(module.get_config("full").protocol.to_dict())
-    theirs = train.get_config("full").to_dict() | {"space": "darts_shared"}
+    ours = protocol.read(filled.fill(module.get_config("full"))["protocol"])
+    theirs = filled.fill(train.get_config("full")) | {"space": "darts_shared"}
     assert ours == protocol.read(theirs)

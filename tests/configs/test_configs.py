@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.util
 
+import filled
 import pytest
 import shared
 
@@ -27,7 +28,7 @@ def presets():
 
 @pytest.mark.parametrize(("name", "preset"), presets())
 def test_every_key_is_a_setting(name, preset):
-    config = load(name).get_config(preset).to_dict()
+    config = filled.fill(load(name).get_config(preset))
     reading.read(settings.Training, "training", config["training"])
     reading.read(settings.Masking, "masking", config["masking"])
     reading.read(settings.Finetuning, "finetuning", config["finetuning"])
@@ -35,7 +36,6 @@ def test_every_key_is_a_setting(name, preset):
     size = config["data"].get("image_size")
     experiment.network(config["supernet"], 10, shape or (size, size, 3))
     assert "name" in config["data"]
-    # The command line overrides only keys that a configuration has.
     for kind, section in (
         (settings.Training, "training"),
         (settings.Masking, "masking"),
@@ -52,7 +52,7 @@ def test_unknown_presets_are_refused(name):
 
 
 def counted(name, preset, image_shape, num_classes):
-    config = load(name).get_config(preset).to_dict()
+    config = filled.fill(load(name).get_config(preset))
     return counting.dense(
         experiment.network(config["supernet"], num_classes, image_shape)
     )
@@ -67,11 +67,12 @@ def test_full_settings_are_networks_of_the_published_size():
 
 
 def test_thesis_settings_on_cifar10():
-    config = load("cifar10").get_config()
-    assert (config.batch_size, config.training.epochs) == (128, 100)
-    assert config.training.warmup_epochs == 10
-    assert (config.masking.epochs, config.masking.decay_epoch) == (20, 10)
-    assert config.finetuning.epochs == 200
+    config = filled.fill(load("cifar10").get_config())
+    training, masking = config["training"], config["masking"]
+    assert (config["batch_size"], training["epochs"]) == (128, 100)
+    assert training["warmup_epochs"] == 10
+    assert (masking["epochs"], masking["decay_epoch"]) == (20, 10)
+    assert config["finetuning"]["epochs"] == 200
 
 
 TRAINING_IMAGES = {"cifar10": 50_000, "imagenet": 128_116}
@@ -80,8 +81,9 @@ TRAINING_IMAGES = {"cifar10": 50_000, "imagenet": 128_116}
 
 @pytest.mark.parametrize("name", TRAINING_IMAGES)
 def test_masking_learns_at_the_rates_of_the_thesis(name):
-    config = load(name).get_config()
-    assert config.masking.epochs == 2 * config.masking.decay_epoch
-    steps = config.masking.decay_epoch * (TRAINING_IMAGES[name] // config.batch_size)
-    assert config.masking.weight_travel / steps == pytest.approx(1e-4, rel=5e-3)
-    assert config.masking.arch_travel / steps == pytest.approx(1e-5, rel=5e-3)
+    config = filled.fill(load(name).get_config())
+    masking, batch_size = config["masking"], config["batch_size"]
+    assert masking["epochs"] == 2 * masking["decay_epoch"]
+    steps = masking["decay_epoch"] * (TRAINING_IMAGES[name] // batch_size)
+    assert masking["weight_travel"] / steps == pytest.approx(1e-4, rel=5e-3)
+    assert masking["arch_travel"] / steps == pytest.approx(1e-5, rel=5e-3)

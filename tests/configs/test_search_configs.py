@@ -2,6 +2,7 @@
 
 import importlib.util
 
+import filled
 import jax
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ def load(name):
 
 
 def read(name, preset):
-    return load(name).get_config(preset).to_dict()
+    return filled.fill(load(name).get_config(preset))
 
 
 def presets(names):

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import importlib.util
 
+import filled
 import numpy as np
 import pytest
 import shared
@@ -29,7 +30,7 @@ def load(name):
 
 
 def full(name):
-    return protocol.read(load(name).get_config().to_dict())
+    return protocol.read(filled.fill(load(name).get_config()))
 
 
 def presets():
@@ -52,9 +53,8 @@ def test_every_protocol_has_its_configuration():
 
 @pytest.mark.parametrize(("name", "preset"), presets())
 def test_every_key_is_a_setting_and_the_network_can_be_built(name, preset):
-    config = load(name).get_config(preset).to_dict()
+    config = filled.fill(load(name).get_config(preset))
     read = protocol.read(config)
-    # The command line overrides only keys that a configuration has.
     assert set(config["training"]) == {
         field.name for field in dataclasses.fields(read.training)
     }

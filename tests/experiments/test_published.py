@@ -5,6 +5,7 @@ import importlib.util
 import pathlib
 import types
 
+import filled
 import pytest
 import shared
 
@@ -71,7 +72,7 @@ def config(folder, name):
     spec = importlib.util.spec_from_file_location(f"config_{name}", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.get_config().to_dict()
+    return filled.fill(module.get_config())
 
 
 def test_the_full_second_order_run_is_that_of_table_2_3():

@@ -10,7 +10,7 @@ import pytest
 import shared
 
 from nasjax.core import errors
-from nasjax.jobs import config_door
+from nasjax.jobs import config_door, defaults
 
 JOBS = {
     "launch/hmnas.py": ("hmnas.modes", ["train", "evaluate", "control"]),
@@ -21,7 +21,7 @@ JOBS = {
     "launch/search.py --mode=drive": ("search.trials", ["drive"]),
     "launch/train_architecture.py": ("train_architecture.run", [None]),
 }
-"""Module and modes of every command of `config_door.KINDS`."""
+"""Module and modes of every command of `defaults.KINDS`."""
 
 
 def plain(config):
@@ -32,21 +32,21 @@ def plain(config):
 
 @functools.cache
 def packaged():
-    """(file:preset, configuration) of everything in `configs/`."""
+    """(file:preset, filled configuration) of everything in `configs/`."""
     found = []
     for path in sorted((shared.ROOT / "configs").rglob("*.py")):
         module = runpy.run_path(str(path))
-        for preset in module.get("PRESETS", ()):
-            found.append((f"{path.name}:{preset}", plain(module["get_config"](preset))))
-        if "PRESETS" not in module:
-            found.append((path.name, plain(module["get_config"]())))
+        for preset in module.get("PRESETS", ("",)):
+            get_config = module["get_config"]
+            config = plain(get_config(preset) if preset else get_config())
+            (command,) = commands(config)
+            found.append((f"{path.name}:{preset}", defaults.fill(command, config)))
     return found
 
 
 def commands(config):
     """The commands that read a configuration."""
-    kinds = config_door.KINDS.items()
-    return [kind for kind, keys in kinds if all(key in config for key in keys)]
+    return defaults.commands_of(config)
 
 
 def script(command):
@@ -93,7 +93,7 @@ def test_every_packaged_configuration_is_of_one_command_and_passes():
         assert entered == config and type(next(iter(entered.values()))) is not dict, (
             name
         )
-    assert seen == set(JOBS) == set(config_door.KINDS)
+    assert seen == set(JOBS) == set(defaults.KINDS)
 
 
 @pytest.mark.parametrize(("command", "mode"), EVERY)
@@ -192,4 +192,5 @@ def test_the_meaning_of_zero_is_said():
 def test_numbers_and_keys_of_a_users_own_are_left_alone():
     own = {"mine": -3, "settings": {"x": {"temperature": 0, "offset": -1.5}}}
     config_door.check_numbers("search", own)
-    assert config_door.enter("launch/search.py", own) == own
+    entered = config_door.enter("launch/search.py", own)
+    assert {key: entered[key] for key in own} == own

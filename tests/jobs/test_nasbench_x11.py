@@ -6,6 +6,7 @@ import pathlib
 import re
 import shutil
 
+import filled
 import numpy as np
 import official_surrogates as official
 import pytest
@@ -30,8 +31,7 @@ def load_config(name, preset):
     spec = importlib.util.spec_from_file_location(f"config_{name}", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    plain = json.loads(module.get_config(preset).to_json())
-    return plain
+    return filled.fill(module.get_config(preset))
 
 
 @pytest.fixture(scope="module")

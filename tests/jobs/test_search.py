@@ -309,14 +309,6 @@ def test_a_budget_in_epochs_and_incumbents_of_whole_trainings(file, tmp_path, un
         search.run(limited | {"min_epochs": 2.5}, str(tmp_path / "other"))
 
 
-def test_keys_that_older_workdirs_do_not_have_are_not_claimed():
-    older = {"seed": 0, "budget": {"queries": 3, "seconds": 0.0}}
-    younger = {"seed": 0, "budget": older["budget"] | {"epochs": 0}, "min_epochs": 0}
-    assert search.setup.claimed(younger) == search.setup.claimed(older) == older
-    limited = {**older, "budget": older["budget"] | {"epochs": 5}, "min_epochs": 4}
-    assert search.setup.claimed(limited) == limited
-
-
 def test_incumbents_of_a_job_are_those_of_enough_epochs():
     """The best stopped early: scores by query and time are those of the others."""
     history = searches.History(

@@ -17,6 +17,7 @@ import shared
 from nasjax import spaces
 from nasjax.core import arrays, errors, metric_log, result
 from nasjax.core.types import Evaluation
+from nasjax.jobs import defaults
 from nasjax.jobs.train_architecture import architectures
 from nasjax.jobs.train_architecture import run as train_architecture
 from nasjax.spaces import nasbench101_cells, nasbench101_notation, nasbench111
@@ -125,7 +126,9 @@ def test_the_result_sums_up_every_architecture(finished):
         np.testing.assert_allclose(row["label"]["values"], label, rtol=1e-6)
         assert row["diverged"] == 0
     assert stored["tables"] == {}
-    assert stored["config"]["training"] == CONFIG["training"]
+    filled = defaults.fill("launch/train_architecture.py", CONFIG)
+    assert stored["config"]["training"] == filled["training"]
+    assert stored["config"]["network"] == filled["network"]
     for name in ("figures/curves.svg", "figures/curves.png"):
         assert (folder / name).stat().st_size > 1000
     with open(folder / "metrics.jsonl", encoding="utf-8") as file:

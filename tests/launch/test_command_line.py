@@ -6,6 +6,8 @@ import pathlib
 import pytest
 import script_server
 
+from nasjax.jobs import defaults
+
 CONFIG = """
 import ml_collections
 
@@ -73,6 +75,18 @@ FULL = {
     "sizes": [8, 8],
     "supernet": {"num_cells": 3, "learning_rate": 0.1, "inner": {}},
 }
+SHORT = """
+from ml_collections import ConfigDict
+
+
+def get_config():
+    config = ConfigDict({"space": "nasbench201", "variants": ("thesis",), "name": "x"})
+    config.table = ""
+    config.search = {"data_sets": {"a": {}}, "settings": {"b": {}}}
+    config.search.settings.b.table = config.get_ref("table")
+    return config
+"""
+"""What a file for `launch/arch2vec.py` says; the rest has defaults."""
 OWN = {
     "syntax": b"\n\nx = (1,\n",
     "indent": b"def get_config():\nreturn 1",
@@ -108,6 +122,7 @@ def checkout(tmp_path_factory):
     (root / "configs" / "odd.py").write_text("def get_config():\n    return {'a': 1}")
     (root / "script.py").write_text(SCRIPT)
     (root / "own").mkdir()
+    (root / "own" / "short.py").write_text(SHORT)
     for name, content in OWN.items():
         (root / "own" / f"{name}.py").write_bytes(content)
     return root
@@ -162,6 +177,42 @@ def test_overrides_of_every_type(launch):
     }
     assert_calls(done, config, mode="evaluate", source="x.tar")
     assert type(json.loads(done.stdout)[0]["supernet"]["learning_rate"]) is float
+
+
+def test_what_a_file_leaves_out_can_be_given(launch):
+    done = launch(
+        "--config=own/short.py",
+        "--config.epochs=3",
+        "--config.table=FILE",
+        "--config.settings.thesis.kl_weight=0.5",
+        "--config.search.data_sets.a.queries=9",
+        "--workdir=runs/d",
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    config = json.loads(done.stdout)[0]
+    given = {"space": "nasbench201", "variants": ["thesis"], "epochs": 3}
+    given["settings"] = {"thesis": {"kl_weight": 0.5}}
+    given["search"] = {"data_sets": {"a": {"queries": 9}}}
+    given["search"]["settings"] = {"b": {"table": "FILE"}}
+    own = {"name": "x", "table": "FILE"}
+    assert config == defaults.fill("launch/arch2vec.py", given) | own
+    listed = launch("--config=own/short.py", "--help").stdout
+    assert "  --config.analysis.walk_length=16\n" in listed
+    assert "  --config.settings.gae.width=None\n" in listed
+
+
+SHORT_MISTAKES = [
+    ("--config.analysis.walk_lenght=3", "(did you mean 'analysis.walk_length'?)"),
+    ("--config.settings.gae.width=x", "'settings.gae.width' takes int (default null)"),
+    ("--config.epochs=1.5", "config key 'epochs' takes int (default 10), not '1.5'"),
+    ("--config.analysis=3", "'analysis' is a group: give its keys, as --config.ana"),
+]
+
+
+@pytest.mark.parametrize("argument, problem", SHORT_MISTAKES)
+def test_a_mistake_in_what_a_file_leaves_out_is_one_line(argument, problem, launch):
+    done = launch("--config=own/short.py", "--workdir=runs/d", argument)
+    assert_one_line(done, problem)
 
 
 def test_a_home_folder_is_expanded(launch):
@@ -246,7 +297,7 @@ def test_missing_flags_are_one_line_with_an_example(launch):
     assert_one_line(
         launch("--config.seed=3", "--workdir=d"), "--config.seed=3 needs --config=FILE"
     )
-    assert_one_line(launch("--config.seed=3", *USUAL), "before a value for --config")
+    assert_calls(launch("--config.seed=3", *USUAL), {**FULL, "seed": 3})
 
 
 def test_an_error_of_the_run_is_one_line(launch):

@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 
-from nasjax.core import compilation, malloc, registry, result, stopwatch, workdir
+from nasjax.core import compilation, malloc, registry, result, stopwatch
 from nasjax.encoders import graph_inputs
 from nasjax.encoders.arch2vec import model as models
 from nasjax.jobs import config_door
@@ -35,7 +35,7 @@ def pretrain(config: Config, folder: pathlib.Path) -> dict[str, Any]:
         variants.variant(config, name)
     compilation.enable_cache()
     malloc.keep_memory()
-    workdir.claim(folder, dict(config), ignore=pretraining.IGNORED)
+    config_door.claim(folder, config, ignore=pretraining.IGNORED)
     graphs = variants.load(config)
     key = jax.random.key(config["seed"])
     trained = {}

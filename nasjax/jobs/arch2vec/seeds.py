@@ -14,10 +14,11 @@ from typing import Any
 import jax
 from absl import logging
 
-from nasjax.core import compilation, errors, malloc, progress, result, workdir
+from nasjax.core import compilation, errors, malloc, progress, result
 from nasjax.encoders import graph_inputs
 from nasjax.encoders.arch2vec import model as models
 from nasjax.encoders.arch2vec.pretraining import Corpus
+from nasjax.jobs import config_door
 from nasjax.jobs.arch2vec import tables as table
 from nasjax.jobs.arch2vec import variants
 from nasjax.jobs.arch2vec.variants import Config
@@ -80,7 +81,7 @@ def run(config: Config, folder: pathlib.Path) -> dict[str, Any]:
     for seed in chosen:
         own = dict(config) | {"seed": seed}
         place = folder / SEEDS / str(seed)
-        workdir.claim(place, own, ignore=(*IGNORED, "variants"))
+        config_door.claim(place, own, ignore=(*IGNORED, "variants"))
         progress.echo(f"seed {seed}")
         measured.append(_one(own, place))
     outcome = {

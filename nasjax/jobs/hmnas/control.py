@@ -10,8 +10,8 @@ from nasjax.core import (
     read_guard,
     result,
     stopwatch,
-    workdir,
 )
+from nasjax.jobs import config_door
 from nasjax.jobs.hmnas import train
 from nasjax.jobs.hmnas.experiment import Experiment
 from nasjax.supernet import counting, masking_stage, pipeline
@@ -37,7 +37,7 @@ def control(experiment: Experiment) -> dict[str, Any]:
             f"{path} is missing: the control needs a finished run; train first, with "
             "the same --config and --workdir"
         )
-    workdir.claim(experiment.folder, experiment.config, ignore=("data.dir",))
+    config_door.claim(experiment.folder, experiment.config, ignore=("data.dir",))
     with stopwatch.Stopwatch(experiment.folder / CONTROL) as watch:
         return _control(experiment, watch)
 

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from nasjax.core import errors, progress, read_guard, result, workdir
+from nasjax.core import errors, progress, read_guard, result
+from nasjax.jobs import config_door
 from nasjax.jobs.hmnas import train
 from nasjax.jobs.hmnas.experiment import Experiment
 from nasjax.supernet import counting, pipeline, saved_model, slim
@@ -24,7 +25,7 @@ def evaluate(experiment: Experiment) -> dict[str, Any]:
             f"{path} is missing: train first, with the same --config and --workdir"
         )
     # Another configuration is refused: other batches give other rounding.
-    workdir.claim(experiment.folder, experiment.config, ignore=("data.dir",))
+    config_door.claim(experiment.folder, experiment.config, ignore=("data.dir",))
     dataset, batch_size = experiment.tuning_dataset, experiment.batch_size
     saved = saved_model.load(path)
     with read_guard.guard(path, "facts are missing", remedy="train or get it again"):

@@ -5,7 +5,8 @@ from typing import Any
 
 from absl import logging
 
-from nasjax.core import metric_log, progress, result, stopwatch, workdir
+from nasjax.core import metric_log, progress, result, stopwatch
+from nasjax.jobs import config_door
 from nasjax.jobs.hmnas import tables
 from nasjax.jobs.hmnas.experiment import Experiment
 from nasjax.supernet import (
@@ -31,7 +32,7 @@ def train(experiment: Experiment) -> dict[str, Any]:
       training.loop.Stopped: the process was asked to stop; its state is saved.
     """
     experiment.check()  # before the workdir belongs to this configuration
-    workdir.claim(experiment.folder, experiment.config, ignore=("data.dir",))
+    config_door.claim(experiment.folder, experiment.config, ignore=("data.dir",))
     with stopwatch.Stopwatch(experiment.folder) as watch:
         return _train(experiment, watch)
 

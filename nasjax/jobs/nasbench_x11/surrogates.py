@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from absl import logging
 
-from nasjax.core import arrays, errors, progress, result, stopwatch, workdir
+from nasjax.core import arrays, errors, progress, result, stopwatch
+from nasjax.jobs import config_door
 from nasjax.jobs.nasbench_x11 import experiment, figures, tables
 from nasjax.jobs.nasbench_x11.experiment import Config
 from nasjax.nasbench.surrogate import (
@@ -39,7 +40,7 @@ def fit(config: Config, folder: pathlib.Path) -> dict[str, Any]:
     """
     made = experiment.read(config)
     # What is wrong with the configuration was said above: the folder is not taken then.
-    workdir.claim(folder, config)
+    config_door.claim(folder, config)
     with stopwatch.Stopwatch(folder) as watch:
         if config["folds"]:
             outcome = cross_validation.cross_validate(made)

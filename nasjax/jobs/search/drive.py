@@ -31,6 +31,7 @@ from nasjax.core import (
 from nasjax.core.types import Evaluation
 from nasjax.experiments import comparison, search_inputs, search_scores
 from nasjax.experiments.search_scores import SPLITS, Optima, Scores
+from nasjax.jobs import config_door
 from nasjax.jobs.search import cells as search_cells
 from nasjax.jobs.search import chunks, executors, figures, tables
 from nasjax.jobs.search import settings as setup
@@ -74,7 +75,7 @@ def run(config: Config, folder: pathlib.Path) -> dict[str, Any]:
       search.Stopped: the process was asked to stop; the state is saved.
     """
     protocol, entries, limits = _read(config)
-    workdir.claim(folder, setup.claimed(config), ignore=_MAY_CHANGE)
+    config_door.claim(folder, config, ignore=_MAY_CHANGE)
     searches = _plan(entries, limits, folder)
     _check_capacities(config, searches, folder)
     histories: dict[str, list[History]] = {entry.name: [] for entry in entries}

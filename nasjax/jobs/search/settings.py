@@ -118,20 +118,6 @@ def min_epochs(config: Config) -> int | None:
     return given or None
 
 
-def claimed(config: Config) -> dict[str, Any]:
-    """The configuration by which a workdir is known.
-
-    Without the keys that older ones do not have, where they say what held then.
-    """
-    kept = {key: value for key, value in config.items() if key != "min_epochs" or value}
-    kept["budget"] = {
-        key: value
-        for key, value in config["budget"].items()
-        if key != "epochs" or value
-    }
-    return kept
-
-
 def entries(
     config: Config, inputs: search_inputs.SearchInputs, evaluate: Evaluate
 ) -> list[Entry]:

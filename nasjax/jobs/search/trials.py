@@ -16,7 +16,6 @@ from nasjax.core import (
     result,
     signals,
     stopwatch,
-    workdir,
 )
 from nasjax.core.types import LAST
 from nasjax.experiments import comparison, search_inputs, search_problem, search_scores
@@ -76,7 +75,7 @@ def run_trials(config: Config, folder: pathlib.Path) -> dict[str, Any]:
         doubts += search_problem.bias(made.reward, entry.name, entry.kind, settings)
     controls = {name: setup.controls(config, name) for name in config["algorithms"]}
     setup.min_epochs(config)
-    workdir.claim(folder, setup.claimed(config))
+    config_door.claim(folder, config)
     problem.warn(doubts)
     finished = {}
     with stopwatch.Stopwatch(folder) as watch, signals.StopSignal() as stop:

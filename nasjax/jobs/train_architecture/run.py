@@ -24,7 +24,6 @@ from nasjax.core import (
     read_guard,
     result,
     stopwatch,
-    workdir,
 )
 from nasjax.experiments import published
 from nasjax.jobs import config_door
@@ -66,7 +65,7 @@ def run(config: dict[str, Any], folder: str) -> dict[str, Any]:
     _check(config, protocol)
     chosen = architectures.choose(config)
     architecture.check(protocol, chosen.archs[0])
-    workdir.claim(path, config, ignore=architecture.IGNORED)
+    config_door.claim(path, config, ignore=architecture.IGNORED)
     with stopwatch.Stopwatch(path) as watch:
         rows = _train_all(config, protocol, path, chosen.archs)
         again = "delete it, and all are trained again"

@@ -1,0 +1,359 @@
+"""What a configuration holds where it says nothing.
+
+    config = defaults.fill("launch/search.py", {"algorithms": ["random_search"]})
+    config["num_trials"]
+
+A configuration file says only what differs. Jobs fill what they are given, and launch
+scripts fill what they list and let the command line change: `--help` shows every key.
+So nothing here loads jax. Sections of settings are the fields of their dataclass; those
+whose dataclass or function loads jax are written out, and tests compare them.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from nasjax.supernet import settings as supernet_settings
+from nasjax.training.classifier_settings import ClassifierSettings
+from nasjax.training.language_model_settings import LanguageModelSettings
+
+Defaults = Mapping[str, Any]
+"""By key a value; a group; or a type: the key is open, None until it is given."""
+
+
+KINDS: Mapping[str, tuple[str, ...]] = {
+    "launch/hmnas.py": ("data", "supernet"),
+    "launch/arch2vec.py": ("space", "variants"),
+    "launch/nasbench_x11.py": ("data", "surrogates"),
+    "launch/nasbench_x11.py --mode=build": ("build",),
+    "launch/search.py": ("algorithms", "benchmark"),
+    "launch/search.py --mode=drive": ("algorithms", "protocol"),
+    "launch/train_architecture.py": ("space", "arch"),
+}
+"""By command the keys that only its configurations have together: a file says them."""
+
+
+def commands_of(config: Mapping[str, Any]) -> list[str]:
+    """The commands of `KINDS` whose keys a configuration has."""
+    return [kind for kind, keys in KINDS.items() if all(key in config for key in keys)]
+
+
+def fill(command: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration with the defaults of what it does not hold.
+
+    Args:
+      command: a key of `KINDS`.
+      config: nested mappings. A group that is none there is left as it is.
+    """
+    return _merged(of(command, config), config)
+
+
+def of(command: str, config: Mapping[str, Any]) -> Defaults:
+    """The defaults of a command.
+
+    Keys of `KINDS` that the configuration lacks have none: a file must say them.
+
+    Args:
+      command: a key of `KINDS`.
+      config: some defaults depend on it, such as the network on the space.
+    """
+    lacking = [key for key in KINDS[command] if key not in config]
+    every = COMMANDS[command](config)
+    return {key: value for key, value in every.items() if key not in lacking}
+
+
+def of_file(config: Mapping[str, Any]) -> Defaults:
+    """The defaults of the command whose keys a file has; none for other files."""
+    found = commands_of(config)
+    return of(found[0], config) if found else {}
+
+
+def _merged(defaults: Defaults, given: Mapping[str, Any]) -> dict[str, Any]:
+    made = dict(given)
+    for key, value in defaults.items():
+        if isinstance(value, Mapping):
+            own = given.get(key, {})
+            made[key] = _merged(value, own) if isinstance(own, Mapping) else own
+        elif key not in given:
+            made[key] = _plain(value)
+    return made
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, type):
+        return None
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _fields(kind: Any) -> dict[str, Any]:
+    return {field.name: field.default for field in dataclasses.fields(kind)}
+
+
+# --- training of architectures -------------------------------------------------------
+
+DARTS_NETWORK = {"num_cells": 20, "channels": 36, "auxiliary": True, "stem": "cifar"}
+"""Of `networks.darts.network`."""
+
+NETWORKS: Mapping[str, Defaults] = {
+    "darts": DARTS_NETWORK,
+    "darts_shared": DARTS_NETWORK,
+    "nasbench101": {"stem_channels": 128, "num_stacks": 3, "num_modules": 3},
+    "nasbench201": {
+        "channels": 16,
+        "num_stages": 3,
+        "num_cells": 5,
+        "patch": 1,
+        "affine": True,
+        "momentum": 0.1,
+    },
+}
+"""By space: `image_networks.BUILDERS`."""
+
+TEXT_SPACES = ("nasbench_nlp",)
+"""`training.protocol.TEXT_SPACES`."""
+
+
+def _protocol(config: Mapping[str, Any]) -> dict[str, Any]:
+    """`training.protocol.Protocol`, by its space."""
+    space = str(config.get("space", ""))
+    if space in TEXT_SPACES:
+        return {"label_epochs": 1, "training": _fields(LanguageModelSettings)}
+    network = {"network": NETWORKS[space]} if space in NETWORKS else {}
+    return {
+        "train_fraction": 1.0,
+        "split_seed": 0,
+        "color_jitter": (),
+        "label_epochs": 1,
+        "training": _fields(ClassifierSettings),
+        **network,
+    }
+
+
+def _train_architecture(config: Mapping[str, Any]) -> Defaults:
+    space = str(config.get("space", ""))
+    rows = {} if space in TEXT_SPACES else {"tables": (), "label": ""}
+    # What the draw of NAS-Bench-111 reads.
+    drawn = {"searched": "", "table": ""} if space == "nasbench101" else {}
+    return {
+        "seeds": (0,),
+        "num_archs": 1,  # where arch is "random"
+        "sample_seed": 0,
+        "epochs": 0,  # 0: all of the schedule
+        **_protocol(config),
+        **rows,
+        **drawn,
+    }
+
+
+# --- HM-NAS --------------------------------------------------------------------------
+
+SUPERNET: Defaults = {
+    "num_steps": 4,
+    "reductions": (-1,),  # DARTS' rule: cells L // 3 and 2 L // 3
+    "stem": "cifar",
+    "stem_stride": 1,
+    "stem_multiplier": 3,
+    "arch_sharing": "type",
+    "operations": (
+        "sep_conv_3x3",
+        "sep_conv_5x5",
+        "dil_conv_3x3",
+        "dil_conv_5x5",
+        "max_pool_3x3",
+        "avg_pool_3x3",
+        "skip_connect",
+    ),
+}
+"""Of `supernet.spec.SupernetSpec`, but for the rule of the reductions."""
+
+
+def _hmnas(_: Mapping[str, Any]) -> Defaults:
+    return {
+        "seed": 0,
+        "batch_size": 128,
+        "supernet": SUPERNET,
+        "training": _fields(supernet_settings.Training),
+        "masking": _fields(supernet_settings.Masking),
+        "finetuning": _fields(supernet_settings.Finetuning),
+    }
+
+
+# --- searches ------------------------------------------------------------------------
+
+BUDGET: Defaults = {"queries": 0, "seconds": 0.0, "epochs": 0}  # 0: no limit
+
+_SEARCH: Defaults = {
+    "seed": 0,
+    "min_epochs": 0,  # of an incumbent; -1: only trainings to the end
+    "controls": ("random_search",),
+    "budget": BUDGET,
+}
+
+
+def _trials(_: Mapping[str, Any]) -> Defaults:
+    return {
+        **_SEARCH,
+        "num_trials": 500,
+        "epoch": 0,  # of the reward; 0: the last
+        "benchmark": {
+            "name": "",
+            "path": "",  # a file instead of the name
+            "data_set": "",  # of a file that has several
+            "schedule": 0,  # 0: the longest
+            "listed": False,  # True: architectures are drawn from the rows
+            "average": False,  # True: the reward is the mean over trainings
+        },
+        "report": {"path": "", "data_set": "", "schedule": 0},  # as the benchmark
+    }
+
+
+def _drive(config: Mapping[str, Any]) -> Defaults:
+    return {
+        **_SEARCH,
+        "num_trials": 1,
+        "executor": "in_process",  # processes, dask
+        "workers": 2,
+        "address": "",  # of a running Dask scheduler; "": own workers
+        "ask_ahead": 1,  # proposals in flight
+        "protocol": _protocol(_group(config, "protocol")),
+    }
+
+
+def _group(config: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = config.get(key)
+    return value if isinstance(value, Mapping) else {}
+
+
+# --- arch2vec ------------------------------------------------------------------------
+
+VARIANTS = ("thesis", "released", "improved", "without_kl", "gae", "vgae")
+"""Keys of `encoders.arch2vec.model.VARIANTS`."""
+
+
+def _arch2vec(config: Mapping[str, Any]) -> Defaults:
+    search = (
+        {"search": _arch2vec_search(config["search"])} if "search" in config else {}
+    )
+    return {
+        "seed": 0,
+        "num_archs": 0,  # 0: all, of DARTS' cells 600,000
+        "held_out": 0.1,
+        "epochs": 10,
+        "batch_size": 32,
+        "learning_rate": 1e-3,
+        "num_points": 10_000,
+        # What is not given stays as the variant has it.
+        "settings": {name: {"kl_weight": float, "width": int} for name in VARIANTS},
+        "analysis": {
+            "benchmark": {"name": "", "path": "", "data_set": "", "schedule": 0},
+            "num_train": 250,
+            "num_seeds": 10,
+            "num_walks": 100,
+            "walk_length": 16,
+            "random_walk": 1_000,
+            "num_points": 10_000,
+        },
+        **search,
+    }
+
+
+DATA_SET: Defaults = {
+    "data_set": "",
+    "schedule": 0,  # 0: the longest
+    "epoch": 0,  # 0: the last of the schedule
+    "report_schedule": 0,
+    "queries": 0,
+    "seconds": 0.0,
+    "queries_of": "",  # another data set, whose queries are the budget
+}
+"""An entry of `search.data_sets`."""
+
+
+def _arch2vec_search(section: Any) -> Defaults:
+    data_sets = _group(section, "data_sets") if isinstance(section, Mapping) else {}
+    return {
+        "seed": 0,
+        "num_trials": 500,
+        # Of entries without `against`, whose first is the same search in all but one
+        # thing.
+        "controls": ("random_search",),
+        # "": as pre-training wrote it.
+        "tables": dict.fromkeys(("thesis", "released", "improved"), ""),
+        "benchmark": {"name": "", "path": "", "listed": False, "average": False},
+        "data_sets": dict.fromkeys(data_sets, DATA_SET),
+    }
+
+
+# --- NAS-Bench-x11 -------------------------------------------------------------------
+
+COLUMNS: Defaults = {
+    "epochs": "acc_{epoch}",  # or a regular expression with one group
+    "epoch_zero": "first",  # epoch 0 is the first; "untrained": before training
+    "features": (),  # (): all columns that are named nowhere else
+    "text": (),  # categories that look like numbers
+    "drop": (),  # left out, as what was measured after the training
+    "index": (),  # names of a training, no features
+    "unit": "",  # fraction, percent or loss; "": as the metric says
+    "unfinished": "leave_out",  # trainings without all epochs, or "refuse"
+    "epoch_column": "",
+    "value_column": "",
+    "delimiter": "",  # "": as the header shows
+    "decimal": "",  # "": as the numbers show
+    "thousands": "",
+    "encoding": "",  # "": UTF-8, or as its byte order mark says
+}
+"""Of `nasbench.surrogate.csv_columns.Columns`."""
+
+SURROGATE: Defaults = {
+    "rank": 0,  # 6 for SVD, 5 for VAE
+    "centered": False,
+    "num_rounds": 3000,
+    "early_stopping": 0,  # rounds without progress; 0: num_rounds, as the thesis
+    "num_members": 1,
+    "variant": "thesis",
+    "released_clip": 0.03,
+    "num_threads": 1,
+}
+"""Of `nasbench.surrogate.fitting.Settings`, but for what a surrogate's name says."""
+
+
+def _nasbench_x11(_: Mapping[str, Any]) -> Defaults:
+    return {
+        "seed": 0,
+        "data": {
+            "name": "",  # a benchmark, a table file, or a .csv of curves
+            "data_set": "",  # of a table that has several
+            "arrays": False,  # True: `name` is a .safetensors of features and curves
+            "features": "",
+            "metric": "valid_accuracy",
+            "benchmark_seed": 0,
+            "num_train": 0,  # 0: four fifths
+            "first_epochs": 0,  # values of the curve that are features
+            "columns": COLUMNS,
+        },
+        "keep_all_metrics": (),
+        "folds": 0,  # of a cross-validation; 0: fits and saves
+        "surrogate": SURROGATE,
+        "sample": {"surrogate": "svd_lgb_gkde", "num_archs": 9, "num_samples": 100},
+    }
+
+
+BUILD: Defaults = {
+    "benchmark": "digits201",
+    "seeds": (0, 1, 2, 3, 4),
+    "num_processes": 1,
+    "fraction": 1.0,
+    "start_from": "",
+}
+"""Of `jobs.nasbench_x11.build.Settings`."""
+
+
+COMMANDS: Mapping[str, Callable[[Mapping[str, Any]], Defaults]] = {
+    "launch/hmnas.py": _hmnas,
+    "launch/arch2vec.py": _arch2vec,
+    "launch/nasbench_x11.py": _nasbench_x11,
+    "launch/nasbench_x11.py --mode=build": lambda _: {"build": BUILD},
+    "launch/search.py": _trials,
+    "launch/search.py --mode=drive": _drive,
+    "launch/train_architecture.py": _train_architecture,
+}
