@@ -162,16 +162,17 @@ def _categorical(space: _Space, arch: Array, *, size: int, slots: int) -> Array:
 
 # --- NAS-Bench-101: one path for each subset of the five interior vertices ---------
 
-_SUBSETS = [
+SUBSETS_101 = [
     subset
     for size in range(notation.OP_SPOTS + 1)
     for subset in itertools.combinations(range(1, notation.OP_SPOTS + 1), size)
 ]
+"""Interior vertices of each path of `paths("nasbench101")`."""
 _ALWAYS = notation.NUM_BITS
 # Bits that a path needs; the slots after its last edge point to one that is always set.
-_BITS_101 = np.full((len(_SUBSETS), notation.MAX_VERTICES - 1), _ALWAYS)
-_PLACES_101 = np.zeros((len(_SUBSETS), notation.OP_SPOTS), np.int32)
-for _row, _subset in enumerate(_SUBSETS):
+_BITS_101 = np.full((len(SUBSETS_101), notation.MAX_VERTICES - 1), _ALWAYS)
+_PLACES_101 = np.zeros((len(SUBSETS_101), notation.OP_SPOTS), np.int32)
+for _row, _subset in enumerate(SUBSETS_101):
     _stops = (0, *_subset, notation.MAX_VERTICES - 1)
     for _k, _edge in enumerate(itertools.pairwise(_stops)):
         _BITS_101[_row, _k] = notation.EDGES.index(_edge)

@@ -103,13 +103,19 @@ def nasbench101_cell(arch: Array) -> Array:
 
 _PLACES = np.array(list(itertools.permutations(range(darts.NUM_STEPS))), np.int32)
 """Where each order puts each step."""
-_STEP_AT = np.argsort(_PLACES, axis=1)
-_STATE_AT = np.concatenate(
-    [np.tile(np.arange(2, dtype=np.int32), (len(_PLACES), 1)), _PLACES + 2], axis=1
-)
-_FIRST_LATER = np.arange(darts.NUM_STEPS)[None, :, None] + 2
 _BASE = 8
 """States and operations, `none` counted, are below."""
+_STEP_CODE = _BASE**4
+# The state that each order makes of each state, 3 bits each.
+_STATES = 8 + np.sum((_PLACES + 2) << 3 * (np.arange(darts.NUM_STEPS) + 2), axis=1)
+# What the code of a step counts in the first and in the second half of an order's code.
+_HALVES = np.array(
+    [
+        np.where(_PLACES == 0, _STEP_CODE, np.where(_PLACES == 1, 1, 0)),
+        np.where(_PLACES == 2, _STEP_CODE, np.where(_PLACES == 3, 1, 0)),
+    ],
+    np.int32,
+)
 
 
 def darts_cells(arch: Array) -> Array:
@@ -133,16 +139,15 @@ def darts_cells(arch: Array) -> Array:
 
 def _darts_cell(steps: Array) -> Array:
     """`[4, 2, 2]` of one cell `[4, 2, (operation, input)]`."""
-    states = jnp.asarray(_STATE_AT)[:, jnp.clip(steps[..., 1], 0, darts.NUM_STEPS + 1)]
-    # By step, then by place: [24, 4, 2].
-    states = jnp.take_along_axis(states, _STEP_AT[:, :, None], axis=1)
-    ops = steps[_STEP_AT, :, 0]
-    fits = jnp.all(states < _FIRST_LATER, axis=(1, 2))
-    edges = jnp.sort(states * _BASE + ops, axis=2)
-    code = edges[..., 0] * _BASE**2 + edges[..., 1]
-    high, low = (code[:, k] * _BASE**4 + code[:, k + 1] for k in (0, 2))
+    ops, inputs = steps[None, ..., 0], steps[None, ..., 1]
+    # By order, step and input: [24, 4, 2].
+    states = _STATES[:, None, None] >> 3 * inputs & 7
+    fits = jnp.all(states < _PLACES[..., None] + 2, axis=(1, 2))
+    edges = states * _BASE + ops
+    code = jnp.min(edges, axis=2) * _BASE**2 + jnp.max(edges, axis=2)
+    high, low = (jnp.sum(code * half, axis=1) for half in _HALVES)
     first = jnp.min(jnp.where(fits, high, _NO_CODE))
     second = jnp.min(jnp.where(fits & (high == first), low, _NO_CODE))
-    powers = _BASE ** np.arange(8)[::-1]
-    digits = jnp.concatenate([first // powers % _BASE, second // powers % _BASE])
+    shifts = 3 * np.arange(darts.NUM_STEPS * 2)[::-1]
+    digits = jnp.concatenate([first >> shifts & 7, second >> shifts & 7])
     return digits.reshape(darts.NUM_STEPS, 2, 2)[..., ::-1]

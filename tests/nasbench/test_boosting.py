@@ -54,6 +54,28 @@ def test_defaults_are_nas_bench_x11_s():
         boosting.settings("lightgbm", "fixed")
 
 
+def test_presets_are_smaller_forests_of_both_libraries():
+    lightgbm_settings = boosting.settings("lightgbm", preset="compact")
+    assert lightgbm_settings == boosting.LightGBM(
+        num_rounds=600,
+        num_leaves=32,
+        learning_rate=0.03,
+        min_child_samples=5,
+        reg_alpha=0.0,
+        reg_lambda=1.0,
+    )
+    small = boosting.settings("xgboost", preset="small")
+    assert (small.num_rounds, small.max_leaves, small.learning_rate) == (300, 16, 0.05)
+    assert (small.min_child_weight, small.reg_alpha, small.reg_lambda) == (5, 0, 1)
+    for preset in boosting.PRESETS:
+        for library in boosting.LIBRARIES:
+            assert boosting.settings(library, preset=preset).max_depth == 18
+    with pytest.raises(errors.ConfigError, match="did you mean 'compact'"):
+        boosting.settings("lightgbm", preset="compat")
+    with pytest.raises(errors.ConfigError, match="has only 'thesis'"):
+        boosting.settings("lightgbm", "released", "small")
+
+
 def test_a_chain_is_sklearn_s_chain_of_the_same_regressors(data):
     x, y = data
     chain = boosting.fit_chain(x, y, SMALL, seed=4)

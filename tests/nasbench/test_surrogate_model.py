@@ -307,7 +307,33 @@ def test_settings_are_checked():
         fitting.Settings(early_stopping=-1)
     with pytest.raises(ConfigError, match="the variant released always has"):
         fitting.Settings(early_stopping=5, variant="released")
+    with pytest.raises(ConfigError, match="did you mean 'compact'"):
+        fitting.Settings(boosting="compat")
+    with pytest.raises(ConfigError, match="released has chained=True and boosting"):
+        fitting.Settings(variant="released", chained=False)
     assert fitting.Settings().name == "svd_lgb_gkde"
+
+
+def test_the_size_of_forests_and_whether_they_are_chained():
+    rng = np.random.default_rng(0)
+    x = rng.random((60, 4))
+    y = x[:, :1] * np.linspace(0.5, 0.9, EPOCHS) + 0.1 * rng.random((60, EPOCHS))
+
+    def chain(**options):
+        settings = fitting.Settings(noise="none", rank=2, **options)
+        return fitting.fit_mean(jax.random.key(0), x, y, settings).members[0].regressor
+
+    small = chain(boosting="small", chained=False)
+    assert not small.chained
+    # Both components see the architecture only.
+    assert [trees.num_features for trees in small.source] == [4, 4]
+    assert [trees.num_trees for trees in small.source] == [300, 300]
+    # Leaves of at least five of 60 rows.
+    assert 3 < max(trees.num_leaves.max() for trees in small.source) <= 12
+    few = chain(num_rounds=20)
+    assert few.chained and [trees.num_trees for trees in few.source] == [20, 20]
+    model = fitting.fit_seconds(x, 1 + x[:, 0], fitting.Settings(boosting="small"))
+    assert model.models[0].source[0].num_trees == 300
 
 
 def tampered(tmp_path, content, edit):

@@ -92,3 +92,31 @@ def permuted(rng, matrix, ops):
         left.remove(v)
     order.append(n - 1)
     return matrix[np.ix_(order, order)], [ops[v - 1] for v in order[1:-1]]
+
+
+def valid_cells(rng, count):
+    """Random valid cells of 2 to 7 vertices, as written."""
+    cells = []
+    while len(cells) < count:
+        cell = random_cell(rng, max_vertices=int(rng.integers(2, 8)))
+        if is_valid(*cell):
+            cells.append(cell)
+    return cells
+
+
+def rewritten(rng, matrix, ops):
+    """The cell pruned, its vertices in another order, dead ones at random places."""
+    cell = graph(matrix, ops)
+    matrix = nx.to_numpy_array(cell, dtype=int)
+    names = [cell.nodes[v]["op"] for v in cell]
+    matrix, ops = permuted(rng, matrix, names[1:-1])
+    while len(matrix) < 7 and rng.random() < 0.7:
+        # A new vertex is read by nobody, or reads nobody: on no path.
+        place, reads = int(rng.integers(1, len(matrix))), rng.random() < 0.5
+        matrix = np.insert(np.insert(matrix, place, 0, axis=0), place, 0, axis=1)
+        if reads:
+            matrix[:place, place] = rng.integers(0, 2, place)
+        else:
+            matrix[place, place + 1 :] = rng.integers(0, 2, len(matrix) - place - 1)
+        ops = [*ops[: place - 1], int(rng.integers(3)), *ops[place - 1 :]]
+    return matrix, ops

@@ -15,30 +15,6 @@ write_101 = jax.jit(jax.vmap(canonical.nasbench101_cell))
 write_darts = jax.jit(jax.vmap(canonical.darts_cells))
 
 
-def cells_101(rng, count):
-    cells = []
-    while len(cells) < count:
-        cell = plain.random_cell(rng, max_vertices=int(rng.integers(2, 8)))
-        if plain.is_valid(*cell):
-            cells.append(cell)
-    return cells
-
-
-def rewritten_101(rng, matrix, ops):
-    """The cell pruned, its vertices in another order, dead ones at random places."""
-    matrix, ops = plain.permuted(rng, *notation.pruned(matrix, ops))
-    while len(matrix) < notation.MAX_VERTICES and rng.random() < 0.7:
-        # A new vertex is read by nobody, or reads nobody: on no path.
-        place, reads = int(rng.integers(1, len(matrix))), rng.random() < 0.5
-        matrix = np.insert(np.insert(matrix, place, 0, axis=0), place, 0, axis=1)
-        if reads:
-            matrix[:place, place] = rng.integers(0, 2, place)
-        else:
-            matrix[place, place + 1 :] = rng.integers(0, 2, len(matrix) - place - 1)
-        ops = [*ops[: place - 1], int(rng.integers(3)), *ops[place - 1 :]]
-    return notation.encode(matrix, ops)
-
-
 def assert_one_writing_a_class(archs, others, write, space):
     """Equal fingerprints and equal writings are the same pairs of architectures."""
     both = np.concatenate([archs, others])
@@ -55,9 +31,10 @@ def assert_one_writing_a_class(archs, others, write, space):
 
 def test_rewritten_nasbench101_cells():
     rng = np.random.default_rng(0)
-    cells = cells_101(rng, 1000)
+    cells = plain.valid_cells(rng, 1000)
     archs = np.stack([notation.encode(*cell) for cell in cells])
-    others = np.stack([rewritten_101(rng, *cell) for cell in cells])
+    written = [plain.rewritten(rng, *cell) for cell in cells]
+    others = np.stack([notation.encode(*cell) for cell in written])
     assert (archs != others).any(axis=1).mean() > 0.8
     assert_one_writing_a_class(archs, others, write_101, nasbench101.make())
 
@@ -75,7 +52,7 @@ def test_rewritten_darts_cells(num_cells):
 def test_nasbench101_against_all_orders():
     """The smallest (operations, last edges first) of all orders, by brute force."""
     rng = np.random.default_rng(1)
-    for matrix, ops in cells_101(rng, 40):
+    for matrix, ops in plain.valid_cells(rng, 40):
         matrix, ops = notation.pruned(matrix, ops)
         n = len(matrix)
         found = []

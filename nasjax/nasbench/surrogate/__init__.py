@@ -28,6 +28,7 @@ __all__ = [
     "evaluation",
     "features",
     "features_nasbench301",
+    "features_paths",
     "fit",
     "fitting",
     "held_out",

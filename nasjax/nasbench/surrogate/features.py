@@ -16,7 +16,7 @@ import numpy as np
 from nasjax.core import registry
 from nasjax.core.types import Array
 from nasjax.encoders import adjacency, paths
-from nasjax.nasbench.surrogate import features_nasbench301
+from nasjax.nasbench.surrogate import features_nasbench301, features_paths
 from nasjax.spaces import nasbench101, nasbench_nlp
 
 NLP_SLOTS = 13
@@ -157,7 +157,19 @@ _LOSSES = tuple(
 _ALL = (
     _features("nasbench111", "nasbench101", 26, nasbench111, _ACCURACIES),
     _features("nasbench111_cell", "nasbench101", 26, nasbench111),
+    _features(
+        "nasbench111_paths",
+        "nasbench101",
+        features_paths.SIZE_101,
+        features_paths.nasbench101_cell,
+    ),
     _features("nasbench311", "darts", 56, features_nasbench301.encode),
+    _features(
+        "nasbench311_paths",
+        "darts",
+        features_paths.SIZE_DARTS,
+        features_paths.darts_cells,
+    ),
     _features(
         "nasbench_nlp11", "nasbench_nlp", 185, nasbench_nlp11, _LOSSES, fits_nlp11
     ),

@@ -34,7 +34,11 @@ class Settings:
       noise: `"gkde"`, `"std"`, `"window"` or `"none"`.
       rank: numbers that describe a curve; 0: 6 for SVD, 5 for VAE.
       centered: subtract the mean curve before the SVD.
-      num_rounds: trees of each component, or at most where `early_stopping` is set.
+      boosting: how large forests are, a name of `boosting.PRESETS`.
+      chained: each component's trees also see the components before it, as in the
+        thesis; False fits components independently of each other.
+      num_rounds: trees of each component, or at most where `early_stopping` is set; 0:
+        as many as `boosting` says, 3,000 in the thesis.
       early_stopping: rounds of boosting without progress on held-out rows after which
         no tree is added (`early_stopping.choose_rounds`); 0: `num_rounds` trees, as in
         the thesis.
@@ -51,7 +55,9 @@ class Settings:
     noise: str = "gkde"
     rank: int = 0
     centered: bool = False
-    num_rounds: int = 3000
+    boosting: str = "thesis"
+    chained: bool = True
+    num_rounds: int = 0
     early_stopping: int = 0
     num_members: int = 1
     variant: str = "thesis"
@@ -64,15 +70,20 @@ class Settings:
             ("regressor", REGRESSORS),
             ("noise", NOISES),
             ("variant", VARIANTS),
+            ("boosting", tuple(boosting.PRESETS)),
         ):
             value = getattr(self, field)
             if value not in known:
                 raise errors.unknown_name(field, value, known)
-        for field in ("num_rounds", "num_members"):
-            if getattr(self, field) < 1:
+        for field, least in (("num_rounds", 0), ("num_members", 1)):
+            if getattr(self, field) < least:
                 raise errors.ConfigError(
-                    f"{field} must be at least 1, not {getattr(self, field)}"
+                    f"{field} must be at least {least}, not {getattr(self, field)}"
                 )
+        if self._is_released and not (self.chained and self.boosting == "thesis"):
+            raise errors.ConfigError(
+                "the variant released has chained=True and boosting='thesis' only"
+            )
         if self.early_stopping < 0 or (self.early_stopping and self._is_released):
             raise errors.ConfigError(
                 f"early_stopping is {self.early_stopping}: pass 0 for a fixed number "
@@ -144,7 +155,9 @@ def fit_mean(
         else:
             library = _library(settings)
             chosen = _rounds(x, codes, library, i, settings)
-            regressor = boosting.fit_chain(x, codes, library, i, num_rounds=chosen)
+            regressor = boosting.fit_chain(
+                x, codes, library, i, chained=settings.chained, num_rounds=chosen
+            )
             rounds.append(chosen)
         members.append(Member(regressor, compressor))
         if i == 0:
@@ -160,9 +173,11 @@ def _rank(settings: Settings) -> int:
 
 
 def _library(settings: Settings) -> boosting.Settings:
-    library = boosting.settings(_LIBRARIES[settings.regressor], settings.variant)
+    library = boosting.settings(
+        _LIBRARIES[settings.regressor], settings.variant, settings.boosting
+    )
     library = dataclasses.replace(library, num_threads=settings.num_threads)
-    if settings.variant == "thesis":
+    if settings.variant == "thesis" and settings.num_rounds:
         library = dataclasses.replace(library, num_rounds=settings.num_rounds)
     if settings.num_members > 1:
         library = boosting.for_ensemble(library)
@@ -181,7 +196,12 @@ def _rounds(
         rounds: tuple[int, ...] = (library.num_rounds,) * codes.shape[1]
         return rounds
     return early_stopping.choose_rounds(
-        features, codes, library, seed, patience=settings.early_stopping
+        features,
+        codes,
+        library,
+        seed,
+        patience=settings.early_stopping,
+        chained=settings.chained,
     )
 
 
@@ -238,8 +258,10 @@ def fit_seconds(features: ArrayLike, seconds: ArrayLike, settings: Settings) -> 
     values = scaling.check(np.asarray(seconds)[:, None], "seconds", ndim=2)
     if values.min() <= 0:
         raise errors.DataError("training seconds must be positive")
-    library = boosting.LightGBM(
-        num_rounds=min(settings.num_rounds, 1000), num_threads=settings.num_threads
+    library = boosting.settings("lightgbm", preset=settings.boosting)
+    most = min(settings.num_rounds or library.num_rounds, 1000)
+    library = dataclasses.replace(
+        library, num_rounds=most, num_threads=settings.num_threads
     )
     x, logarithms = np.asarray(features, np.float64), np.log(values)
     rounds = _rounds(x, logarithms, library, 0, settings)
