@@ -6,6 +6,8 @@ python launch/nasbench_x11.py --mode=build --workdir=runs/digits111 \\
 seeds: 10,000 trainings of about a second of one core; a killed build continues, and
 --config.build.start_from=installed goes on from what is in the package. The file is
 WORKDIR/digits111.safetensors; --mode=install puts it into the package.
+
+No run is recorded yet.
 """
 
 import ml_collections
@@ -14,12 +16,6 @@ import ml_collections
 def get_config() -> ml_collections.ConfigDict:
     config = ml_collections.ConfigDict()
     config.build = ml_collections.ConfigDict(
-        {
-            "benchmark": "digits111",
-            "seeds": (0, 1, 2, 3, 4),
-            "num_processes": 2,
-            "fraction": 1.0,  # of each group and seed
-            "start_from": "",
-        }
+        {"benchmark": "digits111", "num_processes": 2}
     )
     return config
