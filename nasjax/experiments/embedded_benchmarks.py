@@ -25,7 +25,7 @@ from numpy.typing import ArrayLike
 from nasjax.core import registry
 from nasjax.core.types import Array, Key, Tree
 from nasjax.data import noisy_digits
-from nasjax.experiments import embedded_samples
+from nasjax.experiments import embedded_samples, found_architectures
 from nasjax.nasbench import digits201, sampled_digits
 from nasjax.nasbench.sampled_digits import SampledDigits
 from nasjax.nasbench.table import TabularBenchmark
@@ -159,6 +159,43 @@ def _digits311_facts(archs: np.ndarray) -> dict[str, np.ndarray]:
     return {"parameters": np.asarray(jax.jit(jax.vmap(count))(archs))}
 
 
+def _searched(
+    sampled: SampledDigits, number: int
+) -> Callable[[Trainings | None], np.ndarray]:
+    """What searches find on a surrogate of the groups before."""
+
+    def choose(earlier: Trainings | None) -> np.ndarray:
+        assert earlier is not None
+        return found_architectures.find(
+            earlier,
+            sampled.space,
+            sampled.features,
+            number,
+            _SEARCHES[sampled.name],
+            sampled.num_evaluated,
+        )
+
+    return choose
+
+
+_SEARCHES: Mapping[str, tuple[str, ...]] = {
+    "digits111": (
+        "random_search",
+        "bananas",
+        "local_search",
+        "regularized_evolution",
+    ),
+    "digits311": (
+        "random_search",
+        "regularized_evolution",
+        "local_search",
+        "bananas",
+        "bo_dngo",
+    ),
+}
+"""Algorithms whose finds are trained, too."""
+
+
 def _small(_: Trainings | None) -> np.ndarray:
     return nasbench111.small_cells()
 
@@ -182,6 +219,7 @@ BENCHMARKS: Mapping[str, EmbeddedBenchmark] = {
         groups=(
             Group("uniform", lambda _: embedded_samples.uniform_cells(7000), 500),
             Group("small", _small, 0),
+            Group("searched", _searched(sampled_digits.DIGITS111, 900), 0),
         ),
         network=lambda: Network(*nasbench101_data.network(DIGITS111_SKELETON)),
         facts=_digits111_facts,
@@ -193,6 +231,7 @@ BENCHMARKS: Mapping[str, EmbeddedBenchmark] = {
         groups=(
             Group("random", lambda _: embedded_samples.random_genotypes(2500), 200),
             Group("shared", lambda _: embedded_samples.shared_genotypes(1500), 100),
+            Group("searched", _searched(sampled_digits.DIGITS311, 2000), 0),
         ),
         network=lambda: Network(*darts_data.network(DIGITS311_SKELETON)),
         facts=_digits311_facts,

@@ -25,16 +25,45 @@ def _load_digits201(path: str | os.PathLike[str] | None = None) -> Any:
     return digits201.load(digits201.FILE if path is None else path)
 
 
+def _load_sampled(name: str, *, listed: bool = False) -> Any:
+    """The surrogate of a space, or the table of the architectures it was fitted to."""
+    from nasjax.nasbench import sampled_digits  # late: only its users need it
+
+    sampled = sampled_digits.SAMPLED[name]
+    return sampled.load() if listed else _load_surrogate(sampled.surrogate_file)
+
+
+def _load_sampled_file(path: str | os.PathLike[str]) -> Any:
+    from nasjax.nasbench import sampled_digits  # late: only its users need it
+
+    return sampled_digits.load(path)
+
+
 FORMS: dict[str, Callable[..., Any]] = {
     table_file.FORM: table_file.load,
     "nasjax.surrogate/1": _load_surrogate,
+    "nasjax.sampled_digits/1": _load_sampled_file,
     "nasjax.digits201/2": _load_digits201,
     "nasjax.digits201/1": _load_digits201,  # refused, with the reason
 }
 """Loader of each kind of file, by the `form` in its metadata."""
 
-NAMES: dict[str, Callable[..., Any]] = {"digits201": _load_digits201}
+NAMES: dict[str, Callable[..., Any]] = {
+    "digits201": _load_digits201,
+    "digits111": functools.partial(_load_sampled, "digits111"),
+    "digits311": functools.partial(_load_sampled, "digits311"),
+}
 """Benchmarks that need no file: functions of the options."""
+
+SPACES_OF_NAMES = {
+    "digits201": "nasbench201",
+    "digits111": "nasbench101",
+    "digits311": "darts",
+}
+"""The space of each of `NAMES`."""
+
+LISTED = ("digits111", "digits311")
+"""Of `NAMES`, those that have a table only of what was trained."""
 
 FILES = ("nasbench101", "nasbench201", "nasbench_nlp")
 """Names that stand for `NAME.safetensors` in the data folder."""
@@ -47,7 +76,9 @@ def load(name_or_file: str | os.PathLike[str], **options: Any) -> Any:
       name_or_file: a file that was converted, or a name: of a benchmark that needs no
         file, or of one whose file is in the data folder (`NASJAX_DATA`, by default
         `~/.cache/nasjax`).
-      **options: of the kind of file; `data_set`, `schedule` and `metrics` of tables.
+      **options: of the kind of file; `data_set`, `schedule` and `metrics` of tables;
+        `listed=True` of digits111 and digits311 gives the table of the architectures
+        that were trained in the place of the surrogate.
 
     Raises:
       DataError: the file is missing, damaged or of another kind.

@@ -87,8 +87,10 @@ def query(table: str | os.PathLike[str] | TabularBenchmark, arch: Any) -> Record
     """
     if isinstance(table, TabularBenchmark):
         return _of_table(table, arch)
-    if os.fspath(table) in loading.NAMES:
-        return _of_table(loading.load(table), arch)
+    name = os.fspath(table)
+    if name in loading.NAMES:
+        options = {"listed": True} if name in loading.LISTED else {}
+        return _of_table(loading.load(name, **options), arch)
     return _of_file(loading.find_file(table), arch)
 
 

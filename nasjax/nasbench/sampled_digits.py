@@ -31,12 +31,14 @@ class SampledDigits:
     Attributes:
       name: of the benchmark.
       space: registry name of the search space.
+      features: registry name of what the surrogate reads.
       num_evaluated: images of the validation and of the test split.
       num_train: images of an epoch.
     """
 
     name: str
     space: str
+    features: str
     num_evaluated: int = 2048
     num_train: int = 768
 
@@ -44,6 +46,11 @@ class SampledDigits:
     def file(self) -> pathlib.Path:
         """The one in the package."""
         return pathlib.Path(__file__).with_name(f"{self.name}.safetensors")
+
+    @property
+    def surrogate_file(self) -> pathlib.Path:
+        """The package's surrogate of the whole space."""
+        return pathlib.Path(__file__).with_name(f"{self.name}_surrogate.safetensors")
 
     def save(
         self,
@@ -198,5 +205,18 @@ class SampledDigits:
             raise errors.DataError(f"{path}: more than {_MAX_SEEDS} seeds")
 
 
-DIGITS111 = SampledDigits("digits111", "nasbench101")
-DIGITS311 = SampledDigits("digits311", "darts")
+DIGITS111 = SampledDigits("digits111", "nasbench101", "nasbench111_paths")
+DIGITS311 = SampledDigits("digits311", "darts", "nasbench311_paths")
+SAMPLED = {sampled.name: sampled for sampled in (DIGITS111, DIGITS311)}
+
+
+def load(path: str | os.PathLike[str]) -> TabularBenchmark:
+    """The table of a file of any of them.
+
+    Raises:
+      DataError: the file is missing, damaged or of another kind.
+    """
+    name = arrays.load_metadata(path).get("name")
+    if not isinstance(name, str) or name not in SAMPLED:
+        raise errors.DataError(f"{path} holds trainings of no benchmark that is known")
+    return SAMPLED[name].load(path)

@@ -81,7 +81,7 @@ def test_a_build_continues_and_assembles_complete_seeds(tmp_path, monkeypatch, t
     assert digits201.load(installed).seeds == (0, 1)
 
 
-CELLS = SampledDigits("other", "nasbench201", num_evaluated=1024)
+CELLS = SampledDigits("other", "nasbench201", "nasbench211", num_evaluated=1024)
 
 
 @pytest.fixture

@@ -10,10 +10,9 @@ from nasjax.core import errors
 from nasjax.core.types import LAST
 from nasjax.experiments import search_problem
 from nasjax.experiments.search_problem import Benchmark, Problem
+from nasjax.nasbench import loading
 
 Config = Mapping[str, Any]
-
-_SPACES_OF_NAMES = {"digits201": "nasbench201"}
 
 
 def load(config: Config) -> Problem:
@@ -50,7 +49,7 @@ def _check_space(section: Config, found: str) -> None:
     The rest of such a configuration (ranges of genes, budgets) is for that space.
     """
     name, path = str(section.get("name") or ""), section.get("path")
-    wanted = _SPACES_OF_NAMES.get(name, name)
+    wanted = loading.SPACES_OF_NAMES.get(name, name)
     if path and wanted in spaces.SPACES and wanted != found:
         raise errors.ConfigError(
             f"benchmark.path = {path}: a benchmark of {found}, under a configuration "
