@@ -33,7 +33,7 @@ from nasjax.nasbench.table import TabularBenchmark
 from nasjax.search import embedding_table, gene_features
 from nasjax.search.algorithm import SearchAlgorithm
 from nasjax.search.embedding_table import EmbeddingTable
-from nasjax.spaces import nasbench201
+from nasjax.spaces import nasbench101_cells, nasbench201
 
 RANDOM_PROJECTION = "random_projection"
 ONE_HOT = "one_hot"
@@ -216,7 +216,8 @@ def _name_network(given: dict[str, Any], inputs: SearchInputs) -> None:
 def candidates(inputs: SearchInputs) -> np.ndarray:
     """int32 `[N, G]`, all architectures of a space that can be listed.
 
-    NAS-Bench-201 is listed by itself, other spaces by the rows of their table.
+    NAS-Bench-201 is listed by itself, other spaces by the rows of their table; without
+    one, NAS-Bench-101 is enumerated.
 
     Raises:
       ConfigError: there is no list.
@@ -227,6 +228,8 @@ def candidates(inputs: SearchInputs) -> np.ndarray:
         rows is None or len(rows) < nasbench201.SIZE
     ):
         return nasbench201.enumerate_cells()
+    if rows is None and inputs.space.name == "nasbench101":
+        return nasbench101_cells.cells().archs
     if rows is None:
         raise errors.ConfigError(
             f"the architectures of {inputs.space.name} are not listed: name a file of "
