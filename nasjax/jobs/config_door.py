@@ -38,6 +38,7 @@ ZERO: Mapping[str, str] = {
     "nasbench_x11:data.num_train": "four fifths",
     "nasbench_x11:folds": "fit and save",
     "nasbench_x11:surrogate.early_stopping": "none",
+    "nasbench_x11:surrogate.num_rounds": "as many as boosting says",
     "nasbench_x11:surrogate.rank": "that of the variant",
     "train_architecture:epochs": "all",
     "*training.train_sample": "means over the batches",

@@ -307,7 +307,9 @@ COLUMNS: Defaults = {
 SURROGATE: Defaults = {
     "rank": 0,  # 6 for SVD, 5 for VAE
     "centered": False,
-    "num_rounds": 3000,
+    "boosting": "thesis",
+    "chained": True,  # False: components are fitted independently of each other
+    "num_rounds": 0,  # 0: as boosting says, 3,000 in the thesis
     "early_stopping": 0,  # rounds without progress; 0: num_rounds, as the thesis
     "num_members": 1,
     "variant": "thesis",
