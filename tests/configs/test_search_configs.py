@@ -16,7 +16,9 @@ from nasjax.jobs.search import drive, problem, settings
 
 FOLDER = shared.ROOT / "configs" / "search"
 NAMES = sorted(file.stem for file in FOLDER.glob("*.py"))
-TRIALS = ("digits201", "nasbench101", "nasbench201")
+TRIALS = ("digits111", "digits201", "nasbench101", "nasbench201")
+
+SPACES = {"digits111": "nasbench101", "digits201": "nasbench201"}
 
 
 def load(name):
@@ -47,7 +49,7 @@ def few(space):
 @pytest.mark.parametrize(("name", "preset"), presets(TRIALS))
 def test_every_algorithm_of_every_preset_can_be_made(name, preset, monkeypatch):
     config = read(name, preset)
-    space = spaces.make("nasbench101" if name == "nasbench101" else "nasbench201")
+    space = spaces.make(SPACES.get(name, name))
     monkeypatch.setattr(search_inputs, "candidates", lambda inputs: few(inputs.space))
     monkeypatch.setattr(settings, "proposal_size", lambda *_: 1)
     limits = settings.budget(config)
