@@ -35,7 +35,7 @@ ZERO: Mapping[str, str] = {
     "hmnas:masking.recalibration_batches": "the running statistics",
     "hmnas:training.warmup_epochs": "none",
     "nasbench_x11:data.first_epochs": "none",
-    "nasbench_x11:data.num_train": "four fifths",
+    "nasbench_x11:data.num_train": "as data.train_fraction says",
     "nasbench_x11:folds": "fit and save",
     "nasbench_x11:surrogate.early_stopping": "none",
     "nasbench_x11:surrogate.num_rounds": "as many as boosting says",

@@ -329,7 +329,8 @@ def _nasbench_x11(_: Mapping[str, Any]) -> Defaults:
             "features": "",
             "metric": "valid_accuracy",
             "benchmark_seed": 0,
-            "num_train": 0,  # 0: four fifths
+            "num_train": 0,  # 0: as train_fraction says
+            "train_fraction": 0.8,
             "first_epochs": 0,  # values of the curve that are features
             "columns": COLUMNS,
         },

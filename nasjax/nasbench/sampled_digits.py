@@ -113,7 +113,7 @@ class SampledDigits:
           DataError: as `read`.
         """
         path = self.file if path is None else path
-        stored, _ = self._stored(path)
+        stored, groups = self._stored(path)
         rows, row = np.unique(stored["row"], return_inverse=True)
         names = tuple(np.unique(stored["seed"]).tolist())
         column = np.searchsorted(names, stored["seed"])
@@ -140,12 +140,14 @@ class SampledDigits:
                 name.removeprefix(prefix): to_device(values[rows])
                 for name, values in stored.items()
                 if name.startswith(prefix)
-            },
+            }
+            | {"group": to_device(stored["group"][rows])},
             space=self.space,
             data_set="digits",
             epochs=tuple(range(1, NUM_EPOCHS + 1)),
             metric="accuracy",
             seeds=names,
+            groups=groups,
         )
 
     def _images(self) -> dict[str, int]:

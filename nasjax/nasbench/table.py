@@ -48,6 +48,7 @@ class TabularBenchmark(struct.PyTreeNode):
       metric: `"accuracy"`, or `"loss"`: then scores are minus the loss.
       seeds: names of the S seeds of the validation score.
       notes: (metric, why it is absent or what it is taken from).
+      groups: of a table of several samples, the names of `facts["group"]`.
     """
 
     index: Index
@@ -61,6 +62,7 @@ class TabularBenchmark(struct.PyTreeNode):
     metric: str = struct.field(pytree_node=False)
     seeds: tuple[int, ...] = struct.field(pytree_node=False)
     notes: tuple[tuple[str, str], ...] = struct.field(pytree_node=False, default=())
+    groups: tuple[str, ...] = struct.field(pytree_node=False, default=())
 
     def evaluate(
         self, key: Key, arch: Array, epoch: Any, trained: Any = 0

@@ -1,5 +1,7 @@
 """Studies of surrogates on arrays: the split, what is fitted, what is refused."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from nasjax.core import errors
 from nasjax.nasbench.surrogate import (
     cross_validation,
+    evaluation,
     fitting,
     held_out,
     storage,
@@ -48,6 +51,46 @@ def test_a_study_with_the_same_seed_has_the_same_split():
     rows = np.concatenate([first.train, first.test])
     assert sorted(rows) == list(range(60)) and len(first.train) == 48
     assert len(make(num_train=11).fitted) == 11
+    assert len(make(train_fraction=0.9).fitted) == 54
+
+
+def test_samples_and_the_best_fifth_are_judged_apart():
+    data = curves()
+    group = np.repeat([0, 1], [40, 20])
+    data = dataclasses.replace(data, groups=("drawn", "found"), group=group)
+    settings = study.surrogates(("svd_xgb_std",), rank=2, num_rounds=20)
+    made = study.make(0, data, settings, metric=METRIC, num_train=30)
+    scores = held_out.judge(made, study.fit(made, "svd_xgb_std").require(METRIC))
+    predicted = held_out.predict(
+        study.fit(made, "svd_xgb_std").require(METRIC).members,
+        data.features[made.test],
+    )
+    truth = data.curves[METRIC][made.test]
+    for name, part in (
+        ("drawn", group[made.test] == 0),
+        ("found", group[made.test] == 1),
+        ("top_fifth", np.argsort(np.argsort(-truth[:, -1])) < 6),
+    ):
+        expected = evaluation.evaluate(truth[part], predicted[part])
+        assert scores[f"{name}_final_kt"] == pytest.approx(expected["final_kt"])
+        assert scores[f"{name}_avg_r2"] == pytest.approx(expected["avg_r2"])
+
+
+def test_noise_is_judged_on_the_architectures_that_have_every_seed():
+    data = curves()
+    rng = np.random.default_rng(1)
+    repeats = data.curves[METRIC][:, None] + 0.01 * rng.normal(size=(60, 3, 8))
+    repeats[::2, 2] = np.nan
+    settings = study.surrogates(("svd_xgb_std",), rank=2, num_rounds=20)
+    made = study.make(0, data, settings, metric=METRIC, num_train=30, repeats=repeats)
+    assert set(made.repeated(made.test)) == set(made.test[made.test % 2 == 1])
+    fitted = study.fit(made, "svd_xgb_std").require(METRIC)
+    scores = held_out.judge(made, fitted)
+    whole = made.repeated(made.test)
+    predicted = held_out.predict(fitted.members, data.features[whole])
+    expected = evaluation.average_kl(made.key, fitted.noise, predicted, repeats[whole])
+    assert scores["avg_kl"] == pytest.approx(expected.avg_kl, rel=1e-4)
+    assert np.isfinite(held_out.judge_seed_noise(made, fitted)["final_kl"])
 
 
 def test_folds_are_judged_from_arrays():
@@ -69,6 +112,7 @@ def test_all_metrics_are_modelled_where_that_is_asked_for():
     [
         ({"metric": "valid_acuracy"}, METRIC),
         ({"num_train": 60}, "num_train 60 of 60"),
+        ({"train_fraction": 1.0}, "train_fraction is 1.0"),
         ({"folds": 31}, "folds is 31: pass 2 to 30"),
         ({"names": ["svd_xgb"]}, "COMPRESSION_REGRESSOR_NOISE"),
         ({"names": [" "]}, "surrogates is empty"),

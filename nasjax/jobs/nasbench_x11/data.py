@@ -106,9 +106,10 @@ def _read_benchmark(settings: dict[str, Any]) -> tuple[CurveData, np.ndarray | N
         return data, repeats
     note = (
         f"{np.sum(~whole)} of {len(data)} architectures lack a training of another "
-        "seed: the noise is not judged by seeds"
+        "seed: the noise is judged on the others"
     )
-    return dataclasses.replace(data, notes=(*data.notes, note)), None
+    data = dataclasses.replace(data, notes=(*data.notes, note))
+    return data, repeats if whole.any() else None
 
 
 def _with_first_epochs(data: CurveData, count: int, metric: str) -> CurveData:

@@ -28,6 +28,7 @@ def read(config: Config) -> Study:
         study.surrogates(config["surrogates"], **config["surrogate"]),
         metric=config["data"]["metric"],
         num_train=int(config["data"]["num_train"]),
+        train_fraction=float(config["data"]["train_fraction"]),
         folds=config["folds"],
         repeats=repeats,
     )

@@ -44,6 +44,8 @@ class CurveData:
       feature_names: of the D features, () where they are the registry's.
       ignored: columns of the file that are not used, and why.
       notes: what was left out or read in another way, one line each.
+      groups: names of samples that the rows belong to, () where they are one.
+      group: int `[N]`, an index of `groups`, or None.
     """
 
     features: np.ndarray
@@ -58,6 +60,8 @@ class CurveData:
     feature_names: tuple[str, ...] = ()
     ignored: dict[str, str] = dataclasses.field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    group: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.features)
@@ -74,6 +78,7 @@ class CurveData:
             curves={name: values[rows] for name, values in self.curves.items()},
             seconds=pick(self.seconds),
             archs=pick(self.archs),
+            group=pick(self.group),
         )
 
     def with_first_epochs(self, count: int, metric: str) -> "CurveData":
@@ -163,6 +168,8 @@ def from_benchmark(
         num_measured=0 if measured is None else measured.shape[1],
         data_set=benchmark.data_set,
         notes=tuple(notes),
+        groups=benchmark.groups,
+        group=np.asarray(benchmark.facts["group"])[rows] if benchmark.groups else None,
     )
 
 

@@ -44,7 +44,8 @@ class Study:
       test: row numbers.
       settings: of each surrogate, by name.
       folds: of a cross-validation; 0: there is none.
-      repeats: float64 `[N, S, T]`, curves of further seeds of every row, or None.
+      repeats: float64 `[N, S, T]`, curves of further seeds of the rows; NaN where a row
+        lacks one, or None.
     """
 
     seed: int
@@ -76,6 +77,14 @@ class Study:
         rows: np.ndarray = self.test[np.argsort(final)[places.round().astype(int)]]
         return rows
 
+    def repeated(self, rows: np.ndarray) -> np.ndarray:
+        """Those of the rows that have curves of every further seed."""
+        if self.repeats is None:
+            return rows[:0]
+        whole = np.isfinite(self.repeats[rows]).all(axis=(1, 2))
+        kept: np.ndarray = rows[whole]
+        return kept
+
     @property
     def unit(self) -> float:
         """What the decimals of rounded predictions count."""
@@ -89,6 +98,7 @@ def make(
     *,
     metric: str,
     num_train: int = 0,
+    train_fraction: float = 0.8,
     folds: int = 0,
     repeats: np.ndarray | None = None,
 ) -> Study:
@@ -99,7 +109,8 @@ def make(
       data: all N architectures.
       settings: of the surrogates, such as those of `surrogates`.
       metric: a name of `data.curves`.
-      num_train: architectures to fit to; 0: 80 %.
+      num_train: architectures to fit to; 0: as the fraction says.
+      train_fraction: of the architectures to fit to.
       folds: of a cross-validation; 0: there will be none.
       repeats: see `Study`.
 
@@ -109,7 +120,7 @@ def make(
     if metric not in data.curves:
         raise errors.unknown_name("metric", metric, data.curves)
     count = len(data)
-    num_train = _num_train(num_train, folds, count)
+    num_train = _num_train(num_train, train_fraction, folds, count)
     order = np.random.default_rng(seed).permutation(count)
     made = Study(
         seed=seed,
@@ -244,8 +255,12 @@ def names() -> list[str]:
     ]
 
 
-def _num_train(asked: int, folds: int, count: int) -> int:
-    num_train = asked or int(round(0.8 * count))
+def _num_train(asked: int, fraction: float, folds: int, count: int) -> int:
+    if not 0 < fraction < 1:
+        raise errors.ConfigError(
+            f"config.data.train_fraction is {fraction}: pass a number between 0 and 1"
+        )
+    num_train = asked or int(round(fraction * count))
     if not 10 <= num_train < count:
         raise errors.ConfigError(
             f"config.data.num_train {num_train} of {count} architectures: keep at "
