@@ -110,6 +110,7 @@ class EmbeddedBenchmark(NamedTuple):
       facts: `(archs [N, G]) -> numbers by name` that the file holds besides curves.
       recipe: optimizer and schedule.
       images: how hard they are.
+      evaluation_batch: images that are evaluated at once.
     """
 
     file: BenchmarkFile
@@ -118,6 +119,7 @@ class EmbeddedBenchmark(NamedTuple):
     facts: Callable[[np.ndarray], dict[str, np.ndarray]]
     recipe: SGDSettings
     images: noisy_digits.Corruption = noisy_digits.Corruption()
+    evaluation_batch: int = BATCH
 
 
 def _digits201_network() -> Network:
@@ -237,6 +239,7 @@ BENCHMARKS: Mapping[str, EmbeddedBenchmark] = {
         facts=_digits311_facts,
         recipe=SGDSettings(learning_rate=0.2, momentum=0.9, weight_decay=5e-4),
         images=noisy_digits.Corruption(noise=0.8, copies=4),
+        evaluation_batch=256,
     ),
 }
 
@@ -282,8 +285,9 @@ def _trainer(name: str) -> Callable[..., ScannedCurves]:
     benchmark = get(name)
     net = benchmark.network()
     data = noisy_digits.load(benchmark.images)
-    valid = _batches(data.valid_images, data.valid_labels)
-    test = _batches(data.test_images, data.test_labels)
+    size = benchmark.evaluation_batch
+    valid = _batches(data.valid_images, data.valid_labels, size)
+    test = _batches(data.test_images, data.test_labels, size)
 
     @jax.jit
     def run(
@@ -313,9 +317,9 @@ def _trainer(name: str) -> Callable[..., ScannedCurves]:
     )
 
 
-def _batches(images: Array, labels: Array) -> scanned.Split:
+def _batches(images: Array, labels: Array, size: int) -> scanned.Split:
     """Cuts `[H, W, C, N]` into batches `[S, H, W, C, B]`."""
-    steps = labels.shape[0] // BATCH
+    steps = labels.shape[0] // size
     images = images.reshape(*images.shape[:-1], steps, -1)
     return scanned.Split(jnp.moveaxis(images, -2, 0), labels.reshape(steps, -1))
 
