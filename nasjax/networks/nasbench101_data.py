@@ -37,6 +37,7 @@ _STACKED = ("projections", "vertices")
 _per_channel = batch_norm.per_channel
 
 Others = tuple[tuple[Array, ...], Array]
+"""T maps `[C, H, W, N]` and the factors `[T, C]` of their channels."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,7 +118,13 @@ def count_parameters(arch: Any, skeleton: Skeleton) -> Array:
 
 
 class Part(NamedTuple):
-    """Parameters of several projections or vertices, one a row."""
+    """Parameters of the projections or of the vertices, one a row.
+
+    Attributes:
+      conv: `[6, C, C]` or `[5, 3, 3, C, C]`.
+      scale: of the normalisation, `[6 or 5, C]`.
+      bias: of the normalisation, `[6 or 5, C]`.
+    """
 
     conv: Array
     scale: Array
@@ -127,7 +134,8 @@ class Part(NamedTuple):
 class Unit(NamedTuple):
     """Result `[C, H, W, N]` of one operation, and the moments `[C]` that normalised it.
 
-    Where nothing is normalised they are 0 and 1; gradients do not flow through them.
+    Where nothing is normalised they are 0 and 1, in channels that are not computed 0;
+    gradients do not flow through them.
     """
 
     y: Array
@@ -225,7 +233,9 @@ def unit(
     return _unit_forward(branch, x, kernel, scale, bias, others)[0]
 
 
-def _unit_forward(branch, x, kernel, scale, bias, others):  # type: ignore[no-untyped-def]
+def _unit_forward(
+    branch: Array, x: Array, kernel: Array, scale: Array, bias: Array, others: Others
+) -> tuple[Unit, tuple[Array, ...]]:
     def run(op: int, n: int, x: Array) -> tuple[Array, ...]:
         y = z = _raw(op, n, x, kernel)
         stats = batch_norm.Moments(jnp.zeros(n, x.dtype), jnp.ones(n, x.dtype))
@@ -314,14 +324,18 @@ def _choices(kernel: Array) -> tuple[list[int], tuple[int, int]]:
 
 def _raw(op: int, n: int, x: Array, kernel: Array) -> Array:
     """The first `n` channels of an operation before its normalisation."""
+    y: Array
     if op == -1:
-        return jnp.zeros((n, *x.shape[1:]), x.dtype)
-    if kernel.ndim == 2:
-        return convolution.pointwise(x, kernel[:, :n])
-    x, kernel = x[:n], kernel[..., :n, :n]
-    if op == _CONV_1X1:
-        return convolution.pointwise(x, kernel[1, 1])
-    return pooling.max_pool(x) if op == _MAX_POOL else convolution.small3x3(x, kernel)
+        y = jnp.zeros((n, *x.shape[1:]), x.dtype)
+    elif kernel.ndim == 2:
+        y = convolution.pointwise(x, kernel[:, :n])
+    elif op == _CONV_1X1:
+        y = convolution.pointwise(x[:n], kernel[1, 1, :n, :n])
+    elif op == _MAX_POOL:
+        y = pooling.max_pool(x[:n])
+    else:
+        y = convolution.small3x3(x[:n], kernel[..., :n, :n])
+    return y
 
 
 def _plus(y: Array, others: Others) -> Array:
@@ -355,7 +369,9 @@ def concatenate(values: tuple[Array, ...], places: Array, feeding: Array) -> Arr
     return _concatenate_forward(values, places, feeding)[0]
 
 
-def _concatenate_forward(values, places, feeding):  # type: ignore[no-untyped-def]
+def _concatenate_forward(
+    values: tuple[Array, ...], places: Array, feeding: Array
+) -> tuple[Array, tuple[Array, Array]]:
     # In rising order the next vertex overwrites the zeros that end the last; what is
     # left out lands behind the result.
     width = values[0].shape[0]
@@ -408,7 +424,8 @@ def _normalize(  # type: ignore[no-untyped-def]
 def _stem(images: Array, kernel: Array, patch: int) -> Array:
     if patch == 1:
         return convolution.dense3x3(jnp.moveaxis(images, 2, 0), kernel)
-    return convolution.pointwise(space_to_depth(images, patch), kernel)
+    stem: Array = convolution.pointwise(space_to_depth(images, patch), kernel)
+    return stem
 
 
 def _shapes(skeleton: Skeleton) -> Tree:
