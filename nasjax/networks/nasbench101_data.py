@@ -22,7 +22,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
 from nasjax.core.types import Array, Tree
@@ -32,8 +31,13 @@ from nasjax.spaces import nasbench101
 from nasjax.spaces.nasbench101_notation import OP_NAMES, OP_SPOTS
 
 _CONV_1X1 = OP_NAMES.index("conv1x1-bn-relu")
+_MAX_POOL = OP_NAMES.index("maxpool3x3")
+_CONVOLUTIONS = (_CONV_1X1, OP_NAMES.index("conv3x3-bn-relu"))
 _STACKED = ("projections", "vertices")
-_AFFINE = ("scale", "bias")
+_per_channel = batch_norm.per_channel
+
+Others = tuple[tuple[Array, ...], Array]
+"""T maps `[C, H, W, N]` and the factors `[T, C]` of their channels."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,10 +117,25 @@ def count_parameters(arch: Any, skeleton: Skeleton) -> Array:
     return cell + initialization.count(around)
 
 
+class Part(NamedTuple):
+    """Parameters of the projections or of the vertices, one a row.
+
+    Attributes:
+      conv: `[6, C, C]` or `[5, 3, 3, C, C]`.
+      scale: of the normalisation, `[6 or 5, C]`.
+      bias: of the normalisation, `[6 or 5, C]`.
+    """
+
+    conv: Array
+    scale: Array
+    bias: Array
+
+
 class Unit(NamedTuple):
     """Result `[C, H, W, N]` of one operation, and the moments `[C]` that normalised it.
 
-    Where nothing is normalised they are 0 and 1; gradients do not flow through them.
+    Where nothing is normalised they are 0 and 1, in channels that are not computed 0;
+    gradients do not flow through them.
     """
 
     y: Array
@@ -151,156 +170,191 @@ def module(
     """
     width = x.shape[0]
     plan = nasbench101.module(arch, width)
-    within = plan.channels[1:, None] > np.arange(width)[None]  # [5, C]
-    limits = {
+    within = jnp.arange(width)[None] < plan.channels[1:, None]  # [5, C]
+    limits: dict[str, Array] = {
         "projections": jnp.concatenate([within, jnp.ones((1, width), bool)]),
         "vertices": within,
     }
+    parts = {name: _masked(params[name], limits[name]) for name in _STACKED}
     units: dict[str, list[Unit]] = {name: [] for name in _STACKED}
 
-    def add(name: str, op: Array, inputs: Array) -> Array:
-        k, part, old = len(units[name]), params[name], statistics[name]["bn"]
-        affine = [jnp.where(limits[name][k], part["bn"][p][k], 0) for p in _AFFINE]
+    def add(
+        name: str, op: Array, channels: Array | int, inputs: Array, others: Others
+    ) -> Array:
+        k, part = len(units[name]), parts[name]
+        branch = _branch(op, channels, part.conv[k])
         if train:
-            done = unit(op, inputs, part["conv"][k], *affine)
+            slot = [leaf[k] for leaf in part]
+            done = unit(branch, inputs, *slot, others)
         else:
-            running = batch_norm.Moments(old["mean"][k], old["var"][k])
-            scale, bias = affine
-            y = _evaluate_unit(op, inputs, part["conv"][k], scale, bias, running)
-            done = Unit(y, *running)
+            old = statistics[name]["bn"]
+            done = _evaluate_unit(branch, inputs, part, old, k, others)
         units[name].append(done)
         return done.y
 
-    values: list[Array] = []
+    values: tuple[Array, ...] = ()
+    none: Others = (), jnp.zeros((0, width), x.dtype)
     for k in range(OP_SPOTS):
-        total = add("projections", plan.edges[0, k + 1] - 1, x)
-        for source, value in enumerate(values, start=1):
-            passes = jnp.where(plan.edges[source, k + 1], within[k], False)
-            total += batch_norm.per_channel(passes.astype(x.dtype)) * value
-        values.append(add("vertices", plan.operations[k], total))
-    projected = add("projections", plan.to_output[0] - 1, x)
-    joined = concatenate(tuple(values), *_places(plan, within, x.dtype))
+        passes = (plan.edges[1 : k + 1, k + 1, None] & within[k][None]).astype(x.dtype)
+        projection, channels = plan.edges[0, k + 1] - 1, plan.channels[k + 1]
+        total = add("projections", projection, channels, x, (values, passes))
+        values += (add("vertices", plan.operations[k], channels, total, none),)
+    joined = concatenate(values, *_places(plan, within, x.dtype))
+    whole = (joined,), jnp.ones((1, width), x.dtype)
+    y = add("projections", plan.to_output[0] - 1, width, x, whole)
     if train:
         statistics = {
             name: {"bn": _updated(statistics[name]["bn"], units[name], x, momentum)}
             for name in _STACKED
         }
-    return joined + projected, {name: statistics[name] for name in _STACKED}
+    return y, {name: statistics[name] for name in _STACKED}
 
 
 @jax.custom_vjp
-def unit(op: Array, x: Array, kernel: Array, scale: Array, bias: Array) -> Unit:
-    """One vertex or projection in training mode: only the operation `op` is computed.
+def unit(
+    branch: Array, x: Array, kernel: Array, scale: Array, bias: Array, others: Others
+) -> Unit:
+    """One vertex or projection in training mode: only one operation is computed.
 
     Convolutions are followed by normalisation and ReLU; channels with scale and bias
-    zero come out as zero.
+    zero come out as zero. What else goes into a vertex is added here, because a
+    projection that is not there would first be stored as zeros.
 
     Args:
-      op: int32 `[]`, an index of `OP_NAMES`; -1: zeros.
+      branch: int32 `[]`, from `_branch`.
       x: `[C, H, W, N]`.
       kernel: `[3, 3, C, C]`, or `[C, C]` of a projection, which is none but a 1x1
         convolution.
       scale: of the normalisation, `[C]`.
       bias: of the normalisation, `[C]`.
+      others: maps that are added to the result, and the factors `[T, C]` of the
+        channels of each, which are constants.
     """
-    return _unit_forward(op, x, kernel, scale, bias)[0]
+    return _unit_forward(branch, x, kernel, scale, bias, others)[0]
 
 
 def _unit_forward(
-    op: Array, x: Array, kernel: Array, scale: Array, bias: Array
+    branch: Array, x: Array, kernel: Array, scale: Array, bias: Array, others: Others
 ) -> tuple[Unit, tuple[Array, ...]]:
-    def plain(y: Array) -> tuple[Array, ...]:
-        zero = jnp.zeros_like(scale)
-        return y, y, zero, zero + 1
+    def run(op: int, n: int, x: Array) -> tuple[Array, ...]:
+        y = z = _raw(op, n, x, kernel)
+        stats = batch_norm.Moments(jnp.zeros(n, x.dtype), jnp.ones(n, x.dtype))
+        if op in _CONVOLUTIONS:
+            stats = batch_norm.moments(z)
+            factor, shift = batch_norm.affine(stats, scale[:n], bias[:n])
+            y = jax.nn.relu(z * _per_channel(factor) + _per_channel(shift))
+        y = _plus(y, others)
+        return tuple(_widened(part, x.shape[0]) for part in (y, z, *stats))
 
-    def normalized(z: Array) -> tuple[Array, ...]:
-        stats = batch_norm.moments(z)
-        return _normalize_relu(z, stats, scale, bias), z, *stats
-
-    y, z, mean, var = lax.switch(
-        op + 1, _branches(kernel, normalized, plain), x, kernel
-    )
-    return Unit(y, mean, var), (op, x, kernel, scale, bias, z, mean, var)
+    y, z, mean, var = _switch(branch, run, kernel, x)
+    residuals = branch, x, kernel, scale, bias, z, mean, var, others[1]
+    return Unit(y, mean, var), residuals
 
 
 def _unit_backward(residuals, cotangents):  # type: ignore[no-untyped-def]
-    op, x, kernel, scale, bias, z, mean, var = residuals
+    branch, x, kernel, scale, bias, z, mean, var, factors = residuals
     inverse = lax.rsqrt(var + batch_norm.EPSILON)
-    per_channel = batch_norm.per_channel
 
-    def nothing(g: Array, x: Array, z: Array) -> tuple[Array, ...]:
-        return jnp.zeros_like(x), *map(jnp.zeros_like, (kernel, scale, bias))
-
-    def before_normalization(g: Array, z: Array) -> tuple[Array, Array, Array]:
-        unscaled = (z - per_channel(mean)) * per_channel(inverse)
-        alive = unscaled * per_channel(scale) + per_channel(bias) > 0
+    def before_normalization(n: int, g: Array, z: Array) -> tuple[Array, Array, Array]:
+        unscaled = (z[:n] - _per_channel(mean[:n])) * _per_channel(inverse[:n])
+        alive = unscaled * _per_channel(scale[:n]) + _per_channel(bias[:n]) > 0
         g = jnp.where(alive, g, 0)
         along, level = (g * unscaled).mean((1, 2, 3)), g.mean((1, 2, 3))
-        dz = g - per_channel(level) - unscaled * per_channel(along)
+        dz = g - _per_channel(level) - unscaled * _per_channel(along)
         count = math.prod(z.shape[1:])
-        return per_channel(scale * inverse) * dz, along * count, level * count
+        return _per_channel((scale * inverse)[:n]) * dz, along * count, level * count
 
-    def conv1x1(g: Array, x: Array, z: Array) -> tuple[Array, ...]:
-        dz, dscale, dbias = before_normalization(g, z)
-        _, pull = jax.vjp(lambda x, w: convolution.pointwise(x, _centre(w)), x, kernel)
-        return *pull(dz), dscale, dbias
+    def run(op: int, n: int, g: Array, x: Array, z: Array) -> tuple[Array, ...]:
+        g, dscale, dbias = g[:n], jnp.zeros(n, g.dtype), jnp.zeros(n, g.dtype)
+        if op in _CONVOLUTIONS:
+            g, dscale, dbias = before_normalization(n, g, z)
+        back = jax.vjp(functools.partial(_raw, op, n), x, kernel)[1](g)
+        return *back, _widened(dscale, x.shape[0]), _widened(dbias, x.shape[0])
 
-    def conv3x3(g: Array, x: Array, z: Array) -> tuple[Array, ...]:
-        dz, dscale, dbias = before_normalization(g, z)
-        _, pull = jax.vjp(convolution.small3x3, x, kernel)
-        return *pull(dz), dscale, dbias
-
-    def max_pool(g: Array, x: Array, z: Array) -> tuple[Array, ...]:
-        (dx,) = jax.vjp(pooling.max_pool, x)[1](g)
-        return dx, *nothing(g, x, z)[1:]
-
-    branches = [nothing, conv1x1]
-    if kernel.ndim == 4:
-        branches += [conv3x3, max_pool]
-    return None, *lax.switch(op + 1, branches, cotangents.y, x, z)
+    back = _switch(branch, run, kernel, cotangents.y, x, z)
+    to_others = tuple(_per_channel(factor) * cotangents.y for factor in factors)
+    return None, *back, (to_others, None)
 
 
 unit.defvjp(_unit_forward, _unit_backward)
 
 
 def _evaluate_unit(
-    op: Array,
-    x: Array,
-    kernel: Array,
-    scale: Array,
-    bias: Array,
-    running: batch_norm.Moments,
-) -> Array:
-    def normalized(z: Array) -> Array:
-        return _normalize_relu(z, running, scale, bias)
+    branch: Array, x: Array, part: Part, running: Tree, k: int, others: Others
+) -> Unit:
+    """`unit` with slot `k` of the parameters and of the running statistics."""
+    stats = batch_norm.Moments(running["mean"], running["var"])
+    scale, shift = batch_norm.affine(stats, part.scale, part.bias)
 
-    y: Array = lax.switch(op + 1, _branches(kernel, normalized, lambda y: y), x, kernel)
+    # Slots are taken apart inside the branches, where that costs no copies.
+    def run(op: int, n: int, x: Array) -> Array:
+        y = _raw(op, n, x, part.conv[k])
+        if op in _CONVOLUTIONS:
+            y = y * _per_channel(scale[k, :n]) + _per_channel(shift[k, :n])
+            y = jax.nn.relu(y)
+        return _widened(_plus(y, others), x.shape[0])
+
+    y = _switch(branch, run, part.conv[k], x)
+    return Unit(y, stats.mean[k], stats.var[k])
+
+
+def _branch(op: Array, channels: Array | int, kernel: Array) -> Array:
+    """Index of what `_switch` runs: an operation (-1: none) at a width."""
+    ops, widths = _choices(kernel)
+    return op + 1 + len(ops) * (channels <= widths[1])
+
+
+def _switch(branch: Array, run: Any, kernel: Array, *operands: Array) -> Any:
+    """`run(op, width, *operands)` of the chosen operation and width."""
+    ops, widths = _choices(kernel)
+    branches = [functools.partial(run, op, n) for n in widths for op in ops]
+    return lax.switch(branch, branches, *operands)
+
+
+def _choices(kernel: Array) -> tuple[list[int], tuple[int, int]]:
+    """Operations of a projection or of a vertex, and the widths they run at.
+
+    Where several vertices feed the output, as in .72 of the cells, no vertex has more
+    than half of the channels, and only those are computed.
+    """
+    ops = [-1, _CONV_1X1] if kernel.ndim == 2 else [-1, *range(len(OP_NAMES))]
+    width = kernel.shape[-1]
+    return ops, (width, (width + 1) // 2)
+
+
+def _raw(op: int, n: int, x: Array, kernel: Array) -> Array:
+    """The first `n` channels of an operation before its normalisation."""
+    y: Array
+    if op == -1:
+        y = jnp.zeros((n, *x.shape[1:]), x.dtype)
+    elif kernel.ndim == 2:
+        y = convolution.pointwise(x, kernel[:, :n])
+    elif op == _CONV_1X1:
+        y = convolution.pointwise(x[:n], kernel[1, 1, :n, :n])
+    elif op == _MAX_POOL:
+        y = pooling.max_pool(x[:n])
+    else:
+        y = convolution.small3x3(x[:n], kernel[..., :n, :n])
     return y
 
 
-def _branches(kernel: Array, normalized: Any, plain: Any) -> list[Any]:
-    """What -1, 0, ... compute of input and kernel, in the order of `OP_NAMES`."""
-    branches = [
-        lambda x, w: plain(jnp.zeros_like(x)),
-        lambda x, w: normalized(convolution.pointwise(x, _centre(w))),
-    ]
-    if kernel.ndim == 4:
-        branches += [
-            lambda x, w: normalized(convolution.small3x3(x, w)),
-            lambda x, w: plain(pooling.max_pool(x)),
-        ]
-    return branches
+def _plus(y: Array, others: Others) -> Array:
+    values, factors = others
+    n = y.shape[0]
+    for t, value in enumerate(values):
+        y += _per_channel(factors[t, :n]) * value[:n]
+    return y
 
 
-def _centre(kernel: Array) -> Array:
-    return kernel if kernel.ndim == 2 else kernel[1, 1]
+def _widened(x: Array, width: int) -> Array:
+    """With zeros in the channels that were not computed."""
+    return jnp.pad(x, [(0, width - x.shape[0])] + [(0, 0)] * (x.ndim - 1))
 
 
-def _normalize_relu(
-    z: Array, stats: batch_norm.Moments, scale: Array, bias: Array
-) -> Array:
-    scale, shift = map(batch_norm.per_channel, batch_norm.affine(stats, scale, bias))
-    return jax.nn.relu(z * scale + shift)
+def _masked(params: Tree, within: Array) -> Part:
+    """Scale and bias are zero outside the channels of a vertex, and so the result."""
+    affine = (jnp.where(within, params["bn"][name], 0) for name in ("scale", "bias"))
+    return Part(params["conv"], *affine)
 
 
 @jax.custom_vjp
@@ -332,8 +386,7 @@ def _concatenate_backward(residuals, g):  # type: ignore[no-untyped-def]
     width = g.shape[0]
     padded = jnp.concatenate([g, jnp.zeros_like(g)])
     parts = tuple(
-        lax.dynamic_slice_in_dim(padded, places[k], width)
-        * batch_norm.per_channel(feeding[k])
+        lax.dynamic_slice_in_dim(padded, places[k], width) * _per_channel(feeding[k])
         for k in range(feeding.shape[0])
     )
     return parts, None, None

@@ -176,3 +176,83 @@ def test_cell_as_data_is_the_network_of_that_cell(name):
         total = sum(np.abs(leaf).sum() for leaf in jax.tree.leaves(to_params))
         part = sum(np.abs(leaf).sum() for leaf in jax.tree.leaves(other[2][0]))
         assert total == pytest.approx(part, rel=1e-9)
+
+
+def test_without_a_path_only_the_bias_is_left():
+    arch = cell("12", 1, 0)
+    params, statistics = variables()
+    rng = np.random.default_rng(1)
+    images, weights = rng.normal(size=(3, 4, 4, 2)), rng.normal(size=(3, 3))
+    with jax.enable_x64(True):
+        for logits, _, _ in ours()(params, statistics, images, weights, arch):
+            bias = params["classifier"]["bias"]
+            close(np.asarray(logits), np.tile(bias, (3, 1)))
+
+
+def test_parameters_are_those_of_the_network_of_the_cell():
+    count = functools.partial(nasbench101_data.count_parameters, skeleton=SKELETON)
+    found = jax.jit(jax.vmap(count))(np.stack(list(CELLS.values())))
+    expected = [
+        nasbench101.count_parameters(
+            arch,
+            num_classes=3,
+            stem_channels=CHANNELS,
+            num_stacks=1,
+            num_modules=1,
+            image_channels=2,
+        )
+        for arch in CELLS.values()
+    ]
+    assert found.tolist() == expected
+
+
+def test_initial_weights_have_the_variance_of_their_fan_in():
+    net = nasbench101_data.network(SKELETON)
+    init = jax.jit(net.init)
+    key = jax.random.key(0)
+    wide = init(key, cell("01 12", 1))[0]
+    pointwise = init(key, cell("01 12", 0))[0]
+    narrow = init(key, cell("01 02 13 23", 1, 1))[0]
+    kernels = [params["vertices"]["conv"][0] for params in (wide, pointwise, narrow)]
+    np.testing.assert_allclose(kernels[1], 3 * kernels[0], rtol=1e-5)
+    # Two vertices share five channels, the first has three of them.
+    np.testing.assert_allclose(kernels[2], np.sqrt(5 / 3) * kernels[0], rtol=1e-5)
+    shapes = jax.eval_shape(net.init, key, CELLS["no_vertex"])[0]
+    large = nasbench101_data.network(nasbench101_data.Skeleton(channels=64))
+    kernel = large.init(key, cell("01 12", 1))[0]["vertices"]["conv"][0]
+    assert float(kernel.std()) == pytest.approx((9 * 64) ** -0.5, rel=0.02)
+    assert jax.tree.map(jnp.shape, wide) == jax.tree.map(jnp.shape, shapes)
+
+
+def test_normalisation_before_the_pooling():
+    """On maps of one pixel, against the network that hands out the module's output."""
+    size = {"channels": CHANNELS, "image_shape": (2, 2, 1), "num_classes": CHANNELS}
+    plain, full = (
+        nasbench101_data.network(
+            nasbench101_data.Skeleton(**size, patch=2, normalize_head=head)
+        )
+        for head in (False, True)
+    )
+    arch = CELLS["cut_to_two_channels"]
+    rng = np.random.default_rng(3)
+    shapes = jax.eval_shape(full.init, jax.random.key(0), arch)
+    params, statistics = reference.random_variables(rng, *shapes)
+    images = rng.normal(size=(2, 2, 1, 7))
+    handed = {
+        **{name: part for name, part in params.items() if name != "head"},
+        "classifier": {"kernel": np.eye(CHANNELS), "bias": np.zeros(CHANNELS)},
+    }
+    with jax.enable_x64(True):
+        apply = [
+            jax.jit(functools.partial(net.apply, train=False)) for net in (plain, full)
+        ]
+        y, _ = apply[0](handed, statistics, arch, images)
+        logits, _ = apply[1](params, statistics, arch, images)
+    bn, running = params["head"]["bn"], statistics["head"]["bn"]
+    y = (np.asarray(y) - running["mean"][:, None]) / np.sqrt(running["var"] + 1e-5)[
+        :, None
+    ]
+    y = np.maximum(y * bn["scale"][:, None] + bn["bias"][:, None], 0)
+    head = params["classifier"]
+    expected = head["kernel"].T @ y + head["bias"][:, None]
+    np.testing.assert_allclose(logits, expected, rtol=1e-10, atol=1e-10)
