@@ -47,7 +47,7 @@ def cells(cache_dir: str | os.PathLike[str] | None = None) -> Cells:
     """
     folder = pathlib.Path.home() / ".cache/nasjax" if cache_dir is None else cache_dir
     path = pathlib.Path(folder) / FILE_NAME
-    constants = {"format": 1, "fingerprints": fingerprints.VERSION}
+    constants = {"format": 2, "fingerprints": fingerprints.VERSION}
     try:
         if arrays.load_metadata(path) == constants:
             stored = arrays.memory_map(path)

@@ -1,6 +1,8 @@
 """Builds of an embedded benchmark: pieces, complete seeds, the installed file."""
 
 import concurrent.futures
+import multiprocessing
+import time
 
 import numpy as np
 import pytest
@@ -163,3 +165,14 @@ def test_settings_are_checked(tmp_path):
         with pytest.raises(ConfigError, match=message):
             modes.build({"build": section}, tmp_path / "run")
         assert not (tmp_path / "run").exists()
+
+
+def test_a_stopped_build_does_not_wait_for_what_is_queued():
+    """Leaving the pool waited for every piece, for hours after SIGTERM."""
+    with pytest.raises(SystemExit):
+        with build._workers(1) as pool:
+            queued = [pool.submit(time.sleep, 1e6) for _ in range(4)]
+            raise SystemExit(143)
+    for process in multiprocessing.active_children():
+        process.join()
+    assert all(future.done() for future in queued[1:])

@@ -8,6 +8,7 @@ was; what is complete is assembled into a file there after each group and seed.
 """
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import math
 import multiprocessing
@@ -87,10 +88,7 @@ def build(folder: str | os.PathLike[str], settings: Settings) -> pathlib.Path:
     folder = pathlib.Path(folder)
     benchmark = embedded_benchmarks.get(settings.benchmark)
     _start_from(folder, benchmark, settings.start_from)
-    context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(
-        settings.num_processes, mp_context=context, initializer=_start_worker
-    ) as pool:
+    with _workers(settings.num_processes) as pool:
         for seed in settings.seeds:
             for number, group in enumerate(benchmark.groups):
                 archs = _choose(folder, benchmark, number)
@@ -261,6 +259,26 @@ def _start_from(folder: pathlib.Path, benchmark: EmbeddedBenchmark, file: str) -
                 at = np.array([by_place[place] for place in wanted])
                 tree = {name: trainings.curves[name][at] for name in CURVES}
                 _write(path, tree | {"seconds": trainings.seconds[at]})
+
+
+@contextlib.contextmanager
+def _workers(number: int) -> Iterator[concurrent.futures.Executor]:
+    """Processes for pieces; a build that is stopped does not wait for what is queued.
+
+    Leaving a pool by an exception waits for every piece that was submitted, hours.
+    """
+    context = multiprocessing.get_context("spawn")
+    pool = concurrent.futures.ProcessPoolExecutor(
+        number, mp_context=context, initializer=_start_worker
+    )
+    try:
+        yield pool
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in multiprocessing.active_children():
+            process.terminate()
+        raise
+    pool.shutdown()
 
 
 def _start_worker() -> None:
