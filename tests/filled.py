@@ -26,8 +26,10 @@ def plain(config):
 
 def fill(config):
     """The configuration as a job sees it."""
-    (command,) = defaults.commands_of(config)
-    return plain(defaults.fill(command, plain(config)))
+    made = plain(config)
+    for command in defaults.commands_of(config):
+        made = defaults.fill(command, made)
+    return plain(made)
 
 
 def presets():

@@ -92,7 +92,7 @@ def first_surrogate(
     encode = jax.jit(jax.vmap(feature_registry.make(features).encode))
     runs = np.flatnonzero(trainings.seed == 0)
     curves = trainings.curves["valid_correct"][runs] / num_evaluated
-    settings = fitting.Settings(noise="none", boosting="small", chained=False)
+    settings = fitting.Settings(noise="none", boosting="small")
     inputs = encode(trainings.archs[trainings.row[runs]].astype(np.int32))
     models = fitting.fit(
         jax.random.key(_SEED), np.asarray(inputs), {_METRIC: curves}, settings

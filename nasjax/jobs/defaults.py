@@ -63,9 +63,11 @@ def of(command: str, config: Mapping[str, Any]) -> Defaults:
 
 
 def of_file(config: Mapping[str, Any]) -> Defaults:
-    """The defaults of the command whose keys a file has; none for other files."""
-    found = commands_of(config)
-    return of(found[0], config) if found else {}
+    """The defaults of every command whose keys a file has; none for other files."""
+    made: dict[str, Any] = {}
+    for command in commands_of(config):
+        made |= of(command, config)
+    return made
 
 
 def _merged(defaults: Defaults, given: Mapping[str, Any]) -> dict[str, Any]:

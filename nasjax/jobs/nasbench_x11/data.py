@@ -90,7 +90,8 @@ def _read_own(path: pathlib.Path, settings: dict[str, Any]) -> CurveData:
 def _read_benchmark(settings: dict[str, Any]) -> tuple[CurveData, np.ndarray | None]:
     name, seed = settings["name"], settings["benchmark_seed"]
     options = {"data_set": settings["data_set"]} if settings["data_set"] else {}
-    benchmark = nasbench.load(name, **options)
+    listed = {"listed": True} if name in loading.LISTED else {}
+    benchmark = nasbench.load(name, **options, **listed)
     if not isinstance(benchmark, TabularBenchmark):
         raise errors.ConfigError(f"{name} is no table; a surrogate is fitted to curves")
     features = settings["features"] or trainings.FEATURES[benchmark.space]

@@ -7,6 +7,7 @@ surrogates of learning curves; `import` reads the official ones.
 
 import os
 import pathlib
+import shutil
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from nasjax.experiments import embedded_benchmarks
 from nasjax.jobs import config_door
 from nasjax.jobs.nasbench_x11 import build as pieces
 from nasjax.jobs.nasbench_x11 import surrogates
+from nasjax.nasbench import sampled_digits
 from nasjax.nasbench.readers import official_surrogates
 from nasjax.nasbench.reliability import reliability
 from nasjax.nasbench.surrogate import storage
@@ -48,6 +50,8 @@ def run(config: dict[str, Any], folder: str, mode: str) -> dict[str, Any]:
     command = "launch/nasbench_x11.py"
     if mode in ("build", "install"):
         return job(config_door.enter(f"{command} --mode=build", config), path)
+    # What a benchmark is built of does not matter to its surrogates.
+    config = {key: value for key, value in config.items() if key != "build"}
     config = config_door.enter(command, config)
     compilation.enable_cache()
     malloc.keep_memory()
@@ -99,13 +103,40 @@ def _facts(table: TabularBenchmark, size: int) -> dict[str, Any]:
 
 
 def install(config: dict[str, Any], folder: pathlib.Path) -> dict[str, Any]:
-    """Puts what `build` made in `folder` into the package."""
+    """Puts what `build` or `fit` made in `folder` into the package.
+
+    Of a fit that is the surrogate `config.sample.surrogate`.
+    """
     name = _settings(config).benchmark
+    if (folder / surrogates.SURROGATES).is_dir():
+        return _install_surrogate(config, folder, name)
     trainings = pieces.install(folder, name)
     file = embedded_benchmarks.get(name).file.installed
     seeds = sorted(set(trainings.seed.tolist()))
     print(f"{file}: {len(trainings.row)} trainings, seeds {', '.join(map(str, seeds))}")
     return {"output": os.fspath(file), "seeds": seeds}
+
+
+def _install_surrogate(
+    config: dict[str, Any], folder: pathlib.Path, name: str
+) -> dict[str, Any]:
+    if name not in sampled_digits.SAMPLED:
+        raise errors.ConfigError(
+            f"config.build.benchmark is {name}: only "
+            f"{', '.join(sampled_digits.SAMPLED)} have a surrogate in the package"
+        )
+    filled = config_door.enter("launch/nasbench_x11.py", config)
+    source = surrogates.saved(folder, filled, filled["sample"]["surrogate"])
+    surrogate, sampled = storage.load(source), sampled_digits.SAMPLED[name]
+    if (surrogate.space, surrogate.features) != (sampled.space, sampled.features):
+        raise errors.DataError(
+            f"{source}: a surrogate of {surrogate.space or 'features'} that reads "
+            f"{surrogate.features}, not of {sampled.space} with {sampled.features}"
+        )
+    with atomic_file.replacing(sampled.surrogate_file) as temporary:
+        shutil.copyfile(source, temporary)
+    print(f"{sampled.surrogate_file}: {surrogate.version}")
+    return {"output": os.fspath(sampled.surrogate_file), "version": surrogate.version}
 
 
 def _settings(config: dict[str, Any]) -> pieces.Settings:

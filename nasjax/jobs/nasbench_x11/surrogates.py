@@ -80,11 +80,7 @@ def sample(config: Config, folder: pathlib.Path) -> dict[str, Any]:
     made = experiment.read(config)
     settings = config["sample"]
     name = settings["surrogate"] or next(iter(made.settings))
-    path = folder / SURROGATES / f"{name}.safetensors"
-    if not path.exists():
-        known = [saved.stem for saved in _saved(folder, config)]
-        raise errors.unknown_name(f"surrogate in {folder}", name, known)
-    curve_model = storage.load(path).require(made.metric)
+    curve_model = storage.load(saved(folder, config, name)).require(made.metric)
     for key, most in (("num_archs", len(made.test)), ("num_samples", 10**6)):
         if not 1 <= settings[key] <= most:
             raise errors.ConfigError(
@@ -145,8 +141,8 @@ def _fit_all(made: Study, folder: pathlib.Path, config: Config) -> dict[str, Any
         "tables": tables.tables(made, scores, config["data"]),
     }
     first = next(iter(made.settings))
-    saved = storage.load(folder / SURROGATES / f"{first}.safetensors")
-    curve_model = saved.require(made.metric)
+    stored = storage.load(folder / SURROGATES / f"{first}.safetensors")
+    curve_model = stored.require(made.metric)
     if made.repeats is not None:
         outcome["seed_noise"] = held_out.judge_seed_noise(made, curve_model)
     outcome["studies"] = figures.draw_studies(made, curve_model, folder)
@@ -168,6 +164,20 @@ def _read_report(path: pathlib.Path) -> dict[str, Any] | None:
         logging.warning("%s; its surrogate is fitted again", error)
         return None
     return score
+
+
+def saved(folder: pathlib.Path, config: Config, name: str) -> pathlib.Path:
+    """The file of a fitted surrogate.
+
+    Raises:
+      ConfigError: there is none of that name.
+      DataError: there are none.
+    """
+    path = folder / SURROGATES / f"{name}.safetensors"
+    if not path.exists():
+        known = [file.stem for file in _saved(folder, config)]
+        raise errors.unknown_name(f"surrogate in {folder}", name, known)
+    return path
 
 
 def _saved(folder: pathlib.Path, config: Config) -> list[pathlib.Path]:
