@@ -107,12 +107,12 @@ def _curve_shape(member: model.Member) -> tuple[int, ...] | None:
     regressor = member.regressor
     if isinstance(regressor, forest.Chain):
         codes = jax.ShapeDtypeStruct((regressor.num_components,), np.float32)
-        return jax.eval_shape(member.compressor.decompress, codes).shape
+        return tuple(jax.eval_shape(member.compressor.decompress, codes).shape)
     count = getattr(regressor, "num_features", None)
     if count is None:
         return None
     inputs = jax.ShapeDtypeStruct((count,), np.float32)
-    return jax.eval_shape(member.predict, inputs).shape
+    return tuple(jax.eval_shape(member.predict, inputs).shape)
 
 
 def _describe(node: Any, path: str, tree: dict[str, np.ndarray]) -> dict[str, Any]:

@@ -201,9 +201,9 @@ def _is_plain(trees: Trees) -> np.ndarray:
     """bool `[M]`: splits that compare with a finite threshold, a missing value as 0."""
     rule = trees.kind >> tree_arrays.MISSING_SHIFT
     categorical = (trees.kind & tree_arrays.CATEGORICAL) != 0
-    return (
-        ~categorical & (rule == tree_arrays.NAN_IS_ZERO) & np.isfinite(trees.threshold)
-    )
+    plain: np.ndarray = ~categorical & (rule == tree_arrays.NAN_IS_ZERO)
+    plain &= np.isfinite(trees.threshold)
+    return plain
 
 
 def _plain_codes(
