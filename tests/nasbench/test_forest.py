@@ -1,5 +1,6 @@
 """Forests as tables of masks against walks through the trees and the real libraries."""
 
+import dataclasses
 import functools
 
 import jax
@@ -294,3 +295,25 @@ def test_fewer_joint_rows_take_less_memory_and_predict_the_same():
     joint, apart = Forest.build(model), Forest.build(model, joint_rows=1)
     assert joint.offsets.shape[0] < apart.offsets.shape[0]
     np.testing.assert_array_equal(predictor()(joint, xs), predictor()(apart, xs))
+
+
+@pytest.mark.parametrize("sizes", SHAPES.values(), ids=SHAPES.keys())
+def test_plain_splits_in_one_go_are_those_decided_value_by_value(sizes, monkeypatch):
+    """Tables of running ANDs have the same bits as those of every split and code."""
+    numbers = [*np.random.default_rng(6).normal(size=9), *NUMBERS, -np.pi]
+    for seed in range(5):
+        model = random_trees(seed, sizes, numbers=numbers)
+        # Missing values are zero, as after fitting to data without any; one feature
+        # keeps its categories.
+        kind = np.where(model.kind & tree_arrays.CATEGORICAL, model.kind, 0)
+        model = dataclasses.replace(model, kind=kind.astype(np.uint8))
+        together = Forest.build(model)
+        with monkeypatch.context() as patched:
+            patched.setattr(
+                quickscorer, "_is_plain", lambda trees: np.zeros(len(trees.kind), bool)
+            )
+            one_by_one = Forest.build(model)
+        ours, theirs = (jax.tree.leaves(f) for f in (together, one_by_one))
+        for mine, other in zip(ours, theirs, strict=True):
+            assert mine.dtype == other.dtype
+            np.testing.assert_array_equal(mine, other)

@@ -94,12 +94,25 @@ def _check_curves(surrogate: model.Surrogate) -> None:
         if curve_model.weights.shape != (len(curve_model.members),):
             raise ValueError("weights that are not those of the members")
         for member in curve_model.members:
-            count = getattr(member.regressor, "num_features", None)
-            if count is not None:
-                inputs = jax.ShapeDtypeStruct((count,), np.float32)
-                shape = jax.eval_shape(member.predict, inputs).shape
-                if shape != (length,):
-                    raise ValueError(f"curves of shape {shape}, not ({length},)")
+            shape = _curve_shape(member)
+            if shape is not None and shape != (length,):
+                raise ValueError(f"curves of shape {shape}, not ({length},)")
+
+
+def _curve_shape(member: model.Member) -> tuple[int, ...] | None:
+    """Of a member's curves; None where the regressor does not say what it takes.
+
+    Of trees the number of components is known without tracing a prediction.
+    """
+    regressor = member.regressor
+    if isinstance(regressor, forest.Chain):
+        codes = jax.ShapeDtypeStruct((regressor.num_components,), np.float32)
+        return tuple(jax.eval_shape(member.compressor.decompress, codes).shape)
+    count = getattr(regressor, "num_features", None)
+    if count is None:
+        return None
+    inputs = jax.ShapeDtypeStruct((count,), np.float32)
+    return tuple(jax.eval_shape(member.predict, inputs).shape)
 
 
 def _describe(node: Any, path: str, tree: dict[str, np.ndarray]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ use it.
 """
 
 import functools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -89,27 +90,31 @@ class Forest(struct.PyTreeNode):
         """
         dtype = np.dtype(jax.dtypes.canonicalize_dtype(np.float64))
         blocks = quickscorer.cut_into_blocks(trees)
-        codes = list(quickscorer.code_features(trees, blocks, dtype))
+        codes = quickscorer.code_features(trees, blocks, dtype)
         codes.sort(key=lambda code: len(code.cuts))
         layout = memory_layout.Layout.of(len(blocks.valid), blocks.num_bytes, _SLAB)
         groups = quickscorer.joined(codes, joint_rows)
         strides = np.zeros((len(codes), len(groups)), np.int32)
-        offsets = np.zeros(len(groups), np.int32)
-        rows: list[np.ndarray] = []
+        sizes = []
         for g, group in enumerate(groups):
-            table = quickscorer.joint_masks(codes, group, len(blocks.valid))
-            offsets[g] = sum(len(table) for table in rows)
-            stride = len(table)
+            sizes.append(math.prod(len(_masks(codes[i])) for i in group))
+            stride = sizes[-1]
             for i in group:
                 stride //= len(_masks(codes[i]))
                 strides[i, g] = stride
-            rows.append(layout.masks(table))
-        # Where no row is picked (no tree has a split) this one is.
-        rows.append(layout.masks(blocks.valid[None]))
+        ends = np.cumsum([0, *sizes])
+        # Where no row is picked (no tree has a split) the last one is.
+        whole = layout.masks(blocks.valid[None])
+        rows = np.empty((ends[-1] + 1, *whole.shape[1:]), np.uint8)
+        rows[-1] = whole[0]
+        tables = _tables(codes, layout)
+        for group, begin, end in zip(groups, ends, ends[1:], strict=False):
+            own = rows[begin:end]
+            quickscorer.joint_masks([tables[i] for i in group], own)
         steps = [
             Steps(
-                start=jnp.asarray(layout.numbers(code.pieces.start)),
-                masks=jnp.asarray(layout.masks(code.pieces.masks)),
+                start=jax.device_put(layout.numbers(code.pieces.start)),
+                masks=jax.device_put(layout.masks(code.pieces.masks)),
                 feature=i,
             )
             for i, code in enumerate(codes)
@@ -117,15 +122,15 @@ class Forest(struct.PyTreeNode):
         ]
         values = layout.values(blocks.value).astype(dtype)
         return cls(
-            columns=jnp.array([code.column for code in codes], jnp.int32),
-            cuts=tuple(map(jnp.asarray, _padded_cuts(codes, dtype))),
-            nan_codes=jnp.array([code.nan_code for code in codes], jnp.int32),
-            strides=jnp.asarray(strides),
-            offsets=jnp.asarray(offsets),
-            rows=jnp.asarray(np.concatenate(rows)),
+            columns=jax.device_put(np.array([c.column for c in codes], np.int32)),
+            cuts=tuple(map(jax.device_put, _padded_cuts(codes, dtype))),
+            nan_codes=jax.device_put(np.array([c.nan_code for c in codes], np.int32)),
+            strides=jax.device_put(strides),
+            offsets=jax.device_put(ends[:-1].astype(np.int32)),
+            rows=jax.device_put(rows),
             steps=tuple(steps),
-            values=jnp.asarray(values),
-            bias=jnp.asarray(trees.bias, dtype),
+            values=jax.device_put(values),
+            bias=jax.device_put(np.asarray(trees.bias, dtype)),
             num_features=trees.num_features,
             single=trees.library == tree_arrays.XGBOOST,
         )
@@ -227,6 +232,19 @@ class Chain(struct.PyTreeNode):
 def _masks(code: quickscorer.Codes) -> np.ndarray:
     assert code.masks is not None
     return code.masks
+
+
+def _tables(
+    codes: list[quickscorer.Codes], layout: memory_layout.Layout
+) -> dict[int, np.ndarray]:
+    """uint8 `[codes, S, W, Z]` of each feature that has masks, by its place."""
+    known = [i for i, code in enumerate(codes) if code.masks is not None]
+    if not known:
+        return {}
+    masks = [_masks(codes[i]) for i in known]
+    whole = layout.masks(np.concatenate(masks))
+    ends = np.cumsum([len(table) for table in masks])[:-1]
+    return dict(zip(known, np.split(whole, ends), strict=True))
 
 
 def _padded_cuts(codes: list[quickscorer.Codes], dtype: np.dtype) -> list[np.ndarray]:

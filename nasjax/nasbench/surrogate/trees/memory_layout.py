@@ -49,9 +49,11 @@ class Layout(NamedTuple):
         return cls(num_blocks, num_slabs, size, num_bytes)
 
     def masks(self, table: np.ndarray) -> np.ndarray:
-        """uint64 `[R, U]` as uint8 `[R, S, W, Z]`."""
-        little = np.ascontiguousarray(table.astype("<u8"))
-        split = little.view(np.uint8).reshape(*table.shape, 8)[..., : self.num_bytes]
+        """Unsigned `[R, U]` as uint8 `[R, S, W, Z]`."""
+        size = table.dtype.itemsize
+        little = np.ascontiguousarray(table.astype(f"<u{size}", copy=False))
+        split = little.view(np.uint8).reshape(*table.shape, size)
+        split = split[..., : self.num_bytes]
         padded = self._padded(split, axis=1)
         shape = (len(table), self.num_slabs, self.size, self.num_bytes)
         return np.ascontiguousarray(np.swapaxes(padded.reshape(shape), 2, 3))

@@ -10,7 +10,7 @@ only), so that exactly one bit is left. That allows to cut a tree with many leav
 *blocks* of consecutive leaves: a block with no bit left adds nothing.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -60,8 +60,8 @@ class Codes(NamedTuple):
       column: of the input.
       cuts: float32 or float64 `[C]`, ascending; code c is cuts[c - 1] < x <= cuts[c].
       nan_code: of a missing value: one of the codes, or C + 1.
-      masks: uint64 `[C + 1 or C + 2, U]`, the leaves that a code leaves, or None where
-        there are more than `MAX_ROWS`.
+      masks: unsigned `[C + 1 or C + 2, U]`, the leaves that a code leaves, or None
+        where there are more than `MAX_ROWS`.
       pieces: where `masks` is None.
     """
 
@@ -168,24 +168,117 @@ def _bits(low: np.ndarray, high: np.ndarray, width: int) -> np.ndarray:
     return bits
 
 
-def code_features(trees: Trees, blocks: Blocks, dtype: np.dtype) -> Iterator[Codes]:
+def code_features(trees: Trees, blocks: Blocks, dtype: np.dtype) -> list[Codes]:
     """Codes and masks of every feature that some split tests, by column."""
-    for column in np.unique(blocks.feature):
-        pairs = np.flatnonzero(blocks.feature == column)
-        nodes, node_of_pair = np.unique(blocks.node[pairs], return_inverse=True)
-        cuts = _cuts(trees, nodes, dtype)
-        values = np.concatenate([cuts, _after(cuts), [np.nan]]).astype(np.float64)
-        goes_left = decide(trees, nodes, values)
-        same = (goes_left[:, :-1] == goes_left[:, -1:]).all(axis=0)
-        nan_code = len(cuts) + 1
-        if same.any():
-            nan_code, goes_left = int(np.argmax(same)), goes_left[:, :-1]
-        masks, pieces = None, None
-        if goes_left.shape[1] <= MAX_ROWS:
-            masks = _masks(blocks, pairs, goes_left[node_of_pair])
-        else:
-            pieces = _pieces(blocks, pairs, goes_left, node_of_pair)
-        yield Codes(int(column), cuts, nan_code, masks, pieces)
+    plain = _is_plain(trees)
+    codes = [*_plain_codes(trees, blocks, dtype, plain)]
+    done = {code.column for code in codes}
+    others = [c for c in np.unique(blocks.feature).tolist() if c not in done]
+    codes += [_code(trees, blocks, dtype, column) for column in others]
+    return sorted(codes, key=lambda code: code.column)
+
+
+def _code(trees: Trees, blocks: Blocks, dtype: np.dtype, column: int) -> Codes:
+    """Of any feature, by what each of its splits decides on a value of each code."""
+    pairs = np.flatnonzero(blocks.feature == column)
+    nodes, node_of_pair = np.unique(blocks.node[pairs], return_inverse=True)
+    cuts = _cuts(trees, nodes, dtype)
+    values = np.concatenate([cuts, _after(cuts), [np.nan]]).astype(np.float64)
+    goes_left = decide(trees, nodes, values)
+    same = (goes_left[:, :-1] == goes_left[:, -1:]).all(axis=0)
+    nan_code = len(cuts) + 1
+    if same.any():
+        nan_code, goes_left = int(np.argmax(same)), goes_left[:, :-1]
+    masks, pieces = None, None
+    if goes_left.shape[1] <= MAX_ROWS:
+        masks = _masks(blocks, pairs, goes_left[node_of_pair])
+    else:
+        pieces = _pieces(blocks, pairs, goes_left, node_of_pair)
+    return Codes(column, cuts, nan_code, masks, pieces)
+
+
+def _is_plain(trees: Trees) -> np.ndarray:
+    """bool `[M]`: splits that compare with a finite threshold, a missing value as 0."""
+    rule = trees.kind >> tree_arrays.MISSING_SHIFT
+    categorical = (trees.kind & tree_arrays.CATEGORICAL) != 0
+    plain: np.ndarray = ~categorical & (rule == tree_arrays.NAN_IS_ZERO)
+    plain &= np.isfinite(trees.threshold)
+    return plain
+
+
+def _plain_codes(
+    trees: Trees, blocks: Blocks, dtype: np.dtype, plain: np.ndarray
+) -> Iterator[Codes]:
+    """The codes of all features whose splits are all plain, in one go.
+
+    A plain split goes left up to a cut, so the masks of successive codes are running
+    ANDs: of the left masks from the last cut down, of the right ones from the first up.
+    """
+    is_plain = np.ones(trees.num_features, bool)
+    is_plain[trees.feature[~plain]] = False
+    nodes = np.flatnonzero(is_plain[trees.feature])
+    if not len(nodes):
+        return
+    cut_of_node, cuts_of = _plain_cuts(trees, nodes, dtype)
+    columns = [c for c, cuts in cuts_of.items() if len(cuts) < MAX_ROWS]
+    sizes = np.array([len(cuts_of[column]) + 1 for column in columns], int)
+    first = np.zeros(trees.num_features, np.int64)
+    first[columns] = np.cumsum(sizes) - sizes
+    used = np.zeros(trees.num_features, bool)
+    used[columns] = True
+    pairs = np.flatnonzero(used[blocks.feature])
+    num_blocks, kind = len(blocks.valid), _unsigned(blocks.num_bytes)
+    row = first[blocks.feature[pairs]] + cut_of_node[blocks.node[pairs]]
+    place = row * num_blocks + blocks.block[pairs]
+    order = np.argsort(place, kind="stable")
+    place, pairs = place[order], pairs[order]
+    starts = np.flatnonzero(np.diff(place, prepend=-1))
+    shape = (int(sizes.sum()), num_blocks)
+    left, right = (np.full(shape, np.iinfo(kind).max, kind) for _ in range(2))
+    for table, masks, shift in (
+        (left, blocks.if_left, 0),
+        # A split sends codes behind its cut to the right.
+        (right, blocks.if_right, num_blocks),
+    ):
+        met = np.bitwise_and.reduceat(masks[pairs].astype(kind), starts)
+        table.reshape(-1)[place[starts] + shift] = met
+    for begin, size in zip(first[columns].tolist(), sizes.tolist(), strict=True):
+        if size > 2:
+            own = left[begin : begin + size][::-1]
+            np.bitwise_and.accumulate(own, axis=0, out=own)
+            own = right[begin : begin + size]
+            np.bitwise_and.accumulate(own, axis=0, out=own)
+    left &= right
+    left &= blocks.valid.astype(kind)[None]
+    for column, size in zip(columns, sizes.tolist(), strict=True):
+        cuts, begin = cuts_of[column], first[column]
+        nan_code = int(np.searchsorted(cuts, 0.0))
+        yield Codes(column, cuts, nan_code, left[begin : begin + size], None)
+
+
+def _plain_cuts(
+    trees: Trees, nodes: np.ndarray, dtype: np.dtype
+) -> tuple[np.ndarray, dict[int, np.ndarray]]:
+    """Which cut of its feature each node is, int64 `[M]`, and the cuts by column."""
+    feature = trees.feature[nodes]
+    rounded = round_down(trees.threshold[nodes], dtype)
+    order = np.lexsort((rounded, feature))
+    feature, rounded = feature[order], rounded[order]
+    starts_feature = np.diff(feature, prepend=-1) != 0
+    is_new = starts_feature.copy()
+    is_new[1:] |= rounded[1:] != rounded[:-1]
+    number = np.cumsum(is_new) - 1
+    begin = np.maximum.accumulate(np.where(starts_feature, number, 0))
+    cut = np.zeros(len(trees.feature), np.int64)
+    cut[nodes[order]] = number - begin
+    ends = np.flatnonzero(starts_feature[is_new])[1:]
+    columns = feature[starts_feature].tolist()
+    return cut, dict(zip(columns, np.split(rounded[is_new], ends), strict=True))
+
+
+def _unsigned(num_bytes: int) -> np.dtype:
+    """The smallest unsigned type of at least so many bytes."""
+    return np.dtype(f"u{1 << (num_bytes - 1).bit_length()}")
 
 
 def decide(trees: Trees, nodes: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -255,13 +348,13 @@ def _after(cuts: np.ndarray) -> np.ndarray:
 
 
 def _masks(blocks: Blocks, pairs: np.ndarray, goes_left: np.ndarray) -> np.ndarray:
-    """uint64 `[codes, U]`, the AND over the splits of each block."""
+    """Unsigned `[codes, U]`, the AND over the splits of each block."""
     masks = np.where(goes_left.T, blocks.if_left[pairs], blocks.if_right[pairs])
     block = blocks.block[pairs]
     starts = np.flatnonzero(np.diff(block, prepend=-1))
     table = np.repeat(blocks.valid[None], masks.shape[0], axis=0)
     table[:, block[starts]] &= np.bitwise_and.reduceat(masks, starts, axis=1)
-    return table
+    return table.astype(_unsigned(blocks.num_bytes))
 
 
 def _pieces(
@@ -307,11 +400,19 @@ def joined(codes: list[Codes], most: int = JOINT_ROWS) -> list[list[int]]:
     return groups
 
 
-def joint_masks(codes: list[Codes], group: list[int], num_blocks: int) -> np.ndarray:
-    """uint64 `[codes, U]` of a group; the code of its last feature counts fastest."""
-    table = np.full((1, num_blocks), np.iinfo(np.uint64).max, np.uint64)
-    for i in group:
-        masks = codes[i].masks
-        assert masks is not None
-        table = (table[:, None] & masks[None]).reshape(-1, num_blocks)
-    return table
+def joint_masks(tables: Sequence[np.ndarray], out: np.ndarray) -> None:
+    """The AND of rows of several features, one of each, in every combination.
+
+    Args:
+      tables: uint8 `[codes, ...]` of each feature.
+      out: uint8 `[R, ...]`, R the product of the numbers of codes; the code of the last
+        feature counts fastest.
+    """
+    whole = tables[0]
+    for table in tables[1:-1]:
+        whole = (whole[:, None] & table[None]).reshape(-1, *table.shape[1:])
+    if len(tables) == 1:
+        out[...] = whole
+    else:
+        joint = out.reshape(len(whole), *tables[-1].shape)
+        np.bitwise_and(whole[:, None], tables[-1][None], out=joint)
