@@ -39,9 +39,21 @@ def packaged():
         for preset in module.get("PRESETS", ("",)):
             get_config = module["get_config"]
             config = plain(get_config(preset) if preset else get_config())
-            (command,) = commands(config)
-            found.append((f"{path.name}:{preset}", defaults.fill(command, config)))
+            for command in commands(config):
+                own = part(config, command)
+                found.append((f"{path.name}:{preset}", defaults.fill(command, own)))
     return found
+
+
+def part(config, command):
+    """What one command reads of a file for two: digits111 is built and fitted to."""
+    others = {
+        key
+        for other in commands(config)
+        if other != command
+        for key in defaults.KINDS[other]
+    }
+    return {key: value for key, value in config.items() if key not in others}
 
 
 def commands(config):
