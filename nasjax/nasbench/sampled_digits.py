@@ -13,7 +13,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from nasjax import spaces
-from nasjax.core import arrays, errors
+from nasjax.core import arrays, errors, read_guard
 from nasjax.nasbench import index
 from nasjax.nasbench.runs import TrainingRuns, to_device
 from nasjax.nasbench.table import TabularBenchmark
@@ -165,8 +165,9 @@ class SampledDigits:
                 f"{path} holds no trainings of {self.name}; build it with "
                 "launch/nasbench_x11.py --mode=build"
             )
-        stored, groups = arrays.load(path), tuple(metadata.get("groups", ()))
-        self._check(path, stored, groups)
+        with read_guard.guard(path, "damaged", remedy="build it again"):
+            stored, groups = arrays.load(path), tuple(metadata["groups"])
+            self._check(path, stored, groups)
         return stored, groups
 
     def _check(

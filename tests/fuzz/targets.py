@@ -29,7 +29,7 @@ from nasjax import nasbench
 from nasjax.core import arrays, read_guard, result, safe_pickle
 from nasjax.data import cifar10, imagenet, text
 from nasjax.jobs.search import chunks
-from nasjax.nasbench import readers, table_file
+from nasjax.nasbench import readers, sampled_digits, table_file, trainings
 from nasjax.nasbench.readers import (
     crc32c,
     nasbench101,
@@ -44,7 +44,7 @@ from nasjax.nasbench.readers import official_surrogates as importing
 from nasjax.nasbench.surrogate import model, storage, svd
 from nasjax.nasbench.surrogate.noise import epoch_std
 from nasjax.search.history import History
-from nasjax.spaces import nasbench201
+from nasjax.spaces import nasbench111, nasbench201
 from nasjax.supernet import saved_model as supernet_model
 from nasjax.supernet import slim
 
@@ -439,6 +439,32 @@ def arrays_resealed():
 @target
 def tables():
     return [saved(table_bytes)], lambda c, folder: nasbench.load(resealed(c, folder))
+
+
+def trainings_bytes(path):
+    """Three cells, the first with two seeds."""
+    rows = np.array([0, 1, 2, 0], np.int32)
+    count = np.arange(len(rows) * trainings.NUM_EPOCHS).reshape(len(rows), -1)
+    made = trainings.Trainings(
+        groups=("uniform", "small"),
+        group=np.array([0, 0, 1]),
+        place=np.array([0, 1, 0]),
+        archs=nasbench111.small_cells()[:3],
+        row=rows,
+        seed=np.array([0, 0, 0, 1]),
+        curves={
+            name: trainings.compact(name, count + 0.0) for name in trainings.CURVES
+        },
+        seconds=np.ones(len(rows)),
+    )
+    sampled_digits.DIGITS111.save(path, made, {"parameters": np.arange(3)})
+
+
+@target
+def sampled_trainings():
+    return [saved(trainings_bytes)], lambda c, folder: nasbench.load(
+        resealed(c, folder)
+    )
 
 
 @target
