@@ -137,7 +137,11 @@ def test_wheel_holds_the_library_and_nothing_else(wheel):
     (info,) = {name.split("/")[0] for name in names if ".dist-info/" in name}
     assert f"{info}/licenses/LICENSE" in names
     extra = {name for name in names - modules if not name.startswith(info)}
-    assert extra == {"nasjax/py.typed", "nasjax/nasbench/digits201.safetensors"}
+    files = ("digits111", "digits111_surrogate", "digits201")
+    data = {f"nasjax/nasbench/{file}.safetensors" for file in files}
+    assert extra == {"nasjax/py.typed", *data}
+    sizes = zipfile.ZipFile(wheel).infolist()
+    assert sum(info.file_size for info in sizes) < 32e6
     text = zipfile.ZipFile(wheel).read(f"{info}/METADATA").decode()
     assert "License-Expression: Apache-2.0" in text
     assert "Requires-Dist: jax>=" in text

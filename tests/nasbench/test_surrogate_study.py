@@ -140,3 +140,17 @@ def test_all_is_table_5_3():
     assert len(found) == len(set(found)) == 18
     assert set(found) < set(study.names())
     assert all(name.split("_")[1] in fitting.REGRESSORS for name in found)
+
+
+def test_leaves_in_float32_predict_the_same_from_a_smaller_file(tmp_path):
+    surrogate = study.fit(make(), "svd_xgb_std")
+    features = make().data.features
+    curves = []
+    for single in (False, True):
+        path = tmp_path / f"{single}.safetensors"
+        storage.save(path, surrogate, single=single)
+        fitted = storage.load(path).require(METRIC)
+        curves.append(held_out.predict(fitted.members, features))
+    np.testing.assert_array_equal(*curves)
+    whole, small = (tmp_path / f"{single}.safetensors" for single in (False, True))
+    assert small.stat().st_size < whole.stat().st_size

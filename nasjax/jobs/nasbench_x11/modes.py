@@ -7,7 +7,6 @@ surrogates of learning curves; `import` reads the official ones.
 
 import os
 import pathlib
-import shutil
 from typing import Any
 
 import numpy as np
@@ -133,7 +132,7 @@ def _install_surrogate(
             f"{surrogate.features}, not of {sampled.space} with {sampled.features}"
         )
     with atomic_file.replacing(sampled.surrogate_file) as temporary:
-        shutil.copyfile(source, temporary)
+        surrogate = storage.save(temporary, surrogate, single=True)
     print(f"{sampled.surrogate_file}: {surrogate.version}")
     return {"output": os.fspath(sampled.surrogate_file), "version": surrogate.version}
 
