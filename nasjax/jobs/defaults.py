@@ -10,9 +10,11 @@ whose dataclass or function loads jax are written out, and tests compare them.
 """
 
 import dataclasses
+import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from nasjax.jobs.search import settings as search_settings
 from nasjax.supernet import settings as supernet_settings
 from nasjax.training.classifier_settings import ClassifierSettings
 from nasjax.training.language_model_settings import LanguageModelSettings
@@ -88,7 +90,14 @@ def _plain(value: Any) -> Any:
 
 
 def _fields(kind: Any) -> dict[str, Any]:
-    return {field.name: field.default for field in dataclasses.fields(kind)}
+    """The defaults of a dataclass, and of its sections; those of open keys are none."""
+    hints, made = typing.get_type_hints(kind), {}
+    for field in dataclasses.fields(kind):
+        if dataclasses.is_dataclass(hints[field.name]):
+            made[field.name] = _fields(hints[field.name])
+        elif field.default is not dataclasses.MISSING:
+            made[field.name] = field.default
+    return made
 
 
 # --- training of architectures -------------------------------------------------------
@@ -182,43 +191,10 @@ def _hmnas(_: Mapping[str, Any]) -> Defaults:
 
 # --- searches ------------------------------------------------------------------------
 
-BUDGET: Defaults = {"queries": 0, "seconds": 0.0, "epochs": 0}  # 0: no limit
-
-_SEARCH: Defaults = {
-    "seed": 0,
-    "min_epochs": 0,  # of an incumbent; -1: only trainings to the end
-    "controls": ("random_search",),
-    "budget": BUDGET,
-}
-
-
-def _trials(_: Mapping[str, Any]) -> Defaults:
-    return {
-        **_SEARCH,
-        "num_trials": 500,
-        "epoch": 0,  # of the reward; 0: the last
-        "benchmark": {
-            "name": "",
-            "path": "",  # a file instead of the name
-            "data_set": "",  # of a file that has several
-            "schedule": 0,  # 0: the longest
-            "listed": False,  # True: architectures are drawn from the rows
-            "average": False,  # True: the reward is the mean over trainings
-        },
-        "report": {"path": "", "data_set": "", "schedule": 0},  # as the benchmark
-    }
-
 
 def _drive(config: Mapping[str, Any]) -> Defaults:
-    return {
-        **_SEARCH,
-        "num_trials": 1,
-        "executor": "in_process",  # processes, dask
-        "workers": 2,
-        "address": "",  # of a running Dask scheduler; "": own workers
-        "ask_ahead": 1,  # proposals in flight
-        "protocol": _protocol(_group(config, "protocol")),
-    }
+    own = _fields(search_settings.Drive)
+    return own | {"protocol": _protocol(_group(config, "protocol"))}
 
 
 def _group(config: Mapping[str, Any], key: str) -> Mapping[str, Any]:
@@ -358,7 +334,7 @@ COMMANDS: Mapping[str, Callable[[Mapping[str, Any]], Defaults]] = {
     "launch/arch2vec.py": _arch2vec,
     "launch/nasbench_x11.py": _nasbench_x11,
     "launch/nasbench_x11.py --mode=build": lambda _: {"build": BUILD},
-    "launch/search.py": _trials,
+    "launch/search.py": lambda _: _fields(search_settings.Trials),
     "launch/search.py --mode=drive": _drive,
     "launch/train_architecture.py": _train_architecture,
 }

@@ -16,10 +16,10 @@ import numpy as np
 
 from nasjax.core import arrays, batching, errors, paths, progress, result
 from nasjax.experiments import search_inputs
+from nasjax.jobs import config_door
 from nasjax.jobs.arch2vec import search_tables as tables
 from nasjax.jobs.arch2vec import seeds as pretraining
-from nasjax.jobs.search import problem, trials
-from nasjax.jobs.search.problem import Config
+from nasjax.jobs.search import problem, settings, trials
 
 FOLDER = "search"
 """Below the working directory."""
@@ -76,7 +76,7 @@ def run(config: Mapping[str, Any], folder: str | pathlib.Path) -> dict[str, Any]
 
 
 def search_config(
-    section: Config, chosen: Config, files: Files, queries: int
+    section: Mapping[str, Any], chosen: Mapping[str, Any], files: Files, queries: int
 ) -> dict[str, Any]:
     """The configuration of `jobs.search` for one data set.
 
@@ -86,7 +86,7 @@ def search_config(
       files: of variants, with the embeddings of each seed.
       queries: of a trial, where `chosen` has no budget of its own.
     """
-    settings = {}
+    entries = {}
     for name, entry in section["settings"].items():
         own = {key: value for key, value in entry.items() if key != "row"}
         if own.get("table") in files:
@@ -94,7 +94,7 @@ def search_config(
             # Of what it does not read, any file names the architectures.
             learns = search_inputs.learns(own.get("algorithm", name))
             own["table"] = tables_of_seeds[0] if learns else list(tables_of_seeds)
-        settings[name] = own
+        entries[name] = own
     budget = {"queries": chosen["queries"], "seconds": chosen["seconds"]}
     if chosen["queries_of"]:
         like = section["data_sets"][chosen["queries_of"]]
@@ -116,7 +116,7 @@ def search_config(
         "budget": budget,
         "algorithms": list(section["algorithms"]),
         "controls": list(section["controls"]),
-        "settings": settings,
+        "settings": entries,
         # Trials of other embeddings are not these, wherever the file lies.
         "embeddings": {
             variant: [_digest(file) for file in names]
@@ -125,7 +125,7 @@ def search_config(
     }
 
 
-def _section(config: Mapping[str, Any]) -> Config:
+def _section(config: Mapping[str, Any]) -> Mapping[str, Any]:
     if "search" not in config:
         raise errors.ConfigError(
             "the configuration has no section `search`; searches on benchmarks are for "
@@ -133,7 +133,7 @@ def _section(config: Mapping[str, Any]) -> Config:
             "trained: python launch/search.py --mode=drive "
             "--config=configs/search/darts.py"
         )
-    section: Config = config["search"]
+    section: Mapping[str, Any] = config["search"]
     if not section["data_sets"]:
         raise errors.ConfigError("search.data_sets is empty: name at least one")
     for name, chosen in section["data_sets"].items():
@@ -199,7 +199,7 @@ def _listed(
     wanted: dict[str, Any], files: Files, folder: pathlib.Path
 ) -> dict[str, Any]:
     """The same configuration with tables of what the benchmark knows only."""
-    reward = problem.load(wanted).reward
+    reward = problem.load(config_door.read(settings.Trials, wanted)).reward
     kept = {}
     for variant, names in files.items():
         for number, file in enumerate(names):

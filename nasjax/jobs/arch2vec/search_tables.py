@@ -6,7 +6,7 @@ from typing import Any
 from nasjax.core import result
 from nasjax.experiments import comparison
 from nasjax.experiments.search_scores import SPLITS
-from nasjax.jobs.search import settings, tables
+from nasjax.jobs.search import algorithms, tables
 
 _FIGURES = ("regret_seconds", "regret_queries", "ecdf")
 
@@ -30,7 +30,7 @@ def join(
     for label, outcome in outcomes.items():
         table = tables.TABLES[outcome["benchmark"]["space"]]
         for name, found in outcome["algorithms"].items():
-            entry = settings.settings_of(config["search"], name)
+            entry = algorithms.settings_of(config["search"]["settings"], name)
             row = entry.get("row") or name
             for split in SPLITS:
                 made = _row(label, name, row, split, found)
