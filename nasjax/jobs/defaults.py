@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from nasjax.jobs.search import settings as search_settings
+from nasjax.jobs.train_architecture.settings import Trainings
 from nasjax.supernet import settings as supernet_settings
 from nasjax.training.classifier_settings import ClassifierSettings
 from nasjax.training.language_model_settings import LanguageModelSettings
@@ -142,17 +143,13 @@ def _protocol(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _train_architecture(config: Mapping[str, Any]) -> Defaults:
     space = str(config.get("space", ""))
-    rows = {} if space in TEXT_SPACES else {"tables": (), "label": ""}
-    # What the draw of NAS-Bench-111 reads.
-    drawn = {"searched": "", "table": ""} if space == "nasbench101" else {}
+    left_out = {"tables", "label"} if space in TEXT_SPACES else set()
+    if space != "nasbench101":  # what the draw of NAS-Bench-111 reads
+        left_out |= {"searched", "table"}
+    own = _fields(Trainings).items()
     return {
-        "seeds": (0,),
-        "num_archs": 1,  # where arch is "random"
-        "sample_seed": 0,
-        "epochs": 0,  # 0: all of the schedule
+        **{key: value for key, value in own if key not in left_out},
         **_protocol(config),
-        **rows,
-        **drawn,
     }
 
 
