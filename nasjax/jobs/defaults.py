@@ -14,6 +14,7 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from nasjax.jobs.arch2vec import settings as arch2vec_settings
 from nasjax.jobs.search import settings as search_settings
 from nasjax.jobs.train_architecture.settings import Trainings
 from nasjax.supernet import settings as supernet_settings
@@ -206,56 +207,23 @@ VARIANTS = ("thesis", "released", "improved", "without_kl", "gae", "vgae")
 
 
 def _arch2vec(config: Mapping[str, Any]) -> Defaults:
-    search = (
-        {"search": _arch2vec_search(config["search"])} if "search" in config else {}
-    )
-    return {
-        "seed": 0,
-        "num_archs": 0,  # 0: all, of DARTS' cells 600,000
-        "held_out": 0.1,
-        "epochs": 10,
-        "batch_size": 32,
-        "learning_rate": 1e-3,
-        "num_points": 10_000,
+    own = {
+        **_fields(arch2vec_settings.Pretraining),
         # What is not given stays as the variant has it.
         "settings": {name: {"kl_weight": float, "width": int} for name in VARIANTS},
-        "analysis": {
-            "benchmark": {"name": "", "path": "", "data_set": "", "schedule": 0},
-            "num_train": 250,
-            "num_seeds": 10,
-            "num_walks": 100,
-            "walk_length": 16,
-            "random_walk": 1_000,
-            "num_points": 10_000,
-        },
-        **search,
     }
+    if "search" in config:
+        own["search"] = _arch2vec_search(_group(config, "search"))
+    return own
 
 
-DATA_SET: Defaults = {
-    "data_set": "",
-    "schedule": 0,  # 0: the longest
-    "epoch": 0,  # 0: the last of the schedule
-    "report_schedule": 0,
-    "queries": 0,
-    "seconds": 0.0,
-    "queries_of": "",  # another data set, whose queries are the budget
-}
-"""An entry of `search.data_sets`."""
-
-
-def _arch2vec_search(section: Any) -> Defaults:
-    data_sets = _group(section, "data_sets") if isinstance(section, Mapping) else {}
+def _arch2vec_search(section: Mapping[str, Any]) -> Defaults:
+    data_set = _fields(arch2vec_settings.DataSet)
     return {
-        "seed": 0,
-        "num_trials": 500,
-        # Of entries without `against`, whose first is the same search in all but one
-        # thing.
-        "controls": ("random_search",),
+        **_fields(arch2vec_settings.Searches),
         # "": as pre-training wrote it.
         "tables": dict.fromkeys(("thesis", "released", "improved"), ""),
-        "benchmark": {"name": "", "path": "", "listed": False, "average": False},
-        "data_sets": dict.fromkeys(data_sets, DATA_SET),
+        "data_sets": dict.fromkeys(_group(section, "data_sets"), data_set),
     }
 
 

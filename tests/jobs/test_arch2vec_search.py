@@ -111,7 +111,8 @@ def config(file, **changes):
     section = copy.deepcopy(SECTION) | changes
     section["benchmark"] = {**section["benchmark"], "path": str(file)}
     seeds = {"seed": 0, "pretraining_seeds": [0, 1]}
-    return {"space": "nasbench201", **seeds, "search": section}
+    given = {"space": "nasbench201", "variants": ["thesis"], **seeds}
+    return given | {"search": section}
 
 
 @pytest.fixture(scope="module")
@@ -176,6 +177,12 @@ def test_intervals_and_tests_are_over_embeddings(finished):
     assert not np.array_equal(first[:3], first[3:])
 
 
+def searches(file):
+    """The searches of the configuration, and one of their data sets."""
+    section = arch2vec_search._section(config(file))
+    return section, section.data_sets["cifar10"]
+
+
 def read(wanted):
     return config_door.read(settings.Trials, wanted)
 
@@ -183,12 +190,12 @@ def read(wanted):
 def test_trials_of_an_embedding_are_those_of_a_run_with_it_alone(finished, places):
     """One program serves all embeddings, and each has its own."""
     file, folder = places
-    section = config(file)["search"]
+    section, chosen = searches(file)
     paths = [
         str(folder / "embeddings_thesis.safetensors"),
         str(folder / "seeds" / "1" / "thesis" / "embeddings_thesis.safetensors"),
     ]
-    wanted = arch2vec_search.search_config(section, DATA_SET, {"thesis": paths}, 0)
+    wanted = arch2vec_search.search_config(section, chosen, {"thesis": paths}, 0)
     budget = read(wanted).budget
     made = problem.load(read(wanted))
     inputs = search_inputs.SearchInputs(made.space, made.reward, budget.queries)
@@ -263,9 +270,9 @@ def test_a_later_data_set_has_as_many_queries(finished):
 
 def test_an_encoder_that_learns_searches_the_same_rows(places):
     file, folder = places
-    section = config(file)["search"]
+    section, chosen = searches(file)
     embeddings = {"thesis": [str(folder / "embeddings_thesis.safetensors")] * 2}
-    wanted = arch2vec_search.search_config(section, DATA_SET, embeddings, 0)
+    wanted = arch2vec_search.search_config(section, chosen, embeddings, 0)
     made = problem.load(read(wanted))
     inputs = search_inputs.SearchInputs(made.space, made.reward, 6)
     wanted["algorithms"] = ["supervised_rl"]

@@ -644,6 +644,8 @@ def test_a_table_of_another_space_than_the_configurations_is_refused(file, tmp_p
         ({"controls": ["random_serch"]}, "of controls 'random_serch' .did you mean"),
         ({"settings": {"random_search": None}}, "random_search is None; .* a section"),
         ({"budget": 3}, "config.budget is 3; it must be a section"),
+        ({"budget": {"querys": 3}}, "config.budget 'querys' .did you mean 'queries'"),
+        ({"benchmark": {"listd": True}}, "config.benchmark 'listd' .* 'listed'"),
         ({"budget": {"queries": 10**9, "seconds": 0.0}}, "may be at most 10,000,000"),
         ({"settings": {"random_search": {"bacth_size": 2}}}, "batch_size"),
         ({"settings": {"random_search": {"chunk_size": -1}}}, "chunk_size = -1"),
