@@ -24,7 +24,7 @@ def read(kind: type[T], section: str, values: Mapping[str, Any]) -> T:
     """Builds a dataclass from a section of a configuration.
 
     Lists become tuples. A field that is itself a dataclass is read from a section of
-    its own.
+    its own, and a mapping of dataclasses from a section of sections.
 
     Args:
       kind: a dataclass.
@@ -45,15 +45,21 @@ def read(kind: type[T], section: str, values: Mapping[str, Any]) -> T:
             if not _has_default(field):
                 raise errors.ConfigError(f"config.{place} is missing")
             continue
-        value, own = values[field.name], hints[field.name]
-        if isinstance(own, type) and dataclasses.is_dataclass(own):
-            if not isinstance(value, Mapping):
-                raise errors.ConfigError(
-                    f"config.{place} is {value!r}; it must be a section"
-                )
-            value = read(own, place, value)
-        given[field.name] = tuple(value) if isinstance(value, list) else value
+        given[field.name] = _value(hints[field.name], place, values[field.name])
     return kind(**given)
+
+
+def _value(kind: Any, place: str, value: Any) -> Any:
+    is_section = isinstance(kind, type) and dataclasses.is_dataclass(kind)
+    of = typing.get_args(kind) if typing.get_origin(kind) is Mapping else ()
+    are_sections = bool(of) and dataclasses.is_dataclass(of[1])
+    if (is_section or are_sections) and not isinstance(value, Mapping):
+        raise errors.ConfigError(f"config.{place} is {value!r}; it must be a section")
+    if is_section:
+        return read(kind, place, value)
+    if are_sections:
+        return {key: _value(of[1], f"{place}.{key}", value[key]) for key in value}
+    return tuple(value) if isinstance(value, list) else value
 
 
 def require_known(section: str, values: Iterable[str], known: Iterable[str]) -> None:

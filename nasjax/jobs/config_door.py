@@ -5,15 +5,18 @@ meant, fills in the defaults, and makes a key that is missing an error with its 
 wherever it is read later. `claim` takes the working directory for a configuration.
 """
 
+import dataclasses
 import fnmatch
 import functools
 import math
 import pathlib
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
-from nasjax.core import errors, workdir
+from nasjax.core import errors, settings, workdir
 from nasjax.jobs import defaults
+
+T = TypeVar("T")
 
 MOST = 2**31 - 1
 """Of every whole number: counts are int32."""
@@ -108,6 +111,17 @@ def enter(command: str, config: Mapping[str, Any]) -> Section:
     filled = defaults.fill(command, config)
     check_numbers(script, filled)
     return _section(filled, "")
+
+
+def read(kind: type[T], filled: Mapping[str, Any]) -> T:
+    """The dataclass of a configuration, whose other keys are a user's own.
+
+    Raises:
+      ConfigError: a key is missing, one of a section is unknown, or a value does not
+        fit.
+    """
+    names = {field.name for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    return settings.read(kind, "", {k: filled[k] for k in filled if k in names})
 
 
 def claim(

@@ -10,9 +10,13 @@ whose dataclass or function loads jax are written out, and tests compare them.
 """
 
 import dataclasses
+import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from nasjax.jobs.arch2vec import settings as arch2vec_settings
+from nasjax.jobs.search import settings as search_settings
+from nasjax.jobs.train_architecture.settings import Trainings
 from nasjax.supernet import settings as supernet_settings
 from nasjax.training.classifier_settings import ClassifierSettings
 from nasjax.training.language_model_settings import LanguageModelSettings
@@ -88,7 +92,14 @@ def _plain(value: Any) -> Any:
 
 
 def _fields(kind: Any) -> dict[str, Any]:
-    return {field.name: field.default for field in dataclasses.fields(kind)}
+    """The defaults of a dataclass, and of its sections; those of open keys are none."""
+    hints, made = typing.get_type_hints(kind), {}
+    for field in dataclasses.fields(kind):
+        if dataclasses.is_dataclass(hints[field.name]):
+            made[field.name] = _fields(hints[field.name])
+        elif field.default is not dataclasses.MISSING:
+            made[field.name] = field.default
+    return made
 
 
 # --- training of architectures -------------------------------------------------------
@@ -133,17 +144,13 @@ def _protocol(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _train_architecture(config: Mapping[str, Any]) -> Defaults:
     space = str(config.get("space", ""))
-    rows = {} if space in TEXT_SPACES else {"tables": (), "label": ""}
-    # What the draw of NAS-Bench-111 reads.
-    drawn = {"searched": "", "table": ""} if space == "nasbench101" else {}
+    left_out = {"tables", "label"} if space in TEXT_SPACES else set()
+    if space != "nasbench101":  # what the draw of NAS-Bench-111 reads
+        left_out |= {"searched", "table"}
+    own = _fields(Trainings).items()
     return {
-        "seeds": (0,),
-        "num_archs": 1,  # where arch is "random"
-        "sample_seed": 0,
-        "epochs": 0,  # 0: all of the schedule
+        **{key: value for key, value in own if key not in left_out},
         **_protocol(config),
-        **rows,
-        **drawn,
     }
 
 
@@ -182,43 +189,10 @@ def _hmnas(_: Mapping[str, Any]) -> Defaults:
 
 # --- searches ------------------------------------------------------------------------
 
-BUDGET: Defaults = {"queries": 0, "seconds": 0.0, "epochs": 0}  # 0: no limit
-
-_SEARCH: Defaults = {
-    "seed": 0,
-    "min_epochs": 0,  # of an incumbent; -1: only trainings to the end
-    "controls": ("random_search",),
-    "budget": BUDGET,
-}
-
-
-def _trials(_: Mapping[str, Any]) -> Defaults:
-    return {
-        **_SEARCH,
-        "num_trials": 500,
-        "epoch": 0,  # of the reward; 0: the last
-        "benchmark": {
-            "name": "",
-            "path": "",  # a file instead of the name
-            "data_set": "",  # of a file that has several
-            "schedule": 0,  # 0: the longest
-            "listed": False,  # True: architectures are drawn from the rows
-            "average": False,  # True: the reward is the mean over trainings
-        },
-        "report": {"path": "", "data_set": "", "schedule": 0},  # as the benchmark
-    }
-
 
 def _drive(config: Mapping[str, Any]) -> Defaults:
-    return {
-        **_SEARCH,
-        "num_trials": 1,
-        "executor": "in_process",  # processes, dask
-        "workers": 2,
-        "address": "",  # of a running Dask scheduler; "": own workers
-        "ask_ahead": 1,  # proposals in flight
-        "protocol": _protocol(_group(config, "protocol")),
-    }
+    own = _fields(search_settings.Drive)
+    return own | {"protocol": _protocol(_group(config, "protocol"))}
 
 
 def _group(config: Mapping[str, Any], key: str) -> Mapping[str, Any]:
@@ -233,56 +207,23 @@ VARIANTS = ("thesis", "released", "improved", "without_kl", "gae", "vgae")
 
 
 def _arch2vec(config: Mapping[str, Any]) -> Defaults:
-    search = (
-        {"search": _arch2vec_search(config["search"])} if "search" in config else {}
-    )
-    return {
-        "seed": 0,
-        "num_archs": 0,  # 0: all, of DARTS' cells 600,000
-        "held_out": 0.1,
-        "epochs": 10,
-        "batch_size": 32,
-        "learning_rate": 1e-3,
-        "num_points": 10_000,
+    own = {
+        **_fields(arch2vec_settings.Pretraining),
         # What is not given stays as the variant has it.
         "settings": {name: {"kl_weight": float, "width": int} for name in VARIANTS},
-        "analysis": {
-            "benchmark": {"name": "", "path": "", "data_set": "", "schedule": 0},
-            "num_train": 250,
-            "num_seeds": 10,
-            "num_walks": 100,
-            "walk_length": 16,
-            "random_walk": 1_000,
-            "num_points": 10_000,
-        },
-        **search,
     }
+    if "search" in config:
+        own["search"] = _arch2vec_search(_group(config, "search"))
+    return own
 
 
-DATA_SET: Defaults = {
-    "data_set": "",
-    "schedule": 0,  # 0: the longest
-    "epoch": 0,  # 0: the last of the schedule
-    "report_schedule": 0,
-    "queries": 0,
-    "seconds": 0.0,
-    "queries_of": "",  # another data set, whose queries are the budget
-}
-"""An entry of `search.data_sets`."""
-
-
-def _arch2vec_search(section: Any) -> Defaults:
-    data_sets = _group(section, "data_sets") if isinstance(section, Mapping) else {}
+def _arch2vec_search(section: Mapping[str, Any]) -> Defaults:
+    data_set = _fields(arch2vec_settings.DataSet)
     return {
-        "seed": 0,
-        "num_trials": 500,
-        # Of entries without `against`, whose first is the same search in all but one
-        # thing.
-        "controls": ("random_search",),
+        **_fields(arch2vec_settings.Searches),
         # "": as pre-training wrote it.
         "tables": dict.fromkeys(("thesis", "released", "improved"), ""),
-        "benchmark": {"name": "", "path": "", "listed": False, "average": False},
-        "data_sets": dict.fromkeys(data_sets, DATA_SET),
+        "data_sets": dict.fromkeys(_group(section, "data_sets"), data_set),
     }
 
 
@@ -358,7 +299,7 @@ COMMANDS: Mapping[str, Callable[[Mapping[str, Any]], Defaults]] = {
     "launch/arch2vec.py": _arch2vec,
     "launch/nasbench_x11.py": _nasbench_x11,
     "launch/nasbench_x11.py --mode=build": lambda _: {"build": BUILD},
-    "launch/search.py": _trials,
+    "launch/search.py": lambda _: _fields(search_settings.Trials),
     "launch/search.py --mode=drive": _drive,
     "launch/train_architecture.py": _train_architecture,
 }

@@ -9,7 +9,9 @@ import shared
 from nasjax.encoders import graph_inputs
 from nasjax.encoders.arch2vec import model
 from nasjax.experiments import published
+from nasjax.jobs import config_door
 from nasjax.jobs.arch2vec import tables, variants
+from nasjax.jobs.arch2vec.settings import Pretraining
 
 FOLDER = shared.ROOT / "configs" / "arch2vec"
 SPACES = {
@@ -40,18 +42,18 @@ def test_the_full_runs_are_those_of_the_thesis(name):
     assert config["epochs"] == (8 if name == "nasbench101" else 10)
     assert (config["batch_size"], config["learning_rate"]) == (32, 1e-3)
     assert (config["held_out"], config["num_points"]) == (0.1, 10_000)
-    made, recipe = variants.variant(config, "released")
+    made, recipe = variants.variant(config_door.read(Pretraining, config), "released")
     assert (made.settings.width, made.settings.latent) == (128, 16)
     assert (made.settings.dropout, recipe.clip_norm, recipe.freeze) == (0.3, 5.0, True)
 
 
 @pytest.mark.parametrize("name", SPACES)
 def test_the_full_pre_training_has_the_conditions_of_table_3_1(name):
-    config = filled.fill(load(name).get_config())
+    config = config_door.read(Pretraining, filled.fill(load(name).get_config()))
     for variant, row in (("thesis", "arch2vec"), ("gae", "gae")):
         known = tables.facts(config, variant)
         assert published.value("3.1", row, "validity", known) is not None
-    assert len(config["pretraining_seeds"]) >= 5
+    assert len(config.seeds) >= 5
 
 
 @pytest.mark.parametrize("name", ["nasbench101", "nasbench201"])
@@ -79,8 +81,10 @@ def test_a_search_has_the_control_of_its_own_embedding(name):
 @pytest.mark.parametrize("name", SPACES)
 def test_every_preset_names_models_that_can_be_made(name):
     for preset in load(name).PRESETS:
-        config = filled.fill(load(name).get_config(preset))
-        for variant in config["variants"]:
+        config = config_door.read(
+            Pretraining, filled.fill(load(name).get_config(preset))
+        )
+        for variant in config.variants:
             made, _ = variants.variant(config, variant)
             assert made.form.space == SPACES[name]
     with pytest.raises(ValueError, match="unknown preset"):

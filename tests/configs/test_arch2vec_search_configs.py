@@ -10,6 +10,7 @@ import shared
 
 from nasjax import spaces
 from nasjax.core import arrays, errors
+from nasjax.jobs import config_door
 from nasjax.jobs.search import cells as search_cells
 from nasjax.jobs.search import drive, trials
 from nasjax.search import embedding_table
@@ -47,7 +48,8 @@ def test_every_algorithm_can_search_what_the_protocol_trains(
     config.embeddings = str(embeddings)
     config.algorithms = module.ALGORITHMS
     monkeypatch.setattr(drive.architecture, "check", lambda *_: None)
-    made, entries, limits = drive._read(filled.fill(config))
+    config = config_door.read(drive.Drive, filled.fill(config))
+    made, entries = drive._check(config)
     assert made.space == "darts_shared"
     assert [entry.kind for entry in entries] == [
         "random_search",
@@ -57,13 +59,14 @@ def test_every_algorithm_can_search_what_the_protocol_trains(
     ]
     if preset == "full":
         # Section 3.4.2: 100 queries of 50 epochs, the mean of the last five.
-        assert (limits.queries, made.epochs, made.label_epochs) == (100, 50, 5)
+        assert (config.budget.queries, made.epochs, made.label_epochs) == (100, 50, 5)
         assert [entry.size for entry in entries[2:]] == [16, 5]
 
 
 def test_the_embeddings_are_asked_for(module):
     with pytest.raises(errors.ConfigError, match="arch2vec_rl: table=... is needed"):
-        drive._read(filled.fill(module.get_config("full")))
+        config = filled.fill(module.get_config("full"))
+        drive._check(config_door.read(drive.Drive, config))
 
 
 def test_presets_are_those_of_the_file_only(module):

@@ -12,7 +12,8 @@ import shared
 
 from nasjax import spaces
 from nasjax.experiments import search_inputs
-from nasjax.jobs.search import drive, problem, settings
+from nasjax.jobs import config_door
+from nasjax.jobs.search import algorithms, drive, problem, settings
 
 FOLDER = shared.ROOT / "configs" / "search"
 NAMES = sorted(file.stem for file in FOLDER.glob("*.py"))
@@ -51,10 +52,10 @@ def test_every_algorithm_of_every_preset_can_be_made(name, preset, monkeypatch):
     config = read(name, preset)
     space = spaces.make(SPACES.get(name, name))
     monkeypatch.setattr(search_inputs, "candidates", lambda inputs: few(inputs.space))
-    monkeypatch.setattr(settings, "proposal_size", lambda *_: 1)
-    limits = settings.budget(config)
-    inputs = search_inputs.SearchInputs(space, None, limits.queries)
-    entries = settings.entries(config, inputs, search_table.evaluate)
+    monkeypatch.setattr(algorithms, "proposal_size", lambda *_: 1)
+    made = config_door.read(settings.Trials, config)
+    inputs = search_inputs.SearchInputs(space, None, made.budget.queries)
+    entries = algorithms.entries(made, inputs, search_table.evaluate)
     assert [entry.name for entry in entries] == list(config["algorithms"])
     assert set(config["algorithms"]) <= set(config["settings"])
     assert set(config["settings"]) == set(load(name).ALGORITHMS)
@@ -92,7 +93,7 @@ def test_the_files_of_nasbench201_name_what_the_table_has(tmp_path):
     for preset in load("nasbench201").PRESETS:
         config = read("nasbench201", preset)
         config["benchmark"]["path"] = str(file)
-        made = problem.load(config)
+        made = problem.load(config_door.read(settings.Trials, config))
         assert made.report.epochs == (200,) and made.warnings == ()
         reward = 200 if preset == "epochs200" else 12
         assert made.reward.epochs == (reward,)
@@ -100,8 +101,9 @@ def test_the_files_of_nasbench201_name_what_the_table_has(tmp_path):
 
 @pytest.mark.parametrize("preset", ["full", "smoke"])
 def test_real_trainings_can_be_driven(preset):
-    protocol, entries, limits = drive._read(read("digits", preset))
-    assert protocol.space == "nasbench201" and limits.queries > 0
+    config = config_door.read(settings.Drive, read("digits", preset))
+    protocol, entries = drive._check(config)
+    assert protocol.space == "nasbench201" and config.budget.queries > 0
     assert all(entry.size == 1 for entry in entries)
 
 

@@ -15,6 +15,7 @@ from nasjax.core import errors
 from nasjax.experiments import latent_walks as walks
 from nasjax.experiments import predictive_performance as analysis
 from nasjax.jobs.arch2vec import figures
+from nasjax.jobs.arch2vec.settings import Analysis, Pretraining
 from nasjax.report import latent_space
 from nasjax.spaces import nasbench101, nasbench201
 
@@ -103,7 +104,7 @@ def test_the_supervised_encoder_sees_the_labels_of_its_seed_only(monkeypatch, tm
     monkeypatch.setattr(latent_space, "draw_predictions", lambda *_, **__: None)
     rows = np.arange(1, len(archs))
     labelled = figures.Labelled("nasbench201", archs, rows, score[1:], "test")
-    section = {"num_train": 20, "num_seeds": 2}
+    section = Analysis(num_train=20, num_seeds=2)
     splits = figures._splits(KEY, section, len(rows))
     assert not np.array_equal(splits[0].fitted, splits[1].fitted)
     changed = score[1:].copy()
@@ -123,7 +124,7 @@ def test_the_supervised_encoder_sees_the_labels_of_its_seed_only(monkeypatch, tm
     fits = [figures.fit_supervised(KEY, labelled, split) for split in splits]
     learnt = {"thesis": [fits[0]] * 2, "supervised": fits}
     predictive = figures._predict(KEY, splits, labelled, learnt, tmp_path)
-    made = {"space": "nasbench201", "analysis": section}
+    made = Pretraining(space="nasbench201", variants=(), analysis=section)
     table = figures._rows_3_2(made, labelled, {"predictive": predictive})
     assert len(table) == 8 and {row["thesis"] for row in table} == {None}
     parts = [row["settings"]["rows"] for row in table]
@@ -143,7 +144,8 @@ def test_edit_distances_are_computed_once_for_all_representations(
     monkeypatch.setattr(walks, "edits_between", edits)
     monkeypatch.setattr(latent_space, "draw_distances", lambda *_, **__: None)
     same = figures.Representation(np.zeros(1), lambda archs: np.asarray(archs) * 1.0)
-    config = {"space": "nasbench201", "analysis": {"random_walk": 12}}
+    section = Analysis(random_walk=12)
+    config = Pretraining(space="nasbench201", variants=(), analysis=section)
     found = figures._distances(KEY, config, {"a": same, "b": same}, tmp_path)
     assert calls == [sum(range(4, 12))]
     assert found["a"] == found["b"] and found["a"]["pairs"] == calls[0]

@@ -8,8 +8,10 @@ import pytest
 
 from nasjax.core import arrays, errors, metric_log, result
 from nasjax.experiments import search_inputs
+from nasjax.jobs import config_door
 from nasjax.jobs.arch2vec import pretrain, tables
 from nasjax.jobs.arch2vec import seeds as pretraining
+from nasjax.jobs.arch2vec.settings import Pretraining
 from nasjax.spaces import nasbench201
 
 SMALL = {"width": 8, "num_layers": 2, "latent": 4, "decoder_width": 8}
@@ -38,6 +40,10 @@ CONFIG = {
 
 def config(**values):
     return copy.deepcopy(CONFIG) | values
+
+
+def read(given):
+    return config_door.read(Pretraining, given)
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +82,7 @@ def test_the_thesis_stands_beside_its_own_pre_training():
     given = config(**full, settings={"gae": {"width": None}})
 
     def published(given):
-        rows = tables.rows(given, [dict.fromkeys(names, measured)] * 3)
+        rows = tables.rows(read(given), [dict.fromkeys(names, measured)] * 3)
         found = {}
         for row in rows:
             found.setdefault(row["settings"]["variant"], []).append(row["thesis"])
@@ -99,12 +105,12 @@ def test_several_seeds_are_rows_with_intervals_and_tables_for_searches(
     made = config(pretraining_seeds=[0, 5], variants=["thesis"])
     outcome = pretrain.run(made, str(tmp_path), "pretrain")
     own = tmp_path / "seeds" / "0" / "thesis" / "embeddings_thesis.safetensors"
-    assert pretraining.embeddings(tmp_path, made, 0, "thesis") == own
+    assert pretraining.embeddings(tmp_path, read(made), 0, "thesis") == own
     # The same bits as --mode=train with that seed.
     trained = arrays.load(folder / "embeddings_thesis.safetensors")
     for key, value in arrays.load(own).items():
         np.testing.assert_array_equal(value, trained[key])
-    other = arrays.load(pretraining.embeddings(tmp_path, made, 5, "thesis"))
+    other = arrays.load(pretraining.embeddings(tmp_path, read(made), 5, "thesis"))
     assert not np.array_equal(other["vectors"], trained["vectors"])
     rows = outcome["tables"]["3.1"]
     exact = [seed["reconstruction_exact"] for seed in outcome["variants"]["thesis"]]

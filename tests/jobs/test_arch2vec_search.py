@@ -10,9 +10,9 @@ import search_files
 
 from nasjax.core import arrays, errors, result
 from nasjax.experiments import comparison, search_inputs
+from nasjax.jobs import config_door
 from nasjax.jobs.arch2vec import search as arch2vec_search
-from nasjax.jobs.search import chunks, clusters, figures, problem
-from nasjax.jobs.search import settings as search_setup
+from nasjax.jobs.search import algorithms, chunks, clusters, figures, problem, settings
 from nasjax.jobs.search import tables as search_summary
 from nasjax.jobs.search import trials as search
 from nasjax.nasbench import table_file
@@ -111,7 +111,8 @@ def config(file, **changes):
     section = copy.deepcopy(SECTION) | changes
     section["benchmark"] = {**section["benchmark"], "path": str(file)}
     seeds = {"seed": 0, "pretraining_seeds": [0, 1]}
-    return {"space": "nasbench201", **seeds, "search": section}
+    given = {"space": "nasbench201", "variants": ["thesis"], **seeds}
+    return given | {"search": section}
 
 
 @pytest.fixture(scope="module")
@@ -176,25 +177,35 @@ def test_intervals_and_tests_are_over_embeddings(finished):
     assert not np.array_equal(first[:3], first[3:])
 
 
+def searches(file):
+    """The searches of the configuration, and one of their data sets."""
+    section = arch2vec_search._section(config(file))
+    return section, section.data_sets["cifar10"]
+
+
+def read(wanted):
+    return config_door.read(settings.Trials, wanted)
+
+
 def test_trials_of_an_embedding_are_those_of_a_run_with_it_alone(finished, places):
     """One program serves all embeddings, and each has its own."""
     file, folder = places
-    section = config(file)["search"]
+    section, chosen = searches(file)
     paths = [
         str(folder / "embeddings_thesis.safetensors"),
         str(folder / "seeds" / "1" / "thesis" / "embeddings_thesis.safetensors"),
     ]
-    wanted = arch2vec_search.search_config(section, DATA_SET, {"thesis": paths}, 0)
-    made = problem.load(wanted)
-    limits = search_setup.budget(wanted, made.reward)
-    inputs = search_inputs.SearchInputs(made.space, made.reward, limits.queries)
+    wanted = arch2vec_search.search_config(section, chosen, {"thesis": paths}, 0)
+    budget = read(wanted).budget
+    made = problem.load(read(wanted))
+    inputs = search_inputs.SearchInputs(made.space, made.reward, budget.queries)
     wanted["algorithms"] = ["arch2vec_rl"]
-    (both,) = search_setup.entries(wanted, inputs, made.evaluate)
+    (both,) = algorithms.entries(read(wanted), inputs, made.evaluate)
     wanted["settings"]["arch2vec_rl"]["table"] = paths[1]
-    (alone,) = search_setup.entries(wanted, inputs, made.evaluate)
-    keys = clusters.keys(wanted, both, 1)
+    (alone,) = algorithms.entries(read(wanted), inputs, made.evaluate)
+    keys = clusters.keys(read(wanted), both, 1)
     assert len(keys) == 2
-    history = chunks._run_chunk(keys, 2, alone, made, limits).history
+    history = chunks._run_chunk(keys, 2, alone, made, budget).history
     trials = arrays.load(folder / "search" / "cifar10" / "trials.safetensors")
     np.testing.assert_array_equal(history.archs, trials["arch2vec_rl"]["archs"][2:])
     own = clusters.with_arrays(both.algorithm, both.others[0]())
@@ -259,19 +270,19 @@ def test_a_later_data_set_has_as_many_queries(finished):
 
 def test_an_encoder_that_learns_searches_the_same_rows(places):
     file, folder = places
-    section = config(file)["search"]
+    section, chosen = searches(file)
     embeddings = {"thesis": [str(folder / "embeddings_thesis.safetensors")] * 2}
-    wanted = arch2vec_search.search_config(section, DATA_SET, embeddings, 0)
-    made = problem.load(wanted)
+    wanted = arch2vec_search.search_config(section, chosen, embeddings, 0)
+    made = problem.load(read(wanted))
     inputs = search_inputs.SearchInputs(made.space, made.reward, 6)
     wanted["algorithms"] = ["supervised_rl"]
-    (entry,) = search_setup.entries(wanted, inputs, made.evaluate)
+    (entry,) = algorithms.entries(read(wanted), inputs, made.evaluate)
     assert entry.kind == "supervised_reinforce" and entry.size == 4
     state = jax.eval_shape(entry.algorithm.init, jax.random.key(0))
     assert state.visited.shape == (len(CELLS[::3]),)
     assert state.params["network"]["head"]["kernel"].shape == (4, 16)
     del wanted["settings"]["supervised_rl"]["table"]
-    (entry,) = search_setup.entries(wanted, inputs, made.evaluate)
+    (entry,) = algorithms.entries(read(wanted), inputs, made.evaluate)
     state = jax.eval_shape(entry.algorithm.init, jax.random.key(0))
     assert state.visited.shape == (len(CELLS),)
 

@@ -9,7 +9,10 @@ import pytest
 from nasjax.core import registry, workdir
 from nasjax.encoders.arch2vec import model
 from nasjax.jobs import config_door, defaults
+from nasjax.jobs.arch2vec.settings import Pretraining
 from nasjax.jobs.nasbench_x11 import build
+from nasjax.jobs.search import settings as search_settings
+from nasjax.jobs.train_architecture.settings import Trainings
 from nasjax.nasbench.surrogate import fitting
 from nasjax.nasbench.surrogate.csv_columns import Columns
 from nasjax.networks import darts, nasbench101, nasbench201
@@ -49,6 +52,43 @@ def test_sections_are_those_of_their_dataclasses():
     assert network == defaults.SUPERNET
     assert tuple(model.VARIANTS) == defaults.VARIANTS
     assert protocol.TEXT_SPACES == defaults.TEXT_SPACES
+
+
+@pytest.mark.parametrize(
+    ("command", "kind", "given"),
+    [
+        (
+            "launch/search.py",
+            search_settings.Trials,
+            {"algorithms": ["a"], "benchmark": {}, "budget": {"queries": 1}},
+        ),
+        (
+            "launch/search.py --mode=drive",
+            search_settings.Drive,
+            {"algorithms": ["a"], "protocol": {"x": 1}, "budget": {"queries": 1}},
+        ),
+        (
+            "launch/train_architecture.py",
+            Trainings,
+            {"space": "nasbench201", "arch": "random"},
+        ),
+        (
+            "launch/arch2vec.py",
+            Pretraining,
+            {"space": "nasbench201", "variants": ["thesis"]},
+        ),
+    ],
+)
+def test_a_filled_configuration_is_what_its_dataclass_takes(command, kind, given):
+    filled = defaults.fill(command, given | {"mine": 3})
+    assert filled["mine"] == 3
+    made = config_door.read(kind, filled)
+    open_keys = {"protocol", "settings"}  # what is filled there is no field
+    bare = config_door.read(kind, given)
+    names = {field.name for field in dataclasses.fields(kind)} - open_keys
+    assert all(getattr(made, name) == getattr(bare, name) for name in names)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        made.seed = 1
 
 
 def test_a_protocol_is_that_of_its_dataclass():

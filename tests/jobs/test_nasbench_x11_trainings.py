@@ -47,7 +47,7 @@ def write(folder, archs, seeds, *, space="nasbench201", diverged=()):
         space=space, data={"name": "digits"}, epochs=SCHEDULE
     )
     tree = run._tree(rows, chosen, list(seeds))
-    run._save(folder, tree, {"epochs": EPOCHS}, protocol)
+    run._save(folder, tree, EPOCHS, {"epochs": EPOCHS}, protocol)
     return folder / run.CURVES_FILE
 
 

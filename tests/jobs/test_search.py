@@ -17,7 +17,8 @@ from nasjax import search as searches
 from nasjax import spaces
 from nasjax.core import arrays, errors, result, statistics
 from nasjax.experiments import search_inputs, search_problem, search_scores
-from nasjax.jobs.search import chunks, tables
+from nasjax.jobs import config_door
+from nasjax.jobs.search import chunks, settings, tables
 from nasjax.jobs.search import problem as problems
 from nasjax.jobs.search import trials as search
 from nasjax.nasbench import table_file
@@ -58,6 +59,10 @@ def finished(file, tmp_path_factory):
     """One uninterrupted run: its folder and what it returned."""
     folder = tmp_path_factory.mktemp("search") / "run"
     return folder, search.run(config(file), str(folder))
+
+
+def load(given):
+    return problems.load(config_door.read(settings.Trials, given))
 
 
 def trials(folder):
@@ -337,7 +342,7 @@ def test_incumbents_of_a_job_are_those_of_enough_epochs():
 def test_trials_that_an_older_version_saved_are_read(file, finished):
     folder, _ = finished
     (chunk, *_) = sorted((folder / "algorithms" / "random_search").iterdir())
-    made = problems.load(config(file))
+    made = load(config(file))
     count = len(arrays.load(chunk)["mask"])
     whole = chunks._load(chunk, made, count)
     older = folder.parent / "older.safetensors"
@@ -389,7 +394,7 @@ def test_a_list_is_drawn_from_and_not_walked_through(tmp_path, undrawn):
     with pytest.raises(errors.ConfigError, match="regularized_evolution: it changes"):
         search.run(config(part, benchmark={"listed": True}), str(tmp_path / "no"))
     assert not (tmp_path / "no").exists()
-    (doubt,) = problems.load(config(part)).warnings
+    (doubt,) = load(config(part)).warnings
     assert doubt.startswith("the table knows ") and "benchmark.listed" in doubt
 
 
@@ -483,14 +488,14 @@ def test_a_search_with_the_surrogates_own_technique_warns(
 def test_nasbench_nlp11_without_measured_epochs_warns(monkeypatch):
     made = surrogate("nasbench_nlp", "nasbench_nlp11_cell")
     monkeypatch.setattr(problems.nasbench, "load", lambda *_, **__: made)
-    (doubt,) = problems.load(config("x", report={})).warnings
+    (doubt,) = load(config("x", report={})).warnings
     assert "no measured epochs" in doubt
     needing = surrogate("nasbench_nlp", "nasbench_nlp11")
     monkeypatch.setattr(problems.nasbench, "load", lambda *_, **__: needing)
-    problem = problems.load(config("x", report={}))
+    problem = load(config("x", report={}))
     algorithm = searches.make("random_search", problem.space)
     with pytest.raises(errors.DataError, match="need measurements"):
-        search.setup.proposal_size(algorithm, problem.evaluate)
+        search.algorithms.proposal_size(algorithm, problem.evaluate)
 
 
 # --- inputs ------------------------------------------------------------------------
@@ -639,6 +644,8 @@ def test_a_table_of_another_space_than_the_configurations_is_refused(file, tmp_p
         ({"controls": ["random_serch"]}, "of controls 'random_serch' .did you mean"),
         ({"settings": {"random_search": None}}, "random_search is None; .* a section"),
         ({"budget": 3}, "config.budget is 3; it must be a section"),
+        ({"budget": {"querys": 3}}, "config.budget 'querys' .did you mean 'queries'"),
+        ({"benchmark": {"listd": True}}, "config.benchmark 'listd' .* 'listed'"),
         ({"budget": {"queries": 10**9, "seconds": 0.0}}, "may be at most 10,000,000"),
         ({"settings": {"random_search": {"bacth_size": 2}}}, "batch_size"),
         ({"settings": {"random_search": {"chunk_size": -1}}}, "chunk_size = -1"),

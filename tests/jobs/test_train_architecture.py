@@ -17,9 +17,10 @@ import shared
 from nasjax import spaces
 from nasjax.core import arrays, errors, metric_log, result
 from nasjax.core.types import Evaluation
-from nasjax.jobs import defaults
+from nasjax.jobs import config_door, defaults
 from nasjax.jobs.train_architecture import architectures
 from nasjax.jobs.train_architecture import run as train_architecture
+from nasjax.jobs.train_architecture.settings import Trainings
 from nasjax.spaces import nasbench101_cells, nasbench101_notation, nasbench111
 
 CELLS = (
@@ -63,6 +64,10 @@ METRICS = [f"{p}_{k}" for p in ("train", "valid", "test") for k in ("loss", "acc
 
 def config(**values):
     return copy.deepcopy(CONFIG) | values
+
+
+def choose(given):
+    return architectures.choose(config_door.read(Trainings, given))
 
 
 @pytest.fixture(scope="module")
@@ -194,8 +199,8 @@ def test_a_row_of_a_table_of_the_thesis(finished, cells):
     folder, _ = finished
     settings = config(arch=cells, tables=["3.4", "4.2"], label="DARTS")
     tree = arrays.load(folder / "curves.safetensors")
-    protocol = train_architecture.protocols.read(settings)
-    outcome = train_architecture._summarise(settings, protocol, tree)
+    wanted, protocol = train_architecture._read(settings)
+    outcome = train_architecture._summarise(wanted, settings, protocol, tree)
     row = outcome["tables"]["4.2"][1]
     error = 100 * (1 - tree["test_accuracy"][2:, 2].astype(float))
     np.testing.assert_allclose(row["value"], error.mean())
@@ -279,15 +284,15 @@ def test_a_bad_line_of_a_file_is_named(tmp_path):
     file = tmp_path / "cells.txt"
     file.write_text(f"{CELLS[0]}\nnor_conv_3x3\n")
     with pytest.raises(errors.UnknownArchitecture, match="cells.txt, line 2"):
-        architectures.choose(config(arch=str(file)))
+        choose(config(arch=str(file)))
     file.write_text("# nothing\n")
     with pytest.raises(errors.DataError, match="one a line"):
-        architectures.choose(config(arch=str(file)))
+        choose(config(arch=str(file)))
 
 
 def test_random_architectures_depend_on_the_sample_seed():
     first, again, other = (
-        architectures.choose(config(arch="random", num_archs=5, sample_seed=seed))
+        choose(config(arch="random", num_archs=5, sample_seed=seed))
         for seed in (0, 0, 1)
     )
     np.testing.assert_array_equal(first.archs, again.archs)
@@ -321,6 +326,6 @@ def test_nasbench111_reads_the_searched_cells(tmp_path, monkeypatch):
     lines = [nasbench101_notation.format_arch(arch) for arch in large]
     file.write_text("\n".join(lines))
     settings = config(arch="nasbench111", space="nasbench101", searched=str(file))
-    chosen = architectures.choose(settings)
+    chosen = choose(settings)
     assert np.bincount(chosen.groups).tolist() == [861, 3, 91]
     np.testing.assert_array_equal(chosen.archs[861:864], large)

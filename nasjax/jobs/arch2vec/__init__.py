@@ -14,6 +14,7 @@ __all__ = [
     "search",
     "search_tables",
     "seeds",
+    "settings",
     "tables",
     "variants",
 ]

@@ -1,5 +1,6 @@
 """What the embeddings tell: figures 3.2 to 3.5 and 3.8 to 3.10, and their numbers."""
 
+import dataclasses
 import functools
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +18,7 @@ from nasjax.encoders.arch2vec import supervised
 from nasjax.experiments import latent_walks as walks
 from nasjax.experiments import predictive_performance as analysis
 from nasjax.experiments import published
-from nasjax.jobs.arch2vec.variants import Config
+from nasjax.jobs.arch2vec.settings import Analysis, Pretraining
 from nasjax.search.latent import supervised_bo
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class Representation(NamedTuple):
 
 def examine(
     key: jax.Array,
-    config: Config,
+    config: Pretraining,
     archs: np.ndarray,
     learnt: Mapping[str, Representation],
     folder: pathlib.Path,
@@ -68,12 +69,8 @@ def examine(
 
     Args:
       key: of everything that is drawn at random.
-      config: of the job: `space`, and `analysis`: `benchmark` (`name` or `path` of a
-        table with accuracies, and its `data_set` and `schedule`; neither: no figures
-        of accuracy), `num_train` (architectures that accuracies are predicted from, the
-        same that the supervised counterpart learns from, other ones with each of
-        `num_seeds`), `num_walks`,
-        `walk_length`, `random_walk` and `num_points` of the map.
+      config: `space` and `analysis`; other architectures are predicted from with each
+        of `num_seeds`.
       archs: int32 `[M, G]`.
       learnt: representations by variant.
       folder: figures go to `folder/figures`.
@@ -82,12 +79,12 @@ def examine(
       DataError: the table is missing or damaged or records no test score.
       ConfigError: it is of another space.
     """
-    section, place = config["analysis"], folder / "figures"
+    section, place = config.analysis, folder / "figures"
     everything = dict(learnt)
     found: dict[str, Any] = {}
     rows, accuracy, metric = accuracies(section, archs)
     if len(rows):
-        labelled = Labelled(config["space"], archs, rows, accuracy, metric)
+        labelled = Labelled(config.space, archs, rows, accuracy, metric)
         key_predict = jax.random.fold_in(key, 1)
         splits = _splits(key_predict, section, len(rows))
         fits = [
@@ -128,14 +125,14 @@ class Labelled(NamedTuple):
 
 
 def accuracies(
-    section: Config, archs: np.ndarray
+    section: Analysis, archs: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, str]:
     """Rows int64 `[K]` that the benchmark knows, their mean scores `[K]`, of what.
 
     Where it has no test score, the validation score stands in. Without a benchmark
     there is none.
     """
-    options = {k: v for k, v in section["benchmark"].items() if v}
+    options = {k: v for k, v in dataclasses.asdict(section.benchmark).items() if v}
     name = options.pop("path", "") or options.pop("name", "")
     options.pop("name", None)
     if not name:
@@ -183,10 +180,10 @@ def _supervised(space: str) -> tuple[Any, Any]:
     return jax.jit(predictor.fit), jax.jit(network.embed)
 
 
-def _splits(key: jax.Array, section: Config, count: int) -> list[analysis.Split]:
+def _splits(key: jax.Array, section: Analysis, count: int) -> list[analysis.Split]:
     """One a seed, the same for all representations."""
-    size = min(section["num_train"], count // 2)
-    keys = [jax.random.fold_in(key, seed) for seed in range(section["num_seeds"])]
+    size = min(section.num_train, count // 2)
+    keys = [jax.random.fold_in(key, seed) for seed in range(section.num_seeds)]
     return [analysis.split(key, count, num_train=size) for key in keys]
 
 
@@ -255,21 +252,21 @@ def _note(found: Mapping[str, Any]) -> str:
 
 
 def _rows_3_2(
-    config: Config, labelled: Labelled, found: Mapping[str, Any]
+    config: Pretraining, labelled: Labelled, found: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
     """Rows of figure 3.2: RMSE and r of all rows, and of those above .8."""
-    section, rows = config["analysis"], []
+    section, rows = config.analysis, []
     for name, scores in found["predictive"].items():
         for part, numbers in (
             ("all", scores),
             ("above .8", scores["restricted_above"]),
         ):
             known = {
-                "space": config["space"],
+                "space": config.space,
                 "num_archs": len(labelled.rows),
                 "metric": labelled.metric,
                 "num_train": scores["num_train"],
-                "num_seeds": section["num_seeds"],
+                "num_seeds": section.num_seeds,
                 "above": scores["restricted_above"]["threshold"],
                 "rows": part,
             }
@@ -281,7 +278,7 @@ def _rows_3_2(
                         "settings": {"variant": name, "column": column, **known},
                         "value": moments["mean"],
                         "std": moments["std"],
-                        "num_seeds": section["num_seeds"],
+                        "num_seeds": section.num_seeds,
                         "thesis": published.value("figure 3.2", row, column, known),
                     }
                 )
@@ -292,7 +289,7 @@ _PUBLISHED_ROWS = {"thesis": "arch2vec", "released": "arch2vec"}
 
 
 def _draw_maps(
-    section: Config,
+    section: Analysis,
     rows: np.ndarray,
     accuracy: np.ndarray,
     learnt: Mapping[str, Representation],
@@ -305,7 +302,7 @@ def _draw_maps(
     panels = {}
     for name, representation in learnt.items():
         chosen, points = analysis.tsne(
-            representation.vectors[rows], num_points=section["num_points"]
+            representation.vectors[rows], num_points=section.num_points
         )
         panels[name] = Map(points, accuracy[chosen])
     latent_space.draw_maps(panels, place / "map", limits=None)
@@ -313,7 +310,7 @@ def _draw_maps(
 
 def _walk(
     key: jax.Array,
-    config: Config,
+    config: Pretraining,
     archs: np.ndarray,
     learnt: Mapping[str, Representation],
     place: pathlib.Path,
@@ -321,13 +318,13 @@ def _walk(
     """Walks to the nearest neighbour (figures 3.5 and 3.8 to 3.10)."""
     from nasjax.report import cell_walks  # here: it loads matplotlib
 
-    section, space, found, drawn = config["analysis"], config["space"], {}, {}
-    length = min(section["walk_length"], len(archs))
+    section, space, found, drawn = config.analysis, config.space, {}, {}
+    length = min(section.walk_length, len(archs))
     start = int(jax.random.randint(key, (), 0, len(archs)))
     for name, representation in learnt.items():
         vectors = representation.vectors
         found[name] = walks.mean_walk_edits(
-            key, vectors, archs, space, num_starts=section["num_walks"], length=length
+            key, vectors, archs, space, num_starts=section.num_walks, length=length
         )
         rows = walks.nearest_walk(vectors, start, length=length)
         drawn[name] = drawn_walk(archs[rows], space)
@@ -358,17 +355,17 @@ def drawn_walk(archs: np.ndarray, space: str) -> "cell_walks.Walk":
 
 def _distances(
     key: jax.Array,
-    config: Config,
+    config: Pretraining,
     learnt: Mapping[str, Representation],
     place: pathlib.Path,
 ) -> dict[str, Any]:
     """L2 distance against edit distance (figure 3.3)."""
     from nasjax.report import latent_space  # here: it loads matplotlib
 
-    space = config["space"]
+    space = config.space
     options = {"none": True} if space == "darts_shared" else {}
     made = spaces.make(graph_inputs.spec(space).space, **options)
-    length = config["analysis"]["random_walk"]
+    length = config.analysis.random_walk
     walk = walks.random_walk(key, made, length=length)
     pairs = walks.pairs_of_walk(walk, space)
     found, panels = {}, {}

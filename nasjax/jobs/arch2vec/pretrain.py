@@ -13,34 +13,35 @@ from nasjax.jobs import config_door
 from nasjax.jobs.arch2vec import figures, search, variants
 from nasjax.jobs.arch2vec import seeds as pretraining
 from nasjax.jobs.arch2vec import tables as table
-from nasjax.jobs.arch2vec.variants import Config
+from nasjax.jobs.arch2vec.settings import Pretraining
 from nasjax.training import runner
 
 RESULT_FILE = "result.json"
 
 
-def pretrain(config: Config, folder: pathlib.Path) -> dict[str, Any]:
+def pretrain(filled: Mapping[str, Any], folder: pathlib.Path) -> dict[str, Any]:
     """Trains all variants and returns `result.json`.
 
     Args:
-      config: as in `configs/arch2vec/`.
+      filled: `settings.Pretraining`, and keys of a user's own.
       folder: working directory.
 
     Raises:
       ConfigError: a setting does not fit.
       training.loop.Stopped: the process was asked to stop; the same call continues.
     """
-    graph_inputs.spec(config["space"])
-    for name in config["variants"]:
+    config = config_door.read(Pretraining, filled)
+    graph_inputs.spec(config.space)
+    for name in config.variants:
         variants.variant(config, name)
     compilation.enable_cache()
     malloc.keep_memory()
-    config_door.claim(folder, config, ignore=pretraining.IGNORED)
+    config_door.claim(folder, filled, ignore=pretraining.IGNORED)
     graphs = variants.load(config)
-    key = jax.random.key(config["seed"])
+    key = jax.random.key(config.seed)
     trained = {}
     with stopwatch.Stopwatch(folder) as watch, runner.StageRunner(folder) as stages:
-        for name in config["variants"]:
+        for name in config.variants:
             trained[name] = pretraining.train(config, graphs, name, folder, stages)
     found = {name: made.measured for name, made in trained.items()}
     learnt = {name: _representation(made) for name, made in trained.items()}
@@ -58,7 +59,7 @@ def pretrain(config: Config, folder: pathlib.Path) -> dict[str, Any]:
         "notes": [table.NOTE],
         "num_archs": len(graphs.archs),
         "seconds": watch.seconds,
-        "config": dict(config),
+        "config": dict(filled),
         "versions": result.versions(),
     }
     result.write(folder / RESULT_FILE, outcome)
@@ -102,8 +103,7 @@ def run(config: dict[str, Any], folder: str, mode: str = "train") -> dict[str, A
     """
     job = registry.find("mode", MODES, mode)
     path = config_door.working_directory(folder)
-    config = config_door.enter("launch/arch2vec.py", config)
-    return job(config, path)
+    return job(config_door.enter("launch/arch2vec.py", config), path)
 
 
 MODES = {

@@ -6,6 +6,7 @@ that pre-training left in the working directory, one of each seed: trials with o
 them are a cluster (`clusters`), and what is said of a variant is over seeds.
 """
 
+import dataclasses
 import hashlib
 import pathlib
 from collections.abc import Mapping
@@ -15,11 +16,13 @@ import jax
 import numpy as np
 
 from nasjax.core import arrays, batching, errors, paths, progress, result
+from nasjax.core import settings as core_settings
 from nasjax.experiments import search_inputs
+from nasjax.jobs import config_door
 from nasjax.jobs.arch2vec import search_tables as tables
 from nasjax.jobs.arch2vec import seeds as pretraining
-from nasjax.jobs.search import problem, trials
-from nasjax.jobs.search.problem import Config
+from nasjax.jobs.arch2vec.settings import DataSet, Pretraining, Searches
+from nasjax.jobs.search import problem, settings, trials
 
 FOLDER = "search"
 """Below the working directory."""
@@ -31,22 +34,11 @@ Files = Mapping[str, list[str]]
 _CHUNK = 1 << 14
 
 
-def run(config: Mapping[str, Any], folder: str | pathlib.Path) -> dict[str, Any]:
+def run(filled: Mapping[str, Any], folder: str | pathlib.Path) -> dict[str, Any]:
     """Searches on all data sets and returns the joined `result.json`.
 
     Args:
-      config: `space`, `seed`, `pretraining_seeds`, and `search`, of which
-
-        `algorithms`, `settings`, `controls`, `num_trials`, `seed`: as for
-        `jobs.search`; an entry's `table` may be a variant of the model, whose
-        embeddings pre-training wrote, and `row` says which row of the thesis' tables
-        it is;
-        `tables`: by variant a file, or files, that pre-training did not write;
-        `benchmark`: `name`, `path`, `listed` and `average` (`problem.load`);
-        `data_sets`: by name `data_set`, `schedule` and `epoch` of the reward,
-        `report_schedule`, and the budget: `queries` or `seconds`, or in `queries_of`
-        the name of another one, of whose trials the mean number of queries is taken.
-
+      filled: `settings.Pretraining`, and `settings.Searches` as `search`.
       folder: working directory of the pre-training; everything is written below
         `search` there.
 
@@ -56,19 +48,20 @@ def run(config: Mapping[str, Any], folder: str | pathlib.Path) -> dict[str, Any]
       search.Stopped: the process was asked to stop; the same call continues.
     """
     place = pathlib.Path(folder)
-    section = _section(config)
-    files = _files(config, place)
+    section = _section(filled)
+    files = _files(config_door.read(Pretraining, filled), section, place)
     outcomes: dict[str, dict[str, Any]] = {}
-    chosen = section["data_sets"]
-    for name in sorted(chosen, key=lambda name: bool(chosen[name]["queries_of"])):
-        like = chosen[name]["queries_of"]
+    data_sets = section.data_sets
+    for name in sorted(data_sets, key=lambda name: bool(data_sets[name].queries_of)):
+        like = data_sets[name].queries_of
         queries = _mean_queries(outcomes[like]) if like else 0
-        wanted = search_config(section, chosen[name], files, queries)
-        if section["benchmark"].get("listed"):
+        wanted = search_config(section, data_sets[name], files, queries)
+        if section.benchmark.listed:
             wanted = _listed(wanted, files, place / FOLDER / "tables")
         outcomes[name] = trials.run(wanted, str(place / FOLDER / name))
     seconds = sum(joined["seconds"] for joined in outcomes.values())
-    outcome = tables.join(config, outcomes) | {"seconds": seconds}
+    outcome = tables.join(section.settings, outcomes)
+    outcome |= {"config": dict(filled), "seconds": seconds}
     result.write(place / FOLDER / RESULT_FILE, outcome)
     for line in outcome["statements"]:
         progress.echo(line)
@@ -76,47 +69,47 @@ def run(config: Mapping[str, Any], folder: str | pathlib.Path) -> dict[str, Any]
 
 
 def search_config(
-    section: Config, chosen: Config, files: Files, queries: int
+    section: Searches, chosen: DataSet, files: Files, queries: int
 ) -> dict[str, Any]:
     """The configuration of `jobs.search` for one data set.
 
     Args:
-      section: `config.search`.
-      chosen: an entry of its `data_sets`.
+      section: of the job.
+      chosen: one of its `data_sets`.
       files: of variants, with the embeddings of each seed.
       queries: of a trial, where `chosen` has no budget of its own.
     """
-    settings = {}
-    for name, entry in section["settings"].items():
+    entries = {}
+    for name, entry in section.settings.items():
         own = {key: value for key, value in entry.items() if key != "row"}
         if own.get("table") in files:
             tables_of_seeds = files[own["table"]]
             # Of what it does not read, any file names the architectures.
             learns = search_inputs.learns(own.get("algorithm", name))
             own["table"] = tables_of_seeds[0] if learns else list(tables_of_seeds)
-        settings[name] = own
-    budget = {"queries": chosen["queries"], "seconds": chosen["seconds"]}
-    if chosen["queries_of"]:
-        like = section["data_sets"][chosen["queries_of"]]
+        entries[name] = own
+    budget: dict[str, Any] = {"queries": chosen.queries, "seconds": chosen.seconds}
+    if chosen.queries_of:
+        other = section.data_sets[chosen.queries_of]
         kept = ("data_set", "schedule", "queries", "seconds")
-        like = {key: like[key] for key in kept}
+        like = {key: getattr(other, key) for key in kept}
         budget = {"queries": queries, "seconds": 0.0, "like": like}
-    data_set = chosen["data_set"]
-    report = chosen["report_schedule"]
+    data_set = chosen.data_set
+    report = chosen.report_schedule
     return {
-        "seed": section["seed"],
-        "num_trials": section["num_trials"],
-        "epoch": chosen["epoch"],
+        "seed": section.seed,
+        "num_trials": section.num_trials,
+        "epoch": chosen.epoch,
         "benchmark": {
-            **section["benchmark"],
+            **dataclasses.asdict(section.benchmark),
             "data_set": data_set,
-            "schedule": chosen["schedule"],
+            "schedule": chosen.schedule,
         },
         "report": {"data_set": data_set if report else "", "schedule": report},
         "budget": budget,
-        "algorithms": list(section["algorithms"]),
-        "controls": list(section["controls"]),
-        "settings": settings,
+        "algorithms": list(section.algorithms),
+        "controls": list(section.controls),
+        "settings": entries,
         # Trials of other embeddings are not these, wherever the file lies.
         "embeddings": {
             variant: [_digest(file) for file in names]
@@ -125,7 +118,7 @@ def search_config(
     }
 
 
-def _section(config: Mapping[str, Any]) -> Config:
+def _section(config: Mapping[str, Any]) -> Searches:
     if "search" not in config:
         raise errors.ConfigError(
             "the configuration has no section `search`; searches on benchmarks are for "
@@ -133,30 +126,20 @@ def _section(config: Mapping[str, Any]) -> Config:
             "trained: python launch/search.py --mode=drive "
             "--config=configs/search/darts.py"
         )
-    section: Config = config["search"]
-    if not section["data_sets"]:
-        raise errors.ConfigError("search.data_sets is empty: name at least one")
-    for name, chosen in section["data_sets"].items():
-        like = chosen["queries_of"]
-        if like and section["data_sets"].get(like, {}).get("queries_of", like):
-            raise errors.ConfigError(
-                f"search.data_sets.{name}.queries_of = {like!r} must name a data set "
-                "with a budget of its own"
-            )
-    return section
+    return core_settings.read(Searches, "search", config["search"])
 
 
-def _files(config: Mapping[str, Any], folder: pathlib.Path) -> dict[str, list[str]]:
+def _files(
+    config: Pretraining, section: Searches, folder: pathlib.Path
+) -> dict[str, list[str]]:
     """By variant that a search reads the file of each pre-training seed."""
-    section = config["search"]
-    seeds = pretraining.seeds(config)
     files: dict[str, list[str]] = {}
-    for name in section["algorithms"]:
-        variant = section["settings"].get(name, {}).get("table", "")
+    for name in section.algorithms:
+        variant = section.settings.get(name, {}).get("table", "")
         known = ("", search_inputs.RANDOM_PROJECTION, search_inputs.ONE_HOT)
         if variant in known or pathlib.Path(variant).suffix:
             continue
-        given = section.get("tables", {}).get(variant, "")
+        given = section.tables.get(variant, "")
         if given:
             chosen = [given] if isinstance(given, str) else list(given)
             missing = [path for path in chosen if not paths.exists(path)]
@@ -167,7 +150,8 @@ def _files(config: Mapping[str, Any], folder: pathlib.Path) -> dict[str, list[st
                 )
         else:
             found = {
-                s: pretraining.embeddings(folder, config, s, variant) for s in seeds
+                s: pretraining.embeddings(folder, config, s, variant)
+                for s in config.seeds
             }
             absent = [seed for seed, path in found.items() if not path.exists()]
             if absent:
@@ -199,7 +183,7 @@ def _listed(
     wanted: dict[str, Any], files: Files, folder: pathlib.Path
 ) -> dict[str, Any]:
     """The same configuration with tables of what the benchmark knows only."""
-    reward = problem.load(wanted).reward
+    reward = problem.load(config_door.read(settings.Trials, wanted)).reward
     kept = {}
     for variant, names in files.items():
         for number, file in enumerate(names):

@@ -6,18 +6,18 @@ from typing import Any
 from nasjax.core import result
 from nasjax.experiments import comparison
 from nasjax.experiments.search_scores import SPLITS
-from nasjax.jobs.search import settings, tables
+from nasjax.jobs.search import algorithms, tables
 
 _FIGURES = ("regret_seconds", "regret_queries", "ecdf")
 
 
 def join(
-    config: Mapping[str, Any], outcomes: Mapping[str, Mapping[str, Any]]
+    entries: Mapping[str, Any], outcomes: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """`result.json` of all data sets, without its seconds.
+    """`result.json` of all data sets, without its seconds and configuration.
 
     Args:
-      config: of the run.
+      entries: of algorithms, by name.
       outcomes: by name what `jobs.search` returned.
 
     Returns:
@@ -30,7 +30,7 @@ def join(
     for label, outcome in outcomes.items():
         table = tables.TABLES[outcome["benchmark"]["space"]]
         for name, found in outcome["algorithms"].items():
-            entry = settings.settings_of(config["search"], name)
+            entry = algorithms.settings_of(entries, name)
             row = entry.get("row") or name
             for split in SPLITS:
                 made = _row(label, name, row, split, found)
@@ -49,7 +49,6 @@ def join(
             label: [f"{label}/figures/{name}" for name in _FIGURES]
             for label in outcomes
         },
-        "config": dict(config),
         "versions": result.versions(),
     }
 

@@ -6,6 +6,7 @@ bits; searches read those of `config.seed` from the working directory where they
 there already.
 """
 
+import dataclasses
 import pathlib
 import time
 from collections.abc import Mapping
@@ -21,7 +22,7 @@ from nasjax.encoders.arch2vec.pretraining import Corpus
 from nasjax.jobs import config_door
 from nasjax.jobs.arch2vec import tables as table
 from nasjax.jobs.arch2vec import variants
-from nasjax.jobs.arch2vec.variants import Config
+from nasjax.jobs.arch2vec.settings import Pretraining
 from nasjax.training import runner
 
 SEEDS = "seeds"
@@ -32,38 +33,22 @@ IGNORED = ("analysis", "search", "pretraining_seeds")
 """Keys that pre-training does not depend on."""
 
 
-def seeds(config: Config) -> list[int]:
-    """The seeds of the embeddings; where none is given, that of the run.
-
-    Raises:
-      ConfigError: one is negative or given twice.
-    """
-    chosen = [
-        int(seed) for seed in config.get("pretraining_seeds") or (config["seed"],)
-    ]
-    if min(chosen) < 0 or len(set(chosen)) < len(chosen):
-        raise errors.ConfigError(
-            f"pretraining_seeds = {chosen}: none may be negative or given twice"
-        )
-    return chosen
-
-
 def embeddings(
-    folder: pathlib.Path, config: Config, seed: int, variant: str
+    folder: pathlib.Path, config: Pretraining, seed: int, variant: str
 ) -> pathlib.Path:
     """The file of a seed's embeddings, which may be missing."""
     name = f"embeddings_{variant}.safetensors"
     own = folder / SEEDS / str(seed) / variant / name
-    if seed == config["seed"] and not own.exists() and (folder / name).exists():
+    if seed == config.seed and not own.exists() and (folder / name).exists():
         return folder / name
     return own
 
 
-def run(config: Config, folder: pathlib.Path) -> dict[str, Any]:
+def run(filled: Mapping[str, Any], folder: pathlib.Path) -> dict[str, Any]:
     """Pre-trains all variants with all seeds and returns `pretraining.json`.
 
     Args:
-      config: as in `configs/arch2vec/`; `pretraining_seeds`.
+      filled: `settings.Pretraining`, and keys of a user's own.
       folder: working directory; what is finished there is read back.
 
     Raises:
@@ -71,28 +56,29 @@ def run(config: Config, folder: pathlib.Path) -> dict[str, Any]:
       training.loop.Stopped: the process was asked to stop; the same call continues.
     """
     began = time.time()
-    graph_inputs.spec(config["space"])
-    for name in config["variants"]:
+    config = config_door.read(Pretraining, filled)
+    graph_inputs.spec(config.space)
+    for name in config.variants:
         variants.variant(config, name)
-    chosen = seeds(config)
     compilation.enable_cache()
     malloc.keep_memory()
     measured = []
-    for seed in chosen:
-        own = dict(config) | {"seed": seed}
+    for seed in config.seeds:
+        own = dataclasses.replace(config, seed=seed)
         place = folder / SEEDS / str(seed)
-        config_door.claim(place, own, ignore=(*IGNORED, "variants"))
+        claimed = {**filled, "seed": seed}
+        config_door.claim(place, claimed, ignore=(*IGNORED, "variants"))
         progress.echo(f"seed {seed}")
         measured.append(_one(own, place))
     outcome = {
-        "seeds": chosen,
+        "seeds": list(config.seeds),
         "variants": {
-            name: [found[name] for found in measured] for name in config["variants"]
+            name: [found[name] for found in measured] for name in config.variants
         },
         "tables": {"3.1": table.rows(config, measured)},
         "notes": [table.NOTE],
         "seconds": time.time() - began,
-        "config": dict(config),
+        "config": dict(filled),
         "versions": result.versions(),
     }
     result.write(folder / RESULT_FILE, outcome)
@@ -101,21 +87,21 @@ def run(config: Config, folder: pathlib.Path) -> dict[str, Any]:
 
 
 def train(
-    config: Config,
+    config: Pretraining,
     graphs: Corpus,
     name: str,
     folder: pathlib.Path,
     stages: runner.StageRunner,
 ) -> variants.Measured:
     """One variant with the seed of the configuration."""
-    key = jax.random.key(config["seed"])
+    key = jax.random.key(config.seed)
     key = jax.random.fold_in(key, list(models.VARIANTS).index(name) + 1)
     return variants.run(key, name, config, graphs, folder, stages)
 
 
-def _one(config: Config, folder: pathlib.Path) -> dict[str, Any]:
+def _one(config: Pretraining, folder: pathlib.Path) -> dict[str, Any]:
     """What each variant of a seed has learnt; trains those that are not finished."""
-    files = {name: folder / name / MEASURED_FILE for name in config["variants"]}
+    files = {name: folder / name / MEASURED_FILE for name in config.variants}
     found = {name: _read(file) for name, file in files.items()}
     missing = [name for name, measured in found.items() if measured is None]
     if missing:

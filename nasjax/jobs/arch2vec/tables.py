@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 
 from nasjax.experiments import comparison, published
-
-Config = Mapping[str, Any]
+from nasjax.jobs.arch2vec.settings import Pretraining
 
 COLUMNS = {
     "accuracy": "reconstruction_exact",
@@ -29,7 +28,7 @@ _ROWS = {"thesis": "arch2vec", "released": "arch2vec"}
 
 
 def rows(
-    config: Config, measured: Sequence[Mapping[str, Mapping[str, float]]]
+    config: Pretraining, measured: Sequence[Mapping[str, Mapping[str, float]]]
 ) -> list[dict[str, Any]]:
     """Rows for `result.json`, in percent: means over seeds with 95 % intervals.
 
@@ -38,7 +37,7 @@ def rows(
       measured: of each seed what `evaluation.measure` found, by variant.
     """
     found = []
-    for variant in config["variants"]:
+    for variant in config.variants:
         known = facts(config, variant)
         for column, field in COLUMNS.items():
             # Unknown where nothing valid was generated: NaN, in a file null.
@@ -48,7 +47,7 @@ def rows(
             found.append(
                 {
                     "settings": {
-                        "space": config["space"],
+                        "space": config.space,
                         "variant": variant,
                         "column": column,
                     },
@@ -62,15 +61,15 @@ def rows(
     return found
 
 
-def facts(config: Config, variant: str) -> dict[str, Any]:
+def facts(config: Pretraining, variant: str) -> dict[str, Any]:
     """What a pre-training was, in the words of `published`."""
-    settings = config["settings"].get(variant, {})
+    settings = config.settings.get(variant, {})
     changed = tuple(sorted(k for k, v in settings.items() if v is not None))
     keys = ("space", "held_out", "epochs", "batch_size", "learning_rate", "num_points")
     whole = {"nasbench101": 423_624, "nasbench201": 15_625, "darts_shared": 600_000}
     return {
-        **{key: config[key] for key in keys},
-        "num_archs": config["num_archs"] or whole[config["space"]],
+        **{key: getattr(config, key) for key in keys},
+        "num_archs": config.num_archs or whole[config.space],
         "changed": changed,
     }
 

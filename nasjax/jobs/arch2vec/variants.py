@@ -2,7 +2,6 @@
 
 import pathlib
 import time
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -15,9 +14,8 @@ from nasjax.encoders.arch2vec import evaluation, pretraining, training
 from nasjax.encoders.arch2vec.model import AutoencoderSpec
 from nasjax.encoders.arch2vec.pretraining import Corpus, Pretrained
 from nasjax.encoders.arch2vec.training import TrainSettings, TrainState
+from nasjax.jobs.arch2vec.settings import Pretraining
 from nasjax.training import loop, runner
-
-Config = Mapping[str, Any]
 
 
 class Measured(NamedTuple):
@@ -34,7 +32,7 @@ class Measured(NamedTuple):
     measured: dict[str, float]
 
 
-def load(config: Config) -> Corpus:
+def load(config: Pretraining) -> Corpus:
     """The architectures of the space, split in two.
 
     Args:
@@ -43,8 +41,8 @@ def load(config: Config) -> Corpus:
     Raises:
       ConfigError: a setting does not fit.
     """
-    space, count = config["space"], config["num_archs"]
-    key = jax.random.fold_in(jax.random.key(config["seed"]), 0)
+    space, count = config.space, config.num_archs
+    key = jax.random.fold_in(jax.random.key(config.seed), 0)
     drawn = space == "darts_shared"
     total = (count or corpora.NUM_DARTS) if drawn else 0
     bar = progress.progress(total, description="cells", unit="cell") if drawn else None
@@ -57,11 +55,11 @@ def load(config: Config) -> Corpus:
     if bar is not None:
         bar.close()
     return pretraining.divide(
-        space, archs, held_out=config["held_out"], batch_size=config["batch_size"]
+        space, archs, held_out=config.held_out, batch_size=config.batch_size
     )
 
 
-def variant(config: Config, name: str) -> tuple[AutoencoderSpec, TrainSettings]:
+def variant(config: Pretraining, name: str) -> tuple[AutoencoderSpec, TrainSettings]:
     """The model and the recipe of a variant, with the changes of the configuration.
 
     Args:
@@ -73,18 +71,18 @@ def variant(config: Config, name: str) -> tuple[AutoencoderSpec, TrainSettings]:
       ConfigError: there is no such variant or setting.
     """
     return pretraining.configure(
-        config["space"],
+        config.space,
         name,
-        batch_size=config["batch_size"],
-        learning_rate=config["learning_rate"],
-        changes=config["settings"].get(name, {}),
+        batch_size=config.batch_size,
+        learning_rate=config.learning_rate,
+        changes=config.settings.get(name, {}),
     )
 
 
 def run(
     key: Key,
     name: str,
-    config: Config,
+    config: Pretraining,
     corpus: Corpus,
     folder: pathlib.Path,
     stages: runner.StageRunner,
@@ -117,18 +115,18 @@ def run(
         model,
         recipe,
         corpus.train,
-        config["epochs"],
+        config.epochs,
         run_epochs=run_epochs,
     )
     trained = Pretrained(model, recipe, state, corpus)
     means = training.posterior_means(model, state.weights, corpus.train)
     measured = evaluation.measure(
-        key_generate, trained, num_points=config["num_points"], means=means
+        key_generate, trained, num_points=config.num_points, means=means
     )
     others = training.posterior_means(model, state.weights, corpus.held_out)
     vectors = np.concatenate([means.mean(1), others.mean(1)])
     archs = corpus.archs.astype(np.int8)
-    metadata = {"space": config["space"], "variant": name}
+    metadata = {"space": config.space, "variant": name}
     arrays.save(
         folder / f"embeddings_{name}.safetensors",
         {"archs": archs, "vectors": vectors},

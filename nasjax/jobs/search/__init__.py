@@ -8,6 +8,7 @@ For example:
 from nasjax.core import lazy
 
 __all__ = [
+    "algorithms",
     "cells",
     "chunks",
     "clusters",

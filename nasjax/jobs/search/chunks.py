@@ -13,7 +13,8 @@ from absl import logging
 from nasjax import search
 from nasjax.core import arrays, errors, progress, read_guard, signals
 from nasjax.experiments.search_problem import Problem
-from nasjax.jobs.search.settings import Entry, SearchBudget
+from nasjax.jobs.search.algorithms import Entry
+from nasjax.jobs.search.settings import Budget
 from nasjax.search.history import History
 from nasjax.search.loops import trials
 
@@ -41,7 +42,7 @@ def run(
     keys: Any,
     entry: Entry,
     made: Problem,
-    limits: SearchBudget,
+    limits: Budget,
     folder: str | os.PathLike[str],
     stop: signals.StopSignal,
 ) -> Trials:
@@ -119,7 +120,7 @@ def compress(history: Any) -> History:
     return taken
 
 
-def _chunk_size(entry: Entry, made: Problem, limits: SearchBudget, count: int) -> int:
+def _chunk_size(entry: Entry, made: Problem, limits: Budget, count: int) -> int:
     """Trials of a chunk: as asked for, within memory, all chunks about equal."""
     steps = trials.SEGMENT
     if limits.queries:
@@ -131,7 +132,7 @@ def _chunk_size(entry: Entry, made: Problem, limits: SearchBudget, count: int) -
 
 
 def _run_chunk(
-    keys: Any, count: int, entry: Entry, made: Problem, limits: SearchBudget
+    keys: Any, count: int, entry: Entry, made: Problem, limits: Budget
 ) -> Trials:
     """Trials of some keys, until the budgets of all are used up."""
     began = time.process_time()
@@ -139,7 +140,7 @@ def _run_chunk(
         keys,
         entry.algorithm,
         made.evaluate,
-        budget_seconds=limits.seconds or math.inf,
+        budget_seconds=float(limits.seconds) or math.inf,
         budget_queries=limits.queries or None,
         budget_epochs=limits.epochs or None,
         last_epoch=made.last_epoch,

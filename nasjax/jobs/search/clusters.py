@@ -15,37 +15,35 @@ import numpy as np
 from nasjax.core import signals
 from nasjax.experiments.search_problem import Problem
 from nasjax.jobs.search import chunks
-from nasjax.jobs.search.problem import Config
-from nasjax.jobs.search.settings import Entry, SearchBudget
+from nasjax.jobs.search.algorithms import Entry
+from nasjax.jobs.search.settings import Search
 from nasjax.search.algorithm import SearchAlgorithm, as_argument
 
 
-def keys(config: Config, entry: Entry, cluster: int) -> jax.Array:
+def keys(config: Search, entry: Entry, cluster: int) -> jax.Array:
     """One key for each trial of a cluster, the same for all algorithms.
 
     Those of the first cluster are the keys of entries without clusters.
     """
-    key = jax.random.key(config["seed"])
+    key = jax.random.key(config.seed)
     if cluster:
         key = jax.random.fold_in(key, cluster)
-    return jax.random.split(key, config["num_trials"])[: entry.num_trials]
+    return jax.random.split(key, config.num_trials)[: entry.num_trials]
 
 
 def run(
-    config: Config,
+    config: Search,
     entry: Entry,
     made: Problem,
-    limits: SearchBudget,
     folder: pathlib.Path,
     stop: signals.StopSignal,
 ) -> chunks.Trials:
     """Runs the trials of all clusters, or reads those that are finished.
 
     Args:
-      config: `seed` and `num_trials`.
+      config: `seed`, `num_trials` and `budget`.
       entry: the algorithm.
       made: what is searched.
-      limits: what each trial may spend.
       folder: of the entry; a cluster beyond the first has a folder of its own in it.
       stop: checked after every chunk.
 
@@ -61,7 +59,7 @@ def run(
             place = folder / f"embedding_{number}"
             member = entry._replace(algorithm=with_arrays(entry.algorithm, make()))
         chosen = keys(config, entry, number)
-        parts.append(chunks.run(chosen, member, made, limits, place, stop))
+        parts.append(chunks.run(chosen, member, made, config.budget, place, stop))
     return chunks.join(parts)
 
 

@@ -32,11 +32,10 @@ from nasjax.core.types import Evaluation
 from nasjax.experiments import comparison, search_inputs, search_scores
 from nasjax.experiments.search_scores import SPLITS, Optima, Scores
 from nasjax.jobs import config_door
+from nasjax.jobs.search import algorithms, chunks, executors, figures, tables
 from nasjax.jobs.search import cells as search_cells
-from nasjax.jobs.search import chunks, executors, figures, tables
-from nasjax.jobs.search import settings as setup
-from nasjax.jobs.search.problem import Config
-from nasjax.jobs.search.settings import Entry, SearchBudget
+from nasjax.jobs.search.algorithms import Entry
+from nasjax.jobs.search.settings import Drive
 from nasjax.search.history import History
 from nasjax.training import architecture
 from nasjax.training import protocol as protocols
@@ -54,19 +53,13 @@ _MAY_CHANGE = (
 )
 
 
-def run(config: Config, folder: pathlib.Path) -> dict[str, Any]:
+def run(filled: Mapping[str, Any], folder: pathlib.Path) -> dict[str, Any]:
     """Drives every algorithm, `num_trials` times, and returns `result.json`.
 
     Args:
-      config: `algorithms`, `settings`, `controls`, `num_trials`, `seed` and `budget` as
-        for trials (`budget.seconds` are measured there, and then not reproducible);
-        `budget.queries` may be raised later, and the searches go on; `min_epochs`:
-        trainings of fewer epochs are no incumbents;
-        `protocol`: how architectures are trained (`training.protocol.read`);
-        `ask_ahead`: W, proposals in flight; the history depends on it;
-        `executor`, `workers`, `address`: where trainings run, one of
-        `executors.EXECUTORS`, how many processes, and the scheduler of a running
-        Dask cluster ("": none).
+      filled: `settings.Drive`, and keys of a user's own. `budget.seconds` are measured,
+        and then not reproducible; `budget.queries` may be raised later, and the
+        searches go on.
       folder: working directory; other machines of a cluster must see it.
 
     Raises:
@@ -74,9 +67,10 @@ def run(config: Config, folder: pathlib.Path) -> dict[str, Any]:
         lost its worker again and again.
       search.Stopped: the process was asked to stop; the state is saved.
     """
-    protocol, entries, limits = _read(config)
-    config_door.claim(folder, config, ignore=_MAY_CHANGE)
-    searches = _plan(entries, limits, folder)
+    config = config_door.read(Drive, filled)
+    protocol, entries = _check(config)
+    config_door.claim(folder, filled, ignore=_MAY_CHANGE)
+    searches = _plan(entries, config.budget.queries, folder)
     _check_capacities(config, searches, folder)
     histories: dict[str, list[History]] = {entry.name: [] for entry in entries}
     cpu = dict.fromkeys(histories, 0.0)
@@ -85,7 +79,7 @@ def run(config: Config, folder: pathlib.Path) -> dict[str, Any]:
         executors.executor(config) as executor,
         _open_log(searches, folder) as log,
     ):
-        drive = functools.partial(_drive, config, protocol, limits, executor, log)
+        drive = functools.partial(_drive, config, protocol, executor, log)
         for planned in searches:
             started = time.process_time()
             histories[planned.entry.name].append(drive(planned))
@@ -94,7 +88,7 @@ def run(config: Config, folder: pathlib.Path) -> dict[str, Any]:
     shutil.rmtree(folder / TRAININGS, ignore_errors=True)
     joined = {name: _join(parts) for name, parts in histories.items()}
     _save(folder, joined, protocol)
-    outcome = _summarise(config, folder, protocol, joined, cpu)
+    outcome = _summarise(config, filled, folder, protocol, joined, cpu)
     found = {name: row["found"] for name, row in outcome["algorithms"].items()}
     best = {name: cells[0]["arch"] for name, cells in found.items() if cells}
     outcome["commands"] = search_cells.commands(protocol.space, best)
@@ -106,25 +100,14 @@ def run(config: Config, folder: pathlib.Path) -> dict[str, Any]:
     return outcome
 
 
-def _read(config: Config) -> tuple[Protocol, list[Entry], SearchBudget]:
+def _check(config: Drive) -> tuple[Protocol, list[Entry]]:
     """Everything that can be wrong, before the workdir belongs to the configuration."""
-    if "protocol" not in config:
-        raise errors.ConfigError(
-            "drive needs a configuration with a section `protocol`, such as "
-            "configs/search/digits.py"
-        )
-    executors.check(config)
-    for key in ("ask_ahead", "num_trials"):
-        if config[key] < 1:
-            raise errors.ConfigError(f"{key} = {config[key]} must be at least 1")
-    protocol, limits = protocols.read(config["protocol"]), setup.budget(config)
-    setup.min_epochs(config)
-    if not limits.queries:
-        raise errors.ConfigError("drive needs budget.queries, how many to train")
+    protocol = protocols.read(config.protocol)
     inputs = search_inputs.SearchInputs(
-        spaces.make(protocol.space), None, limits.queries
+        spaces.make(protocol.space), None, config.budget.queries
     )
-    entries = setup.entries(config, inputs, functools.partial(_shape, protocol.epochs))
+    shape = functools.partial(_shape, protocol.epochs)
+    entries = algorithms.entries(config, inputs, shape)
     for entry in entries:
         if entry.others:
             raise errors.ConfigError(
@@ -133,7 +116,7 @@ def _read(config: Config) -> tuple[Protocol, list[Entry], SearchBudget]:
             )
     arch = inputs.space.sample(jax.random.key(0))
     architecture.check(protocol, np.asarray(arch))
-    return protocol, entries, limits
+    return protocol, entries
 
 
 def _shape(num_epochs: int, *_: Any) -> Evaluation:
@@ -161,12 +144,12 @@ class _Search(NamedTuple):
 
 
 def _plan(
-    entries: list[Entry], limits: SearchBudget, folder: pathlib.Path
+    entries: list[Entry], num_queries: int, folder: pathlib.Path
 ) -> list[_Search]:
     """All searches in the order in which they run."""
     planned = []
     for entry in entries:
-        steps = math.ceil(limits.queries / entry.size)
+        steps = math.ceil(num_queries / entry.size)
         for trial in range(entry.num_trials):
             places = (
                 folder / part / entry.name / str(trial)
@@ -177,17 +160,15 @@ def _plan(
 
 
 def _check_capacities(
-    config: Config, searches: list[_Search], folder: pathlib.Path
+    config: Drive, searches: list[_Search], folder: pathlib.Path
 ) -> None:
     """A buffer whose size is the budget keeps the size that its search began with."""
-    path, now = folder / workdir.CONFIG_FILE, int(config["budget"]["queries"])
+    path, now = folder / workdir.CONFIG_FILE, config.budget.queries
     with read_guard.guard(path, "damaged", remedy="use another --workdir"):
         before = int(result.read(path)["budget"]["queries"])
     for planned in searches if before != now else ():
-        name, settings = (
-            planned.entry.name,
-            setup.settings_of(config, planned.entry.name),
-        )
+        name = planned.entry.name
+        settings = algorithms.settings_of(config.settings, name)
         is_open = search_inputs.has_open_capacity(planned.entry.kind, settings)
         if is_open and planned.saved.exists():
             raise errors.WorkdirError(
@@ -215,16 +196,15 @@ def _open_log(searches: list[_Search], folder: pathlib.Path) -> metric_log.Metri
 
 
 def _drive(
-    config: Config,
+    config: Drive,
     protocol: Protocol,
-    limits: SearchBudget,
     executor: futures.Executor,
     log: metric_log.MetricLog,
     planned: _Search,
 ) -> History:
     """One search; a finished one is read back."""
     entry, trial = planned.entry, planned.trial
-    keys = jax.random.split(jax.random.key(config["seed"]), config["num_trials"])
+    keys = jax.random.split(jax.random.key(config.seed), config.num_trials)
 
     def write(told: int, row: dict[str, float]) -> None:
         # Steps grow through all searches, also where an earlier one is continued.
@@ -237,14 +217,14 @@ def _drive(
         executors.CachedTrainer(architecture.Trainer(protocol)),
         planned.num_steps,
         executor=executor,
-        ask_ahead=config["ask_ahead"],
+        ask_ahead=config.ask_ahead,
         folder=planned.saved,
         trainings_folder=planned.trainings,
-        budget_seconds=limits.seconds or math.inf,
-        budget_queries=limits.queries,
-        budget_epochs=limits.epochs or None,
+        budget_seconds=float(config.budget.seconds) or math.inf,
+        budget_queries=config.budget.queries,
+        budget_epochs=config.budget.epochs or None,
         last_epoch=protocol.epochs,
-        min_epochs=setup.min_epochs(config),
+        min_epochs=config.min_epochs or None,
         curve_length=protocol.epochs,
         log=write,
         description=f"{entry.name}/{trial}",
@@ -271,7 +251,8 @@ def _save(folder: pathlib.Path, joined: dict[str, History], protocol: Protocol) 
 
 
 def _summarise(
-    config: Config,
+    config: Drive,
+    filled: Mapping[str, Any],
     folder: pathlib.Path,
     protocol: Protocol,
     joined: dict[str, History],
@@ -282,9 +263,9 @@ def _summarise(
     judged = {
         name: _judge(
             history,
-            int(config["budget"]["queries"]),
+            config.budget.queries,
             times,
-            min_epochs=setup.min_epochs(config),
+            min_epochs=config.min_epochs or None,
         )
         for name, history in joined.items()
     }
@@ -319,14 +300,14 @@ def _summarise(
     return {
         "algorithms": rows,
         "comparisons": comparison.comparisons(
-            judged, {name: setup.controls(config, name) for name in judged}
+            judged, {name: algorithms.controls(config, name) for name in judged}
         ),
         "benchmark": benchmark,
         "report": benchmark,
         "tables": {},
         "notes": ["regret: - (the best architecture is not known)"],
         "warnings": [],
-        "config": dict(config),
+        "config": dict(filled),
         "versions": result.versions(),
     }
 

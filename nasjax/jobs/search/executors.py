@@ -3,44 +3,34 @@
 import contextlib
 import dataclasses
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent import futures
 from typing import Any
 
-from nasjax.core import compilation, errors, malloc
+from nasjax.core import compilation, malloc
 from nasjax.core.types import Evaluation
+from nasjax.jobs.search.settings import Drive
 from nasjax.search.loops import executors
 from nasjax.training import architecture
 
-Config = Mapping[str, Any]
-
-EXECUTORS = ("in_process", "processes", "dask")
 PLACES = ("executor", "workers", "address")
 """Keys that say where trainings run; what they find does not depend on them."""
 
 
-def check(config: Config) -> None:
-    """Raises a `ConfigError` unless there is such an executor with a worker."""
-    if config["executor"] not in EXECUTORS:
-        raise errors.unknown_name("executor", config["executor"], EXECUTORS)
-    if config["workers"] < 1:
-        raise errors.ConfigError(f"workers = {config['workers']} must be at least 1")
-
-
 @contextlib.contextmanager
-def executor(config: Config) -> Iterator[futures.Executor]:
+def executor(config: Drive) -> Iterator[futures.Executor]:
     """Where trainings run; its processes end with the block.
 
     Args:
-      config: `executor`, `workers` and `address`, as `check` wants them.
+      config: `executor`, `workers` and `address`.
 
     Raises:
       ConfigError: Dask is not installed, or its scheduler does not answer.
     """
-    if config["executor"] == "in_process":
+    if config.executor == "in_process":
         yield executors.InProcess()
-    elif config["executor"] == "processes":
-        pool = executors.Processes(config["workers"])
+    elif config.executor == "processes":
+        pool = executors.Processes(config.workers)
         try:
             yield pool
         except BaseException:
@@ -49,8 +39,8 @@ def executor(config: Config) -> Iterator[futures.Executor]:
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
     else:
-        address = config["address"] or None
-        with executors.cluster(address, num_workers=config["workers"]) as executor:
+        address = config.address or None
+        with executors.cluster(address, num_workers=config.workers) as executor:
             yield executor
 
 

@@ -1,7 +1,7 @@
 """A configuration's benchmarks: the one that a search sees, and the one that judges."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import dataclasses
+from collections.abc import Sequence
 
 from absl import logging
 
@@ -10,45 +10,47 @@ from nasjax.core import errors
 from nasjax.core.types import LAST
 from nasjax.experiments import search_problem
 from nasjax.experiments.search_problem import Benchmark, Problem
+from nasjax.jobs.search.settings import Benchmark as Section
+from nasjax.jobs.search.settings import Report, Trials
 from nasjax.nasbench import loading
 
-Config = Mapping[str, Any]
 
-
-def load(config: Config) -> Problem:
+def load(config: Trials) -> Problem:
     """Loads the benchmarks of a configuration.
 
     Args:
-      config: `benchmark`: `name` or `path`, `data_set`, `schedule`, `listed` (the
-        table is a sample of its space: architectures are drawn from its rows) and
-        `average` (the reward is the mean over training seeds, not a drawn one);
-        `epoch`: 0 is the last; `report`: `path`, `data_set` and `schedule` of the
-        benchmark that judges, where it is another.
+      config: `benchmark`, `epoch` and `report`.
 
     Raises:
       ConfigError: a key does not fit.
-      DataError: a file is missing or damaged, or the reward is not recorded.
+      DataError: a file is missing or damaged, or the reward or, where the budget is in
+        seconds, the time is not recorded.
     """
-    section = config["benchmark"]
+    section, budget = config.benchmark, config.budget
     reward = _load_one(section, "benchmark")
     if reward.space:
         _check_space(section, reward.space)
+    if budget.seconds and reward.seconds is None:
+        raise errors.DataError(
+            f"budget.seconds = {budget.seconds:g}: the benchmark records no training "
+            "time; use budget.queries"
+        )
     return search_problem.make(
         reward,
-        _report(config),
-        epoch=config["epoch"] or LAST,
-        listed=bool(section.get("listed")),
-        average=bool(section.get("average")),
+        _report(section, config.report),
+        epoch=config.epoch or LAST,
+        listed=bool(section.listed),
+        average=bool(section.average),
         name=_name(section),
     )
 
 
-def _check_space(section: Config, found: str) -> None:
+def _check_space(section: Section, found: str) -> None:
     """A file beside a name is another table of the same space.
 
     The rest of such a configuration (ranges of genes, budgets) is for that space.
     """
-    name, path = str(section.get("name") or ""), section.get("path")
+    name, path = str(section.name or ""), section.path
     wanted = loading.SPACES_OF_NAMES.get(name, name)
     if path and wanted in spaces.SPACES and wanted != found:
         raise errors.ConfigError(
@@ -58,26 +60,27 @@ def _check_space(section: Config, found: str) -> None:
         )
 
 
-def _load_one(section: Config, name: str) -> Benchmark:
+def _load_one(section: Section, name: str) -> Benchmark:
     wanted = _name(section)
     if not wanted:
         raise errors.ConfigError(f"no {name}: pass --config.{name}.path=FILE")
-    options = {k: section[k] for k in ("data_set", "schedule") if section.get(k)}
+    options = {"data_set": section.data_set, "schedule": section.schedule}
+    options = {key: value for key, value in options.items() if value}
     benchmark: Benchmark = nasbench.load(wanted, **options)
     return benchmark
 
 
-def _name(section: Config) -> str:
-    return str(section.get("path") or section.get("name") or "")
+def _name(section: Section) -> str:
+    return str(section.path or section.name or "")
 
 
-def _report(config: Config) -> Benchmark | None:
-    given = {key: value for key, value in config.get("report", {}).items() if value}
+def _report(section: Section, report: Report) -> Benchmark | None:
+    """What judges; it is the searched one in all that the report leaves open."""
+    given = {key: value for key, value in dataclasses.asdict(report).items() if value}
     if not given:
         return None
-    keys = ("name", "path", "data_set")
-    known = {key: config["benchmark"].get(key, "") for key in keys}
-    return _load_one(known | given, "report")
+    known = dataclasses.replace(section, **{"schedule": 0, **given})
+    return _load_one(known, "report")
 
 
 def warn(lines: Sequence[str]) -> None:

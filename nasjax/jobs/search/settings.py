@@ -1,246 +1,164 @@
-"""What a search configuration says of budget and algorithms.
+"""What a search configuration says: the sections of trials and of driven searches.
 
-An algorithm is an entry of `config.settings`: settings of its factory, and what the
-factory cannot know: `algorithm` (its registry name, where the entry has another),
-`num_trials` (where it has fewer than the others; with each embedding, where it has
-several), `chunk_size` and `vectorized` of its trials, `against` (names of its controls,
-where they are not those of all), and the keys of `search_inputs`.
+jax is not loaded: a command line lists the defaults at once.
 """
 
-import functools
-import json
+import dataclasses
 import math
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
-import jax
-
-from nasjax import search
 from nasjax.core import errors
-from nasjax.core.types import LAST, Key
-from nasjax.experiments import search_inputs
-from nasjax.experiments.search_problem import Benchmark
-from nasjax.jobs.search.problem import Config
-from nasjax.search.algorithm import Evaluate, SearchAlgorithm
 
-_JOB_KEYS = ("algorithm", "num_trials", "chunk_size", "vectorized", "against")
-_EMBEDDING_KEYS = ("table", "table_size", "table_seed")
-
+EXECUTORS = ("in_process", "processes", "dask")
 MAX_QUERIES = 10_000_000
 """Of a trial; ten times as many are gigabytes."""
 
 
-class SearchBudget(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Budget:
     """What a trial may spend: 0 is no limit, but not all of them.
 
     Attributes:
       queries: evaluations.
       seconds: of the benchmark, or measured.
       epochs: trained epochs.
+      like: the searches whose mean number of queries this is (`tables.CIFAR10`).
     """
 
-    queries: int
-    seconds: float
+    queries: int = 0
+    seconds: float = 0.0
     epochs: int = 0
+    like: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        limits = self.queries, self.seconds, self.epochs
+        if min(limits) < 0 or max(limits) == 0 or not math.isfinite(self.seconds):
+            raise errors.ConfigError(
+                f"budget.queries = {self.queries}, budget.seconds = {self.seconds} and "
+                f"budget.epochs = {self.epochs}: give at least one of them a positive "
+                "number"
+            )
+        if max(self.queries, self.epochs) > MAX_QUERIES:
+            raise errors.ConfigError(
+                f"budget.queries = {self.queries} and budget.epochs = {self.epochs} "
+                f"may be at most {MAX_QUERIES:,}: a trial holds its whole history in "
+                "memory"
+            )
 
 
-class Entry(NamedTuple):
-    """One algorithm with its settings.
+@dataclasses.dataclass(frozen=True)
+class Benchmark:
+    """The benchmark that a search sees.
 
     Attributes:
-      name: of the entry.
-      kind: registry name of the algorithm.
-      algorithm: made for the space.
-      size: Q, architectures of one proposal.
-      num_trials: how many independent runs, with each embedding.
-      chunk_size: trials that are run and saved at once; 0: as many as fit.
-      vectorized: False: the trials of a chunk run one after another.
-      embeddings: a text for each embedding that it reads, equal in entries that read
-        the same; none where it reads none.
-      others: make the algorithm with the second, third, ... embedding.
+      name: of a benchmark that `nasbench.load` knows.
+      path: a file instead of the name.
+      data_set: of a file that has several.
+      schedule: epochs of its trainings; 0: the longest.
+      listed: whether the table is a sample of its space, so that architectures are
+        drawn from its rows.
+      average: whether the reward is the mean over trainings, not a drawn one.
     """
 
-    name: str
-    kind: str
-    algorithm: SearchAlgorithm
-    size: int
+    name: str = ""
+    path: str = ""
+    data_set: str = ""
+    schedule: int = 0
+    listed: bool = False
+    average: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """The benchmark that judges, where it is another; as `Benchmark`."""
+
+    path: str = ""
+    data_set: str = ""
+    schedule: int = 0
+    # A factory, as a configuration need not list it.
+    name: str = dataclasses.field(default_factory=str)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Search:
+    """What both kinds of searches have.
+
+    Attributes:
+      algorithms: names of `settings`, or registry names.
+      settings: by name an entry, see `algorithms`.
+      seed: of all trials.
+      num_trials: of each algorithm, where its entry does not say fewer.
+      min_epochs: of a training that may be an incumbent; 0: all may; -1: those to the
+        end.
+      controls: algorithms that the others are compared with.
+      budget: of a trial.
+    """
+
+    algorithms: tuple[str, ...]
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    seed: int = 0
     num_trials: int
-    chunk_size: int
-    vectorized: bool
-    embeddings: tuple[str, ...] = ()
-    others: tuple[Callable[[], SearchAlgorithm], ...] = ()
+    min_epochs: int = 0
+    controls: tuple[str, ...] = ("random_search",)
+    budget: Budget
+
+    def __post_init__(self) -> None:
+        names = list(self.algorithms)
+        if not names or len(set(names)) < len(names):
+            raise errors.ConfigError(
+                f"algorithms = {names}: name at least one, and none twice"
+            )
+        if type(self.min_epochs) is not int or self.min_epochs < -1:
+            raise errors.ConfigError(
+                f"min_epochs = {self.min_epochs!r} must be a number of epochs; 0: all "
+                "trainings may be the incumbent; -1: those to the end"
+            )
 
 
-def budget(config: Config, reward: Benchmark | None = None) -> SearchBudget:
-    """The budget of a trial.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Trials(Search):
+    """Independent searches on a benchmark.
 
-    Raises:
-      ConfigError: there is none, it is negative, or above `MAX_QUERIES`.
-      DataError: it is in seconds, which `reward` does not record.
+    Attributes:
+      epoch: of the reward; 0: the last.
+      benchmark: what is searched.
+      report: what judges.
     """
-    section = _section("budget", config["budget"])
-    made = SearchBudget(
-        section["queries"], float(section["seconds"]), section.get("epochs", 0)
-    )
-    if min(made) < 0 or max(made) == 0 or not math.isfinite(made.seconds):
-        raise errors.ConfigError(
-            f"budget.queries = {made.queries}, budget.seconds = {made.seconds} and "
-            f"budget.epochs = {made.epochs}: give at least one of them a positive "
-            "number"
-        )
-    if max(made.queries, made.epochs) > MAX_QUERIES:
-        raise errors.ConfigError(
-            f"budget.queries = {made.queries} and budget.epochs = {made.epochs} may be "
-            f"at most {MAX_QUERIES:,}: a trial holds its whole history in memory"
-        )
-    if made.seconds and reward is not None and reward.seconds is None:
-        raise errors.DataError(
-            f"budget.seconds = {made.seconds:g}: the benchmark records no training "
-            "time; use budget.queries"
-        )
-    return made
+
+    num_trials: int = 500
+    epoch: int = 0
+    benchmark: Benchmark
+    report: Report = dataclasses.field(default_factory=Report)
 
 
-def min_epochs(config: Config) -> int | None:
-    """Which trainings may be the incumbent, as `incumbents.incumbents` takes it.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Drive(Search):
+    """Searches that train what they ask for.
 
-    `config.min_epochs`: 0, or no such key: all; -1: those to the end.
-
-    Raises:
-      ConfigError: it is no whole number from -1.
+    Attributes:
+      executor: where trainings run, one of `EXECUTORS`.
+      workers: processes.
+      address: of a running Dask scheduler; "": own workers.
+      ask_ahead: W, proposals in flight; the history depends on it.
+      protocol: how architectures are trained (`training.protocol.read`).
     """
-    given = config.get("min_epochs", 0)
-    if type(given) is not int or given < LAST:
-        raise errors.ConfigError(
-            f"min_epochs = {given!r} must be a number of epochs; 0: all trainings may "
-            "be the incumbent; -1: those to the end"
-        )
-    return given or None
 
+    num_trials: int = 1
+    executor: str = "in_process"
+    workers: int = 2
+    address: str = ""
+    ask_ahead: int = 1
+    protocol: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
-def entries(
-    config: Config, inputs: search_inputs.SearchInputs, evaluate: Evaluate
-) -> list[Entry]:
-    """The algorithms of `config.algorithms`, each ready to run.
-
-    Args:
-      config: `algorithms` are names of `settings`, or registry names.
-      inputs: what they search and may read.
-      evaluate: what they will be evaluated with; traced only.
-
-    Raises:
-      ConfigError: there is no such algorithm or setting, or it cannot search here.
-    """
-    names = list(config["algorithms"])
-    if not names or len(set(names)) < len(names):
-        raise errors.ConfigError(
-            f"algorithms = {names}: name at least one, and none twice"
-        )
-    most = int(config["num_trials"])
-    if most < 1:
-        raise errors.ConfigError(f"num_trials = {most} must be at least 1")
-    return [
-        _entry(name, settings_of(config, name), most, inputs, evaluate)
-        for name in names
-    ]
-
-
-def settings_of(config: Config, name: str) -> dict[str, Any]:
-    """The settings of an entry, with its registry name as `algorithm`.
-
-    Raises:
-      ConfigError: the name is neither an entry nor an algorithm.
-    """
-    known = config.get("settings", {})
-    if name not in known and name not in search.ALGORITHMS:
-        raise errors.unknown_name("algorithm", name, {*known, *search.ALGORITHMS})
-    return {"algorithm": name, **_section(f"settings.{name}", known.get(name, {}))}
-
-
-def _section(place: str, value: Any) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        raise errors.ConfigError(f"config.{place} is {value!r}; it must be a section")
-    return value
-
-
-def _entry(
-    name: str,
-    settings: dict[str, Any],
-    most: int,
-    inputs: search_inputs.SearchInputs,
-    evaluate: Evaluate,
-) -> Entry:
-    kind = settings["algorithm"]
-    num_trials, chunk_size = (
-        settings.get(key) or 0 for key in ("num_trials", "chunk_size")
-    )
-    own = {key: value for key, value in settings.items() if key not in _JOB_KEYS}
-    try:
-        chosen = search_inputs.embeddings(kind, own)
-        makers = [
-            functools.partial(search_inputs.make, kind, inputs, own | one)
-            for one in chosen or [{}]
-        ]
-        algorithm = makers[0]()
-        size = proposal_size(algorithm, evaluate)
-    except errors.ConfigError as error:
-        raise errors.ConfigError(f"{name}: {error}") from error
-    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
-        # What factories do not check themselves dies when a step is traced.
-        reason = str(error).split("\n")[0][:200]
-        raise errors.ConfigError(
-            f"{name}: it cannot search {inputs.space.name} with its settings "
-            f"{own}: {type(error).__name__}: {reason}"
-        ) from error
-    return Entry(
-        name=name,
-        kind=kind,
-        algorithm=algorithm,
-        size=size,
-        num_trials=min(num_trials or most, most),
-        chunk_size=chunk_size,
-        vectorized=bool(settings.get("vectorized", True)),
-        embeddings=tuple(_embedding(own | one) for one in chosen),
-        others=tuple(makers[1:]),
-    )
-
-
-def _embedding(settings: dict[str, Any]) -> str:
-    """What tells an embedding from others."""
-    named = {key: settings[key] for key in _EMBEDDING_KEYS if key in settings}
-    return json.dumps(named, sort_keys=True)
-
-
-def controls(config: Config, name: str) -> tuple[str, ...]:
-    """Names of the entries that an entry is compared with.
-
-    Raises:
-      ConfigError: one is the entry itself or none of `config.algorithms` or `settings`.
-    """
-    own = settings_of(config, name).get("against")
-    known = {*config["algorithms"], *config.get("settings", {})}
-    if own is None:
-        for other in config["controls"]:
-            if other not in known | set(search.ALGORITHMS):
-                raise errors.unknown_name("algorithm of controls", other, known)
-        return tuple(other for other in config["controls"] if other != name)
-    known -= {name}
-    for other in own:
-        if other not in known:
-            raise errors.unknown_name(f"control of {name}", other, known)
-    return tuple(own)
-
-
-def proposal_size(algorithm: SearchAlgorithm, evaluate: Evaluate) -> int:
-    """Q, by tracing one step, which also finds what cannot work."""
-
-    def step(key: Key) -> Any:
-        state = algorithm.init(key)
-        proposal, state = algorithm.ask(key, state)
-        evaluation = jax.vmap(evaluate, (None, 0, 0, 0))(
-            key, proposal.archs, proposal.epochs, proposal.trained
-        )
-        return proposal, algorithm.tell(state, proposal, evaluation)
-
-    size: int = jax.eval_shape(step, jax.random.key(0))[0].archs.shape[0]
-    return size
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.protocol:
+            raise errors.ConfigError(
+                "drive needs a configuration with a section `protocol`, such as "
+                "configs/search/digits.py"
+            )
+        if self.executor not in EXECUTORS:
+            raise errors.unknown_name("executor", self.executor, EXECUTORS)
+        if not self.budget.queries:
+            raise errors.ConfigError("drive needs budget.queries, how many to train")

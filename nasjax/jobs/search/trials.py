@@ -22,11 +22,18 @@ from nasjax.experiments import comparison, search_inputs, search_problem, search
 from nasjax.experiments.search_problem import Benchmark, Problem
 from nasjax.experiments.search_scores import Optima
 from nasjax.jobs import config_door
+from nasjax.jobs.search import (
+    algorithms,
+    chunks,
+    clusters,
+    drive,
+    figures,
+    problem,
+    settings,
+    tables,
+)
 from nasjax.jobs.search import cells as search_cells
-from nasjax.jobs.search import chunks, clusters, drive, figures, problem, tables
-from nasjax.jobs.search import settings as setup
-from nasjax.jobs.search.problem import Config
-from nasjax.jobs.search.settings import Entry, SearchBudget
+from nasjax.jobs.search.algorithms import Entry
 from nasjax.nasbench.surrogate.model import Surrogate
 from nasjax.nasbench.table import TabularBenchmark
 
@@ -49,43 +56,37 @@ def run(config: dict[str, Any], folder: str, mode: str = "trials") -> dict[str, 
     """
     job = registry.find("mode", MODES, mode)
     path = config_door.working_directory(folder)
-    config = config_door.enter(COMMANDS[mode], config)
+    filled = config_door.enter(COMMANDS[mode], config)
     compilation.enable_cache()
     malloc.keep_memory()
-    return job(config, path)
+    return job(filled, path)
 
 
-def run_trials(config: Config, folder: pathlib.Path) -> dict[str, Any]:
+def run_trials(filled: Mapping[str, Any], folder: pathlib.Path) -> dict[str, Any]:
     """All trials of all algorithms, on tables or surrogates; see `run`.
 
     Args:
-      config: `problem.load`, `settings.budget` and `.entries` say which of
-        its keys they read; `num_trials`, `seed`, `min_epochs` (trainings of fewer
-        epochs are no incumbents), and `controls`, names of algorithms that the others
-        are compared with.
+      filled: `settings.Trials`, and keys of a user's own.
       folder: working directory.
     """
+    config = config_door.read(settings.Trials, filled)
     made = problem.load(config)
-    limits = setup.budget(config, made.reward)
-    inputs = search_inputs.SearchInputs(made.space, made.reward, limits.queries)
-    entries = setup.entries(config, inputs, made.evaluate)
+    inputs = search_inputs.SearchInputs(made.space, made.reward, config.budget.queries)
+    entries = algorithms.entries(config, inputs, made.evaluate)
     doubts = list(made.warnings)
     for entry in entries:
-        settings = setup.settings_of(config, entry.name)
-        doubts += search_problem.bias(made.reward, entry.name, entry.kind, settings)
-    controls = {name: setup.controls(config, name) for name in config["algorithms"]}
-    setup.min_epochs(config)
-    config_door.claim(folder, config)
+        own = algorithms.settings_of(config.settings, entry.name)
+        doubts += search_problem.bias(made.reward, entry.name, entry.kind, own)
+    controls = {name: algorithms.controls(config, name) for name in config.algorithms}
+    config_door.claim(folder, filled)
     problem.warn(doubts)
     finished = {}
     with stopwatch.Stopwatch(folder) as watch, signals.StopSignal() as stop:
         for entry in entries:
             place = folder / ALGORITHMS / entry.name
-            finished[entry.name] = clusters.run(
-                config, entry, made, limits, place, stop
-            )
+            finished[entry.name] = clusters.run(config, entry, made, place, stop)
     _save_trials(folder, finished, made)
-    outcome = _conclude(config, folder, made, entries, limits, finished, controls)
+    outcome = _conclude(config, filled, folder, made, entries, finished, controls)
     outcome |= {"warnings": doubts, "seconds": watch.seconds}
     result.write(folder / RESULT_FILE, outcome)
     tables.show(outcome, folder)
@@ -110,25 +111,26 @@ def describe(benchmark: Benchmark, epoch: int, *, listed: bool) -> dict[str, Any
 
 
 def _conclude(
-    config: Config,
+    config: settings.Trials,
+    filled: Mapping[str, Any],
     folder: pathlib.Path,
     made: Problem,
     entries: list[Entry],
-    limits: SearchBudget,
     finished: Mapping[str, chunks.Trials],
     controls: Mapping[str, Sequence[str]],
 ) -> dict[str, Any]:
     """`result.json` without its seconds and warnings; figures on the way."""
     histories = {name: trials.history for name, trials in finished.items()}
-    times = search_scores.time_grid(list(histories.values()), limits.seconds)
-    queries = limits.queries or max(h.mask.shape[1] for h in histories.values())
+    budget = config.budget
+    times = search_scores.time_grid(list(histories.values()), budget.seconds)
+    queries = budget.queries or max(h.mask.shape[1] for h in histories.values())
     judged = {
         entry.name: search_scores.judge(
             histories[entry.name],
             made,
             queries,
             times,
-            min_epochs=setup.min_epochs(config),
+            min_epochs=config.min_epochs or None,
         )._replace(embeddings=entry.embeddings)
         for entry in entries
     }
@@ -141,7 +143,7 @@ def _conclude(
         unit="%" if made.report.metric == "accuracy" else "nats",
         seconds="simulated seconds",
     )
-    listed = bool(config["benchmark"].get("listed"))
+    listed = bool(config.benchmark.listed)
     found = {
         name: search_cells.found(made.space, scores) for name, scores in judged.items()
     }
@@ -163,7 +165,7 @@ def _conclude(
         "benchmark": describe(made.reward, made.epoch, listed=listed),
         "report": describe(made.report, LAST, listed=listed),
         "notes": _notes(made, optima),
-        "config": dict(config),
+        "config": dict(filled),
         "versions": result.versions(),
     }
     kinds = {entry.name: entry.kind for entry in entries}

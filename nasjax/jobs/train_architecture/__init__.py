@@ -11,6 +11,7 @@ from nasjax.core import lazy
 __all__ = [
     "architectures",
     "run",
+    "settings",
 ]
 
 __getattr__, __dir__ = lazy.attributes(__name__, __all__)

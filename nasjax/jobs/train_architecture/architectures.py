@@ -1,8 +1,8 @@
 """Which architectures a configuration asks for: given, listed, drawn or searched."""
 
 import pathlib
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -11,6 +11,7 @@ from jax.tree_util import Partial
 from nasjax import nasbench, search, spaces
 from nasjax.core import errors, paths, progress, read_guard
 from nasjax.core.types import Key
+from nasjax.jobs.train_architecture.settings import Trainings
 from nasjax.search.algorithm import Evaluate
 from nasjax.spaces import nasbench101_cells, nasbench101_notation, nasbench111
 from nasjax.training import architecture
@@ -38,22 +39,20 @@ class Architectures(NamedTuple):
     groups: np.ndarray
 
 
-def choose(config: Mapping[str, Any]) -> Architectures:
+def choose(config: Trainings) -> Architectures:
     """The architectures of a configuration.
 
     Args:
-      config: `arch`, an architecture in the notation of `space`, a file with one a line
-        (empty lines and lines that begin with # do not count), or a word in `DRAWN`:
-        "random" draws `num_archs` from the space with `sample_seed`, "nasbench111"
-        draws its 1,101 cells: the searched ones are read from `searched` (a file as
-        above), or found in `table` (a NAS-Bench-101 table).
+      config: where `arch` is "random", `num_archs` are drawn from the space with
+        `sample_seed`; "nasbench111" draws its 1,101 cells: the searched ones are read
+        from `searched`, or found in `table`.
 
     Raises:
       ConfigError: a key is missing or does not fit.
       DataError: a file cannot be read.
       UnknownArchitecture: a line is no architecture of the space.
     """
-    space, wanted = config["space"], str(config["arch"]).strip()
+    space, wanted = config.space, str(config.arch).strip()
     if not wanted:
         raise errors.ConfigError(
             "no architecture: pass --config.arch=STRING, a file with one a line, or "
@@ -62,7 +61,7 @@ def choose(config: Mapping[str, Any]) -> Architectures:
     if wanted == NASBENCH111:
         return _nasbench111(config)
     if wanted == RANDOM:
-        archs = _random(space, config["num_archs"], config["sample_seed"])
+        archs = _random(space, config.num_archs, config.sample_seed)
     elif _is_file(wanted):
         archs = read_file(space, wanted)
     else:
@@ -156,16 +155,16 @@ def searched_cells(
     return found[:number].astype(np.int32)
 
 
-def _nasbench111(config: Mapping[str, Any]) -> Architectures:
-    if config["space"] != "nasbench101":
+def _nasbench111(config: Trainings) -> Architectures:
+    if config.space != "nasbench101":
         raise errors.ConfigError(
-            f"arch={NASBENCH111!r} draws NAS-Bench-101 cells, not {config['space']!r}"
+            f"arch={NASBENCH111!r} draws NAS-Bench-101 cells, not {config.space!r}"
         )
-    key_search, key_draw = jax.random.split(jax.random.key(config["sample_seed"]))
-    if config.get("searched"):
-        found = read_file("nasbench101", config["searched"])
-    elif config.get("table"):
-        table = nasbench.load(config["table"])
+    key_search, key_draw = jax.random.split(jax.random.key(config.sample_seed))
+    if config.searched:
+        found = read_file("nasbench101", config.searched)
+    elif config.table:
+        table = nasbench.load(config.table)
         evaluate = Partial(type(table).evaluate, table)
         found = searched_cells(key_search, evaluate, nasbench111.NUM_SEARCHED)
         names = [name for name in SEARCHERS if name in search.ALGORITHMS]

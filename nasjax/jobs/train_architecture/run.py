@@ -4,9 +4,10 @@ One row is one training: an architecture with a seed. A row that is finished is 
 in the working directory, so a run that was killed goes on where it was.
 """
 
+import dataclasses
 import pathlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -28,6 +29,7 @@ from nasjax.core import (
 from nasjax.experiments import published
 from nasjax.jobs import config_door
 from nasjax.jobs.train_architecture import architectures
+from nasjax.jobs.train_architecture.settings import Trainings
 from nasjax.training import architecture, recording, runner
 from nasjax.training import protocol as protocols
 from nasjax.training.protocol import Protocol
@@ -38,19 +40,13 @@ RESULT_FILE = "result.json"
 TRAININGS = "trainings"
 ROWS = "rows"
 FORM = "nasjax trainings 1"
-TABLES = ("3.4", "3.5", "4.2", "4.3")
-"""Tables of the thesis that trainings are rows of; it prints no genotypes."""
 
 
 def run(config: dict[str, Any], folder: str) -> dict[str, Any]:
     """Trains what the configuration asks for and returns `result.json`.
 
     Args:
-      config: a protocol (`training.protocol.read`), which architectures
-        (`architectures.choose`), and
-        `seeds`: each architecture is trained once with each;
-        `epochs`: of the schedule to train; 0: all;
-        `tables`, `label`: table numbers and the name of the architecture's row there.
+      config: a protocol (`training.protocol.read`) and `settings.Trainings`.
       folder: working directory.
 
     Raises:
@@ -58,21 +54,20 @@ def run(config: dict[str, Any], folder: str) -> dict[str, Any]:
       training.loop.Stopped: the process was asked to stop; its state is saved.
     """
     path = config_door.working_directory(folder)
-    config = config_door.enter("launch/train_architecture.py", config)
+    filled = config_door.enter("launch/train_architecture.py", config)
     compilation.enable_cache()
     malloc.keep_memory()
-    protocol = protocols.read(config)
-    _check(config, protocol)
-    chosen = architectures.choose(config)
+    wanted, protocol = _read(filled)
+    chosen = architectures.choose(wanted)
     architecture.check(protocol, chosen.archs[0])
-    config_door.claim(path, config, ignore=architecture.IGNORED)
+    config_door.claim(path, filled, ignore=architecture.IGNORED)
     with stopwatch.Stopwatch(path) as watch:
-        rows = _train_all(config, protocol, path, chosen.archs)
+        rows = _train_all(wanted, protocol, path, chosen.archs)
         again = "delete it, and all are trained again"
         with read_guard.guard(path / ROWS, "not rows of this run", remedy=again):
-            tree = _tree(rows, chosen, config["seeds"])
-        _save(path, tree, config, protocol)
-        outcome = _summarise(config, protocol, tree)
+            tree = _tree(rows, chosen, wanted.seeds)
+        _save(path, tree, wanted.epochs, filled, protocol)
+        outcome = _summarise(wanted, filled, protocol, tree)
         outcome["seconds"] = watch.seconds
     result.write(path / RESULT_FILE, outcome)
     _draw(path, tree, protocol)
@@ -80,34 +75,31 @@ def run(config: dict[str, Any], folder: str) -> dict[str, Any]:
     return outcome
 
 
-def _check(config: dict[str, Any], protocol: Protocol) -> None:
-    seeds = config["seeds"]
-    if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
+def _read(filled: Mapping[str, Any]) -> tuple[Trainings, Protocol]:
+    """What to train, `epochs` in numbers, and how."""
+    protocol = protocols.read(filled)
+    wanted = config_door.read(Trainings, filled)
+    if not 0 <= wanted.epochs <= protocol.epochs:
         raise errors.ConfigError(
-            f"seeds={list(seeds)}: give at least one, none twice, none negative"
-        )
-    if not 0 <= config["epochs"] <= protocol.epochs:
-        raise errors.ConfigError(
-            f"epochs={config['epochs']} must be in 0..{protocol.epochs}, the epochs of "
+            f"epochs={wanted.epochs} must be in 0..{protocol.epochs}, the epochs of "
             "the schedule; 0 stands for all of them"
         )
-    for table in config.get("tables", ()):
-        if table not in TABLES:
-            raise errors.unknown_name("table", table, TABLES)
+    epochs = wanted.epochs or protocol.epochs
+    return dataclasses.replace(wanted, epochs=epochs), protocol
 
 
 # --- training ----------------------------------------------------------------------
 
 
 def _train_all(
-    config: dict[str, Any],
+    wanted: Trainings,
     protocol: Protocol,
     folder: pathlib.Path,
     archs: np.ndarray,
 ) -> list[dict[str, Any]]:
     """The recorded rows, architecture by architecture, seed by seed."""
-    epochs = config["epochs"] or protocol.epochs
-    tasks = [(arch, seed) for arch in archs for seed in config["seeds"]]
+    epochs = wanted.epochs
+    tasks = [(arch, seed) for arch in archs for seed in wanted.seeds]
     files = [_row_file(folder, number) for number in range(len(tasks))]
     rows = {number: _read_row(file) for number, file in enumerate(files)}
     done = {number + 1 for number, row in rows.items() if row is not None}
@@ -166,7 +158,7 @@ def _last(curves: Curves, epochs: int) -> dict[str, float]:
 def _tree(
     rows: list[dict[str, Any]],
     chosen: architectures.Architectures,
-    seeds: list[int],
+    seeds: Sequence[int],
 ) -> dict[str, np.ndarray]:
     """All rows: curves `[R, T]` by metric, and what each is of."""
     tree = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
@@ -180,27 +172,28 @@ def _tree(
 def _save(
     folder: pathlib.Path,
     tree: dict[str, np.ndarray],
-    config: dict[str, Any],
+    epochs: int,
+    filled: Mapping[str, Any],
     protocol: Protocol,
 ) -> None:
     facts = {
         "form": FORM,
         "space": protocol.space,
         "data_set": protocol.data["name"],
-        "epochs": config["epochs"] or protocol.epochs,
-        "config": {key: value for key, value in config.items() if key != "data"},
+        "epochs": epochs,
+        "config": {key: value for key, value in filled.items() if key != "data"},
     }
     arrays.save(folder / CURVES_FILE, tree, metadata=result.to_json(facts))
 
 
 def _summarise(
-    config: dict[str, Any],
+    wanted: Trainings,
+    filled: Mapping[str, Any],
     protocol: Protocol,
     tree: dict[str, np.ndarray],
 ) -> dict[str, Any]:
     """`result.json` without its seconds."""
-    epochs = config["epochs"] or protocol.epochs
-    num_seeds = len(config["seeds"])
+    epochs, num_seeds = wanted.epochs, len(wanted.seeds)
     space = spaces.make(protocol.space)
     summaries = []
     for start in range(0, len(tree["archs"]), num_seeds):
@@ -218,9 +211,9 @@ def _summarise(
             }
         )
     return {
-        "tables": _tables(config, protocol, tree, summaries),
+        "tables": _tables(wanted, protocol, tree, summaries),
         "architectures": summaries,
-        "config": config,
+        "config": filled,
         "versions": result.versions(),
     }
 
@@ -240,16 +233,16 @@ def _label(
 
 
 def _tables(
-    config: dict[str, Any],
+    wanted: Trainings,
     protocol: Protocol,
     tree: dict[str, np.ndarray],
     summaries: list[dict[str, Any]],
 ) -> dict[str, Any]:
     """Rows of the thesis' tables: test error in percent, parameters, MACs."""
-    if not config.get("tables"):
+    if not wanted.tables:
         return {}
-    settings = {**protocol.network, "epochs": config["epochs"] or protocol.epochs}
-    num_seeds = len(config["seeds"])
+    settings = {**protocol.network, "epochs": wanted.epochs}
+    num_seeds = len(wanted.seeds)
     known = _conditions(protocol, settings)
     rows = []
     for number, summary in enumerate(summaries):
@@ -258,7 +251,7 @@ def _tables(
         network = architecture.image_network(arch, protocol)
         rows.append(
             {
-                "settings": {"row": config["label"], "data": protocol.data["name"]}
+                "settings": {"row": wanted.label, "data": protocol.data["name"]}
                 | settings,
                 "value": float(errors_percent.mean()),
                 "std": float(errors_percent.std(ddof=1)) if num_seeds > 1 else None,
@@ -270,10 +263,10 @@ def _tables(
         )
     return {
         table: [
-            row | {"thesis": published.value(table, config["label"], "error", known)}
+            row | {"thesis": published.value(table, wanted.label, "error", known)}
             for row in rows
         ]
-        for table in config["tables"]
+        for table in wanted.tables
     }
 
 
