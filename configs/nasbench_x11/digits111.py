@@ -11,7 +11,8 @@ its surrogate into the package. A tenth of the trainings is held out to judge by
 Presets: full (all eighteen surrogates with 300 small trees), shipped (the package's,
 every metric), smoke.
 
-No run is recorded yet.
+Measured (docs/results/data/digits111.json): shipped on the first 2,432 uniform cells:
+final Kendall's tau .886 on a tenth held out, half a minute; .66 CPU seconds a training.
 """
 
 import ml_collections

@@ -85,13 +85,20 @@ def test_the_surrogate_ranks_the_cells_of_the_table(surrogate, table):
 def test_queries_are_those_of_every_benchmark(surrogate):
     space, key = spaces.make("nasbench101"), jax.random.key(0)
     arch = space.sample(key)
-    drawn = surrogate.evaluate(key, arch, 10)
-    assert drawn.curve.shape == (30,) and np.isnan(drawn.curve[10:]).all()
-    assert 0 < float(drawn.valid) < 1 and 0 < float(drawn.test) < 1
-    whole, part = surrogate.mean(arch, 30).cost, surrogate.mean(arch, 15).cost
-    assert float(part) == pytest.approx(float(whole) / 2, rel=1e-5)
-    for metric in METRICS:
-        assert np.isfinite(surrogate.curve(key, arch, metric)).all()
+
+    @jax.jit
+    def ask(surrogate, key, arch):
+        curves = {name: surrogate.curve(key, arch, name) for name in METRICS}
+        epochs = jnp.array([10, 15, 30])
+        drawn = jax.vmap(lambda epoch: surrogate.evaluate(key, arch, epoch))(epochs)
+        return curves, drawn
+
+    curves, drawn = ask(surrogate, key, arch)
+    assert drawn.curve.shape == (3, 30) and np.isnan(drawn.curve[0, 10:]).all()
+    assert (0 < drawn.valid).all() and (drawn.test < 1).all()
+    assert float(drawn.cost[1]) == pytest.approx(float(drawn.cost[2]) / 2, rel=1e-5)
+    assert all(np.isfinite(curve).all() for curve in curves.values())
+    np.testing.assert_allclose(curves["valid_accuracy"], drawn.curve[2], rtol=1e-5)
     with pytest.raises(UnknownArchitecture):
         surrogate.mean(jnp.full(27, 3), 30)
 
