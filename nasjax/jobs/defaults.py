@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from nasjax.jobs.arch2vec import settings as arch2vec_settings
+from nasjax.jobs.nasbench_x11 import settings as x11_settings
 from nasjax.jobs.search import settings as search_settings
 from nasjax.jobs.train_architecture.settings import Trainings
 from nasjax.supernet import settings as supernet_settings
@@ -263,42 +264,17 @@ SURROGATE: Defaults = {
 
 
 def _nasbench_x11(_: Mapping[str, Any]) -> Defaults:
-    return {
-        "seed": 0,
-        "data": {
-            "name": "",  # a benchmark, a table file, or a .csv of curves
-            "data_set": "",  # of a table that has several
-            "arrays": False,  # True: `name` is a .safetensors of features and curves
-            "features": "",
-            "metric": "valid_accuracy",
-            "benchmark_seed": 0,
-            "num_train": 0,  # 0: as train_fraction says
-            "train_fraction": 0.8,
-            "first_epochs": 0,  # values of the curve that are features
-            "columns": COLUMNS,
-        },
-        "keep_all_metrics": (),
-        "folds": 0,  # of a cross-validation; 0: fits and saves
-        "surrogate": SURROGATE,
-        "sample": {"surrogate": "svd_lgb_gkde", "num_archs": 9, "num_samples": 100},
-    }
-
-
-BUILD: Defaults = {
-    "benchmark": "digits201",
-    "seeds": (0, 1, 2, 3, 4),
-    "num_processes": 1,
-    "fraction": 1.0,
-    "start_from": "",
-}
-"""Of `jobs.nasbench_x11.build.Settings`."""
+    own = _fields(x11_settings.Fits)
+    return own | {"data": own["data"] | {"columns": COLUMNS}, "surrogate": SURROGATE}
 
 
 COMMANDS: Mapping[str, Callable[[Mapping[str, Any]], Defaults]] = {
     "launch/hmnas.py": _hmnas,
     "launch/arch2vec.py": _arch2vec,
     "launch/nasbench_x11.py": _nasbench_x11,
-    "launch/nasbench_x11.py --mode=build": lambda _: {"build": BUILD},
+    "launch/nasbench_x11.py --mode=build": lambda _: {
+        "build": _fields(x11_settings.Build)
+    },
     "launch/search.py": lambda _: _fields(search_settings.Trials),
     "launch/search.py --mode=drive": _drive,
     "launch/train_architecture.py": _train_architecture,

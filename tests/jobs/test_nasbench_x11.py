@@ -17,6 +17,7 @@ from nasjax.core import arrays
 from nasjax.core.errors import ConfigError, DataError, WorkdirError
 from nasjax.jobs.nasbench_x11 import build as pieces
 from nasjax.jobs.nasbench_x11 import modes, surrogates
+from nasjax.jobs.nasbench_x11.settings import Build
 from nasjax.nasbench import digits201
 from nasjax.nasbench.surrogate import storage, study
 from nasjax.report import surrogate_curves
@@ -271,7 +272,7 @@ def test_build_reports_what_was_built(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(pieces, "build", build)
     config = {"build": {"seeds": [0], "num_processes": 3}}
     modes.run(config, str(tmp_path), "build")
-    asked = pieces.Settings("digits201", (0,), 3)
+    asked = Build("digits201", (0,), 3)
     assert calls == [(pathlib.Path(tmp_path), asked)]
     assert "seeds 0" in capsys.readouterr().out
     written = json.loads((tmp_path / "result.json").read_text())

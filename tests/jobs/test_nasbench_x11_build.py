@@ -12,6 +12,7 @@ from nasjax.core.errors import ConfigError, DataError
 from nasjax.experiments import embedded_benchmarks
 from nasjax.experiments.embedded_benchmarks import Group
 from nasjax.jobs.nasbench_x11 import build, modes
+from nasjax.jobs.nasbench_x11.settings import Build
 from nasjax.nasbench import digits201
 from nasjax.nasbench.sampled_digits import SampledDigits
 from nasjax.nasbench.trainings import CURVES
@@ -52,7 +53,7 @@ def test_a_build_continues_and_assembles_complete_seeds(tmp_path, monkeypatch, t
     with pytest.raises(DataError, match="no seed is complete"):
         build.assemble(run, "digits201")
     trained.clear()
-    settings = build.Settings(seeds=(0, 1))
+    settings = Build(seeds=(0, 1))
     output = build.build(run, settings)
     assert output.parent == run
     # The piece that was there is not trained again.
@@ -119,7 +120,7 @@ def test_groups_are_chosen_by_earlier_trainings_and_few_are_repeated(
     tmp_path, sampled, trained
 ):
     run = tmp_path / "run"
-    settings = build.Settings("other", seeds=(0, 1))
+    settings = Build("other", seeds=(0, 1))
     table = CELLS.load(build.build(run, settings))
     assert [None if t is None else len(t.row) for t in sampled] == [None, 70]
     wanted = {(0, place, 0) for place in range(70)}
@@ -139,13 +140,13 @@ def test_groups_are_chosen_by_earlier_trainings_and_few_are_repeated(
 
 
 def test_another_folder_goes_on_from_the_installed_file(tmp_path, sampled, trained):
-    first = build.Settings("other", seeds=(0,), fraction=0.5)
+    first = Build("other", seeds=(0,), fraction=0.5)
     run = tmp_path / "run"
     build.build(run, first)
     assert len({place for group, place, _ in trained if group == 0}) == 64
     build.install(run, "other")
     trained.clear()
-    rest = build.Settings("other", seeds=(0,), start_from="installed")
+    rest = Build("other", seeds=(0,), start_from="installed")
     build.build(tmp_path / "next", rest)
     assert set(trained) == {(0, place, 0) for place in range(64, 70)}
     # What was found once is not searched again.

@@ -10,15 +10,20 @@ import pytest
 from test_nasbench_x11 import load_config
 
 from nasjax import spaces
-from nasjax.core import arrays
+from nasjax.core import arrays, settings
 from nasjax.core.errors import ConfigError, DataError
 from nasjax.jobs.nasbench_x11 import data as data_reader
 from nasjax.jobs.nasbench_x11 import modes
+from nasjax.jobs.nasbench_x11.settings import Data
 from nasjax.jobs.train_architecture import architectures, run
 from nasjax.spaces import nasbench201
 
 COUNT, SCHEDULE, EPOCHS = 300, 12, 8
 DIVERGED = 7  # its second training
+
+
+def read_data(config):
+    return data_reader.read(settings.read(Data, "data", config["data"]))
 
 
 def make_row(random, arch, diverged=False):
@@ -69,7 +74,7 @@ def make_config(file, **changes):
 
 
 def test_one_row_each_architecture(file, capsys):
-    data, repeats = data_reader.read(make_config(file))
+    data, repeats = read_data(make_config(file))
     stored = arrays.load(file)
     kept = np.arange(COUNT) != DIVERGED
     np.testing.assert_array_equal(data.archs, stored["archs"][::2][kept])
@@ -83,13 +88,13 @@ def test_one_row_each_architecture(file, capsys):
     np.testing.assert_array_equal(repeats, values[:, 1:])
     np.testing.assert_array_equal(data.seconds, np.full(COUNT - 1, 0.5 * EPOCHS))
     assert "1 with a training that diverged" in capsys.readouterr().out
-    other, repeats = data_reader.read(make_config(file, data__benchmark_seed=1))
+    other, repeats = read_data(make_config(file, data__benchmark_seed=1))
     np.testing.assert_array_equal(other.curves["valid_accuracy"], values[:, 1])
     np.testing.assert_array_equal(repeats, values[:, :1])
 
 
 def test_first_epochs_are_no_features_of_the_registry(file):
-    data, _ = data_reader.read(make_config(file, data__first_epochs=3))
+    data, _ = read_data(make_config(file, data__first_epochs=3))
     assert data.num_measured == 3 and data.features.shape == (COUNT - 1, 117)
     assert data.space == "" and data.features_name == "given" and data.archs is None
 
@@ -150,17 +155,17 @@ def test_features_that_need_measurements(tmp_path):
     space = spaces.make("nasbench101")
     archs = np.asarray(jax.vmap(space.sample)(jax.random.split(jax.random.key(0), 3)))
     file = write(tmp_path, archs, (0,), space="nasbench101")
-    data, repeats = data_reader.read(make_config(file))
+    data, repeats = read_data(make_config(file))
     assert data.features_name == "nasbench111_cell" and repeats is None
     with pytest.raises(ConfigError, match="features=nasbench111_cell, and first"):
-        data_reader.read(make_config(file, data__features="nasbench111"))
+        read_data(make_config(file, data__features="nasbench111"))
 
 
 def test_nothing_but_divergence(tmp_path):
     archs = nasbench201.enumerate_cells()[:2]
     file = write(tmp_path, archs, (0,), diverged=(0, 1))
     with pytest.raises(DataError, match="none of 2 .*: 2 with a training that div"):
-        data_reader.read(make_config(file))
+        read_data(make_config(file))
 
 
 def test_files_of_one_training_a_row_have_no_seeds(tmp_path):
@@ -169,22 +174,22 @@ def test_files_of_one_training_a_row_have_no_seeds(tmp_path):
         config = make_config(tmp_path / "mine.csv")
         config["data"] |= change
         with pytest.raises(ConfigError, match=f"config.data.{next(iter(change))} is"):
-            data_reader.read(config)
+            read_data(config)
 
 
 @pytest.mark.parametrize("name", ["x.xlsx", "x.PARQUET", "x.csv.zip", "x.rds"])
 def test_tables_of_other_kinds_are_named(tmp_path, name):
     (tmp_path / name).write_bytes(b"PK\x03\x04")
     with pytest.raises(DataError, match="not CSV: export it as CSV"):
-        data_reader.read(make_config(tmp_path / name))
+        read_data(make_config(tmp_path / name))
 
 
 def test_arrays_need_no_preset(tmp_path):
     curves = np.random.default_rng(0).random((12, 4))
     tree = {"features": curves[:, :2], "valid_accuracy": curves}
     arrays.save(tmp_path / "mine.safetensors", tree)
-    data, _ = data_reader.read(make_config(tmp_path / "mine.safetensors"))
+    data, _ = read_data(make_config(tmp_path / "mine.safetensors"))
     np.testing.assert_array_equal(data.curves["valid_accuracy"], curves)
     missing = pathlib.Path(tmp_path / "absent.safetensors")
     with pytest.raises(DataError, match="no such file"):
-        data_reader.read(make_config(missing))
+        read_data(make_config(missing))

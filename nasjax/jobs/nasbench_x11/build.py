@@ -9,7 +9,6 @@ was; what is complete is assembled into a file there after each group and seed.
 
 import concurrent.futures
 import contextlib
-import dataclasses
 import math
 import multiprocessing
 import os
@@ -24,42 +23,13 @@ from absl import logging
 from nasjax.core import arrays, atomic_file, errors, malloc, progress, worker_process
 from nasjax.experiments import embedded_benchmarks
 from nasjax.experiments.embedded_benchmarks import EmbeddedBenchmark
+from nasjax.jobs.nasbench_x11.settings import Build
 from nasjax.nasbench.trainings import CURVES, NUM_EPOCHS, Trainings, compact
 from nasjax.training.scanned import ScannedCurves
 
 PIECE = 64
 """Architectures of one file of the working directory."""
 INSTALLED = "installed"
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """What to build.
-
-    Attributes:
-      benchmark: a key of `embedded_benchmarks.BENCHMARKS`.
-      seeds: which seeds to have; seed 0 trains every architecture.
-      num_processes: processes with one thread each.
-      fraction: of each group and seed to train, its first pieces.
-      start_from: a file of the benchmark, or `installed` for the one in the package,
-        whose trainings are not done again; "": none.
-    """
-
-    benchmark: str = "digits201"
-    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
-    num_processes: int = 1
-    fraction: float = 1.0
-    start_from: str = ""
-
-    def __post_init__(self) -> None:
-        if not 0 < self.fraction <= 1:
-            raise errors.ConfigError(
-                f"fraction is {self.fraction}: pass a number above 0, at most 1"
-            )
-        if self.num_processes < 1:
-            raise errors.ConfigError(
-                f"num_processes is {self.num_processes}: pass 1 or more"
-            )
 
 
 class Piece(NamedTuple):
@@ -71,7 +41,7 @@ class Piece(NamedTuple):
     stop: int
 
 
-def build(folder: str | os.PathLike[str], settings: Settings) -> pathlib.Path:
+def build(folder: str | os.PathLike[str], settings: Build) -> pathlib.Path:
     """Trains what is missing and writes the file after each group and seed.
 
     Args:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import pathlib
-from typing import Any
 
 import jax
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from nasjax import nasbench
 from nasjax.core import arrays, errors, paths, progress
 from nasjax.jobs.nasbench_x11 import trainings
+from nasjax.jobs.nasbench_x11.settings import Data
 from nasjax.nasbench import loading
 from nasjax.nasbench.surrogate import csv_curves, curve_data
 from nasjax.nasbench.surrogate.csv_columns import Columns
@@ -23,14 +23,11 @@ _NO_CSV = tuple(
 """Names of tables of other kinds, which the reader of CSV refuses with a remedy."""
 
 
-def read(config: dict[str, Any]) -> tuple[CurveData, np.ndarray | None]:
+def read(settings: Data) -> tuple[CurveData, np.ndarray | None]:
     """The data, and the curves of further seeds where there are any.
 
     Args:
-      config: `data.name` is a benchmark, the file of a table, a CSV file of curves
-        (`csv_curves.SUFFIXES`), `curves.safetensors` of
-        `launch/train_architecture.py`, or another .safetensors of features and curves;
-        the rest of `data` says how to read it.
+      settings: which file, and how to read it.
 
     Returns:
       One row each architecture, and float64 `[N, S, T]` or None. What is left out is
@@ -40,16 +37,15 @@ def read(config: dict[str, Any]) -> tuple[CurveData, np.ndarray | None]:
       ConfigError: a setting does not fit the file.
       DataError: the file is missing or holds no curves or features.
     """
-    settings = config["data"]
-    name, metric = settings["name"], settings["metric"]
+    name, metric = settings.name, settings.metric
     if not name:
         raise errors.ConfigError("no curves: pass --config.data.name=FILE")
     path, repeats = paths.expand(name), None
     if trainings.is_file(path):
         data, repeats = trainings.read(
-            path, settings["features"], metric, settings["benchmark_seed"]
+            path, settings.features, metric, settings.benchmark_seed
         )
-    elif settings["arrays"] or _is_own_file(path):
+    elif settings.arrays or _is_own_file(path):
         data = _read_own(path, settings)
     else:
         data, repeats = _read_benchmark(settings)
@@ -57,7 +53,7 @@ def read(config: dict[str, Any]) -> tuple[CurveData, np.ndarray | None]:
         raise errors.unknown_name("metric", metric, data.curves)
     for note in data.notes:
         progress.echo(f"{path.name}: {note}")
-    return _with_first_epochs(data, settings["first_epochs"], metric), repeats
+    return _with_first_epochs(data, settings.first_epochs, metric), repeats
 
 
 def _is_own_file(path: pathlib.Path) -> bool:
@@ -69,36 +65,36 @@ def _is_own_file(path: pathlib.Path) -> bool:
     return arrays.load_metadata(path).get("form") not in loading.FORMS
 
 
-def _read_own(path: pathlib.Path, settings: dict[str, Any]) -> CurveData:
-    if settings["benchmark_seed"]:
+def _read_own(path: pathlib.Path, settings: Data) -> CurveData:
+    if settings.benchmark_seed:
         raise errors.ConfigError(
-            f"config.data.benchmark_seed is {settings['benchmark_seed']}, but {path} "
+            f"config.data.benchmark_seed is {settings.benchmark_seed}, but {path} "
             "has one training a row: pass --config.data.benchmark_seed=0"
         )
     if path.suffix == ".safetensors":
-        return curve_data.read_arrays(path, features_name=settings["features"])
-    if settings["features"]:
+        return curve_data.read_arrays(path, features_name=settings.features)
+    if settings.features:
         raise errors.ConfigError(
-            f"config.data.features is {settings['features']!r}, but {path} gives its "
+            f"config.data.features is {settings.features!r}, but {path} gives its "
             'own: pass --config.data.features="", and --config.data.columns.features '
             "for columns"
         )
-    described = Columns(**settings["columns"])
-    return csv_curves.read(path, described, metric=settings["metric"])
+    described = Columns(**settings.columns)
+    return csv_curves.read(path, described, metric=settings.metric)
 
 
-def _read_benchmark(settings: dict[str, Any]) -> tuple[CurveData, np.ndarray | None]:
-    name, seed = settings["name"], settings["benchmark_seed"]
-    options = {"data_set": settings["data_set"]} if settings["data_set"] else {}
+def _read_benchmark(settings: Data) -> tuple[CurveData, np.ndarray | None]:
+    name, seed = settings.name, settings.benchmark_seed
+    options = {"data_set": settings.data_set} if settings.data_set else {}
     listed = {"listed": True} if name in loading.LISTED else {}
     benchmark = nasbench.load(name, **options, **listed)
     if not isinstance(benchmark, TabularBenchmark):
         raise errors.ConfigError(f"{name} is no table; a surrogate is fitted to curves")
-    features = settings["features"] or trainings.FEATURES[benchmark.space]
+    features = settings.features or trainings.FEATURES[benchmark.space]
     data = curve_data.from_benchmark(benchmark, features, seed=seed)
-    runs = benchmark.require(settings["metric"])
+    runs = benchmark.require(settings.metric)
     others = [s for s in range(runs.num_seeds) if s != seed]
-    if not others or settings["metric"] not in data.curves:
+    if not others or settings.metric not in data.curves:
         return data, None
     rows = np.asarray(jax.jit(jax.vmap(benchmark.index.find))(data.archs))
     repeats = np.asarray(runs.values, np.float64)[rows][:, others]

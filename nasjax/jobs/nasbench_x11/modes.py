@@ -25,6 +25,7 @@ from nasjax.experiments import embedded_benchmarks
 from nasjax.jobs import config_door
 from nasjax.jobs.nasbench_x11 import build as pieces
 from nasjax.jobs.nasbench_x11 import surrogates
+from nasjax.jobs.nasbench_x11.settings import Build, Fits
 from nasjax.nasbench import sampled_digits
 from nasjax.nasbench.readers import official_surrogates
 from nasjax.nasbench.reliability import reliability
@@ -60,7 +61,7 @@ def build(config: dict[str, Any], folder: pathlib.Path) -> dict[str, Any]:
     """Trains an embedded benchmark.
 
     Args:
-      config: `build`, the fields of `build.Settings`.
+      config: `build`, the fields of `settings.Build`.
       folder: working directory.
     """
     wanted = _settings(config)
@@ -124,7 +125,8 @@ def _install_surrogate(
             f"{', '.join(sampled_digits.SAMPLED)} have a surrogate in the package"
         )
     filled = config_door.enter("launch/nasbench_x11.py", config)
-    source = surrogates.saved(folder, filled, filled["sample"]["surrogate"])
+    fits = config_door.read(Fits, filled)
+    source = surrogates.saved(folder, fits, fits.sample.surrogate)
     surrogate, sampled = storage.load(source), sampled_digits.SAMPLED[name]
     if (surrogate.space, surrogate.features) != (sampled.space, sampled.features):
         raise errors.DataError(
@@ -137,11 +139,11 @@ def _install_surrogate(
     return {"output": os.fspath(sampled.surrogate_file), "version": surrogate.version}
 
 
-def _settings(config: dict[str, Any]) -> pieces.Settings:
+def _settings(config: dict[str, Any]) -> Build:
     section = config.get("build")
     if section is None:
         raise errors.ConfigError("this configuration has no section `build`")
-    return settings.read(pieces.Settings, "build", section)
+    return settings.read(Build, "build", section)
 
 
 def import_official(input: str, output: str, runtime: str = "") -> None:

@@ -15,7 +15,7 @@ from absl import logging
 from nasjax.core import arrays, errors, progress, result, stopwatch
 from nasjax.jobs import config_door
 from nasjax.jobs.nasbench_x11 import experiment, figures, tables
-from nasjax.jobs.nasbench_x11.experiment import Config
+from nasjax.jobs.nasbench_x11.settings import Fits
 from nasjax.nasbench.surrogate import (
     cross_validation,
     fitting,
@@ -32,20 +32,21 @@ SAMPLES_FILE = "samples.safetensors"
 SURROGATES = "surrogates"
 
 
-def fit(config: Config, folder: pathlib.Path) -> dict[str, Any]:
+def fit(config: dict[str, Any], folder: pathlib.Path) -> dict[str, Any]:
     """Fits, judges and saves every surrogate of the configuration.
 
     Returns:
       What `result.json` holds.
     """
-    made = experiment.read(config)
+    fits = config_door.read(Fits, config)
+    made = experiment.read(fits)
     # What is wrong with the configuration was said above: the folder is not taken then.
     config_door.claim(folder, config)
     with stopwatch.Stopwatch(folder) as watch:
-        if config["folds"]:
+        if fits.folds:
             outcome = cross_validation.cross_validate(made)
         else:
-            outcome = _fit_all(made, folder, config)
+            outcome = _fit_all(made, folder, fits)
     outcome |= {
         "seconds": watch.seconds,
         "config": config,
@@ -56,11 +57,12 @@ def fit(config: Config, folder: pathlib.Path) -> dict[str, Any]:
     return outcome
 
 
-def evaluate(config: Config, folder: pathlib.Path) -> dict[str, Any]:
+def evaluate(config: dict[str, Any], folder: pathlib.Path) -> dict[str, Any]:
     """Judges the saved surrogates again, on the same held-out architectures."""
-    made = experiment.read(config)
+    fits = config_door.read(Fits, config)
+    made = experiment.read(fits)
     scores: dict[str, Any] = {}
-    for path in _saved(folder, config):
+    for path in _saved(folder, fits):
         surrogate = storage.load(path)
         fitted = surrogate.require(made.metric)
         score: dict[str, Any] = dict(held_out.judge(made, fitted))
@@ -75,19 +77,22 @@ def evaluate(config: Config, folder: pathlib.Path) -> dict[str, Any]:
     return outcome
 
 
-def sample(config: Config, folder: pathlib.Path) -> dict[str, Any]:
+def sample(config: dict[str, Any], folder: pathlib.Path) -> dict[str, Any]:
     """Draws curves of the held-out architectures and writes them, with figure 5.7."""
-    made = experiment.read(config)
-    settings = config["sample"]
-    name = settings["surrogate"] or next(iter(made.settings))
-    curve_model = storage.load(saved(folder, config, name)).require(made.metric)
-    for key, most in (("num_archs", len(made.test)), ("num_samples", 10**6)):
-        if not 1 <= settings[key] <= most:
+    fits = config_door.read(Fits, config)
+    made, wanted = experiment.read(fits), fits.sample
+    name = wanted.surrogate or next(iter(made.settings))
+    curve_model = storage.load(saved(folder, fits, name)).require(made.metric)
+    for key, value, most in (
+        ("num_archs", wanted.num_archs, len(made.test)),
+        ("num_samples", wanted.num_samples, 10**6),
+    ):
+        if not 1 <= value <= most:
             raise errors.ConfigError(
-                f"config.sample.{key} is {settings[key]}: pass 1 to {most}"
+                f"config.sample.{key} is {value}: pass 1 to {most}"
             )
-    rows = made.test[: settings["num_archs"]]
-    keys = jax.random.split(made.key, (len(rows), settings["num_samples"]))
+    rows = made.test[: wanted.num_archs]
+    keys = jax.random.split(made.key, (len(rows), wanted.num_samples))
     draw = jax.jit(
         jax.vmap(jax.vmap(model.CurveModel.sample, (None, 0, None)), (None, 0, 0))
     )
@@ -99,7 +104,7 @@ def sample(config: Config, folder: pathlib.Path) -> dict[str, Any]:
     return {"surrogate": name, "shape": list(curves.shape)}
 
 
-def _fit_all(made: Study, folder: pathlib.Path, config: Config) -> dict[str, Any]:
+def _fit_all(made: Study, folder: pathlib.Path, fits: Fits) -> dict[str, Any]:
     scores: dict[str, Any] = {}
     means: dict[str, fitting.Mean] = {}
     bar = progress.progress(len(made.settings), description="surrogates")
@@ -115,7 +120,7 @@ def _fit_all(made: Study, folder: pathlib.Path, config: Config) -> dict[str, Any
                 made,
                 means[kind],
                 settings,
-                all_metrics=name in config["keep_all_metrics"],
+                all_metrics=name in fits.keep_all_metrics,
             )
             surrogate = storage.save(path, surrogate)
             fitted = surrogate.require(made.metric)
@@ -138,7 +143,7 @@ def _fit_all(made: Study, folder: pathlib.Path, config: Config) -> dict[str, Any
         "notes": list(made.data.notes),
         "num_train": len(made.train),
         "num_test": len(made.test),
-        "tables": tables.tables(made, scores, config["data"]),
+        "tables": tables.tables(made, scores, fits.data),
     }
     first = next(iter(made.settings))
     stored = storage.load(folder / SURROGATES / f"{first}.safetensors")
@@ -166,7 +171,7 @@ def _read_report(path: pathlib.Path) -> dict[str, Any] | None:
     return score
 
 
-def saved(folder: pathlib.Path, config: Config, name: str) -> pathlib.Path:
+def saved(folder: pathlib.Path, fits: Fits, name: str) -> pathlib.Path:
     """The file of a fitted surrogate.
 
     Raises:
@@ -175,14 +180,14 @@ def saved(folder: pathlib.Path, config: Config, name: str) -> pathlib.Path:
     """
     path = folder / SURROGATES / f"{name}.safetensors"
     if not path.exists():
-        known = [file.stem for file in _saved(folder, config)]
+        known = [file.stem for file in _saved(folder, fits)]
         raise errors.unknown_name(f"surrogate in {folder}", name, known)
     return path
 
 
-def _saved(folder: pathlib.Path, config: Config) -> list[pathlib.Path]:
+def _saved(folder: pathlib.Path, fits: Fits) -> list[pathlib.Path]:
     paths = sorted((folder / SURROGATES).glob("*.safetensors"))
     if not paths:
-        how = " with --config.folds=0, which saves them" if config["folds"] else ""
+        how = " with --config.folds=0, which saves them" if fits.folds else ""
         raise errors.DataError(f"{folder}: no surrogates; run --mode=fit first{how}")
     return paths

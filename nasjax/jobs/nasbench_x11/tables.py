@@ -3,27 +3,28 @@
 from typing import Any
 
 from nasjax.experiments import published
+from nasjax.jobs.nasbench_x11.settings import Data
 from nasjax.nasbench.surrogate.cross_validation import COLUMNS
 from nasjax.nasbench.surrogate.held_out import KEYS
 from nasjax.nasbench.surrogate.study import MIN_LIGHTGBM, Study
 
 
-def tables(made: Study, scores: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
+def tables(made: Study, scores: dict[str, Any], data: Data) -> dict[str, Any]:
     """Tables 5.2 and 5.3 in the form of every `result.json`.
 
     Args:
       made: the study.
       scores: by surrogate what `held_out.judge` found.
-      data: section `data` of the configuration.
+      data: what they were fitted to.
     """
     known = {
-        "features": data["features"],
+        "features": data.features,
         "num_archs": len(made.data),
         "num_epochs": made.data.curves[made.metric].shape[1],
     }
     rows = [
         {
-            "settings": {"surrogate": name, "metric": key, "data": data["name"]},
+            "settings": {"surrogate": name, "metric": key, "data": data.name},
             "value": score[key],
             "num_seeds": 1,
             "thesis": published.value("5.2", name, key, known),
