@@ -15,10 +15,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from nasjax.jobs.arch2vec import settings as arch2vec_settings
+from nasjax.jobs.hmnas import settings as hmnas_settings
 from nasjax.jobs.nasbench_x11 import settings as x11_settings
 from nasjax.jobs.search import settings as search_settings
 from nasjax.jobs.train_architecture.settings import Trainings
-from nasjax.supernet import settings as supernet_settings
 from nasjax.training.classifier_settings import ClassifierSettings
 from nasjax.training.language_model_settings import LanguageModelSettings
 
@@ -178,14 +178,7 @@ SUPERNET: Defaults = {
 
 
 def _hmnas(_: Mapping[str, Any]) -> Defaults:
-    return {
-        "seed": 0,
-        "batch_size": 128,
-        "supernet": SUPERNET,
-        "training": _fields(supernet_settings.Training),
-        "masking": _fields(supernet_settings.Masking),
-        "finetuning": _fields(supernet_settings.Finetuning),
-    }
+    return _fields(hmnas_settings.Run) | {"supernet": SUPERNET}
 
 
 # --- searches ------------------------------------------------------------------------

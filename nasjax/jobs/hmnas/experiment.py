@@ -1,12 +1,16 @@
 """A configuration made concrete: data, network and settings of all stages."""
 
 import pathlib
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from nasjax import data
 from nasjax.core import errors
 from nasjax.core import settings as core_settings
-from nasjax.supernet import pipeline, settings, spec
+from nasjax.jobs import config_door
+from nasjax.jobs.hmnas.settings import Run
+from nasjax.supernet import pipeline, spec
+from nasjax.supernet.settings import Finetuning
 
 
 class Experiment(NamedTuple):
@@ -17,15 +21,15 @@ class Experiment(NamedTuple):
     dataset: data.Dataset
     tuning_dataset: data.Dataset
     net: spec.SupernetSpec
-    settings: settings.Settings
+    settings: Run
 
     @property
     def seed(self) -> int:
-        return int(self.config["seed"])
+        return self.settings.seed
 
     @property
     def batch_size(self) -> int:
-        return int(self.config["batch_size"])
+        return self.settings.batch_size
 
     def check(self) -> None:
         """Raises `ConfigError` where a later stage would refuse the batch size."""
@@ -45,22 +49,17 @@ def read(config: dict[str, Any], folder: pathlib.Path) -> Experiment:
       ConfigError: a section, key or value does not fit; the message names it.
       DataError: the data set cannot be read.
     """
-    for section in ("data", "supernet", "training", "masking", "finetuning"):
-        if section not in config:
-            raise errors.ConfigError(f"the configuration has no section {section!r}")
-    seed, largest = config["seed"], pipeline.LARGEST_SEED
-    if not 0 <= seed <= largest:
-        raise errors.ConfigError(f"seed={seed} must be in 0..{largest}")
-    sections = {key: config[key] for key in ("training", "masking", "finetuning")}
-    stages = core_settings.read(settings.Settings, "", sections)
-    dataset = data.load(**config["data"])
-    net = network(config["supernet"], dataset.num_classes, dataset.image_shape)
-    tuning = _tuning_dataset(config, stages.finetuning, dataset)
-    return Experiment(config, folder, dataset, tuning, net, stages)
+    run, largest = config_door.read(Run, config), pipeline.LARGEST_SEED
+    if not 0 <= run.seed <= largest:
+        raise errors.ConfigError(f"seed={run.seed} must be in 0..{largest}")
+    dataset = data.load(**run.data)
+    net = network(run.supernet, dataset.num_classes, dataset.image_shape)
+    tuning = _tuning_dataset(run.data, run.finetuning, dataset)
+    return Experiment(config, folder, dataset, tuning, net, run)
 
 
 def network(
-    section: dict[str, Any], num_classes: int, image_shape: tuple[int, int, int]
+    section: Mapping[str, Any], num_classes: int, image_shape: tuple[int, int, int]
 ) -> spec.SupernetSpec:
     """The network of a configuration's section "supernet" on a data set.
 
@@ -73,14 +72,14 @@ def network(
 
 
 def _tuning_dataset(
-    config: dict[str, Any], s: settings.Finetuning, dataset: data.Dataset
+    section: Mapping[str, Any], s: Finetuning, dataset: data.Dataset
 ) -> data.Dataset:
     """The data set, or the one with more classes that fine-tuning asks for."""
     if s.num_classes in (0, dataset.num_classes):
         return dataset
-    if "num_classes" not in config["data"] and dataset.name != "synthetic":
+    if "num_classes" not in section and dataset.name != "synthetic":
         raise errors.ConfigError(
             f"finetuning.num_classes={s.num_classes}: the data set {dataset.name!r} "
             f"always has {dataset.num_classes} classes; set it to 0"
         )
-    return data.load(**{**config["data"], "num_classes": s.num_classes})
+    return data.load(**{**section, "num_classes": s.num_classes})

@@ -51,7 +51,7 @@ def conditions(experiment: Experiment) -> dict[str, Any]:
         "num_cells": net.num_cells,
         "channels": net.channels,
         "stem_stride": net.stem_stride,
-        "batch_size": experiment.config["batch_size"],
+        "batch_size": experiment.batch_size,
         "train_fraction": s.training.train_fraction,
         "epochs": tuple(stage.epochs for stage in stages),
         "cutout": s.finetuning.cutout,
