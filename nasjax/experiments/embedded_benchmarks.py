@@ -15,7 +15,7 @@ import functools
 import pathlib
 import time
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from nasjax.core import registry
-from nasjax.core.types import Array, Key, Tree
+from nasjax.core.types import Array
 from nasjax.data import noisy_digits
 from nasjax.experiments import embedded_samples, found_architectures
 from nasjax.nasbench import digits201, sampled_digits
@@ -31,7 +31,7 @@ from nasjax.nasbench.sampled_digits import SampledDigits
 from nasjax.nasbench.table import TabularBenchmark
 from nasjax.nasbench.trainings import NUM_EPOCHS, Trainings
 from nasjax.networks import darts_data, nasbench101_data, nasbench201
-from nasjax.networks.nasbench201 import Skeleton
+from nasjax.networks.nasbench201 import Network, Skeleton
 from nasjax.spaces import nasbench111, nasbench201_functions
 from nasjax.training import scanned
 from nasjax.training.scanned import ScannedCurves, SGDSettings
@@ -87,26 +87,13 @@ class Group(NamedTuple):
     repeated: int | None = None
 
 
-class Network(NamedTuple):
-    """Networks of all architectures of a space, which are data.
-
-    Attributes:
-      init: `(key, arch [G]) -> (params, statistics)`.
-      apply: `(params, statistics, arch, images [H, W, C, B], *, train) -> (logits
-        [K, B], statistics)`.
-    """
-
-    init: Callable[[Key, Array], tuple[Tree, Tree]]
-    apply: Callable[..., tuple[Array, Tree]]
-
-
 class EmbeddedBenchmark(NamedTuple):
     """What is trained and how.
 
     Attributes:
       file: how it is kept.
       groups: of architectures, in the order in which they are chosen and trained.
-      network: makes the networks.
+      network: makes the networks of all architectures, which are data.
       facts: `(archs [N, G]) -> numbers by name` that the file holds besides curves.
       recipe: optimizer and schedule.
       images: how hard they are.
@@ -125,21 +112,21 @@ class EmbeddedBenchmark(NamedTuple):
     common_weights: bool = False
 
 
-def _digits201_network() -> Network:
-    net = nasbench201.network(DIGITS201_SKELETON)
-    return Network(net.init, net.apply)
-
-
 def _digits201_functions(_: Trainings | None) -> np.ndarray:
     return nasbench201_functions.functions().representatives
 
 
+def _parameters(
+    count: Callable[..., Array], skeleton: Any, archs: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Trained parameters of each architecture, by the network's own function."""
+    one = functools.partial(count, skeleton=skeleton)
+    return {"parameters": np.asarray(jax.jit(jax.vmap(one))(archs))}
+
+
 def _digits201_facts(archs: np.ndarray) -> dict[str, np.ndarray]:
-    count = functools.partial(nasbench201.count_parameters, skeleton=DIGITS201_SKELETON)
-    return {
-        "parameters": np.asarray(jax.vmap(count)(archs)),
-        "function": nasbench201_functions.functions().of_code,
-    }
+    counts = _parameters(nasbench201.count_parameters, DIGITS201_SKELETON, archs)
+    return counts | {"function": nasbench201_functions.functions().of_code}
 
 
 def _file(sampled: SampledDigits) -> BenchmarkFile:
@@ -150,18 +137,6 @@ def _file(sampled: SampledDigits) -> BenchmarkFile:
         sampled.read,
         sampled.load,
     )
-
-
-def _digits111_facts(archs: np.ndarray) -> dict[str, np.ndarray]:
-    count = functools.partial(
-        nasbench101_data.count_parameters, skeleton=DIGITS111_SKELETON
-    )
-    return {"parameters": np.asarray(jax.jit(jax.vmap(count))(archs))}
-
-
-def _digits311_facts(archs: np.ndarray) -> dict[str, np.ndarray]:
-    count = functools.partial(darts_data.count_parameters, skeleton=DIGITS311_SKELETON)
-    return {"parameters": np.asarray(jax.jit(jax.vmap(count))(archs))}
 
 
 def _searched(
@@ -215,7 +190,7 @@ BENCHMARKS: Mapping[str, EmbeddedBenchmark] = {
             digits201.load,
         ),
         groups=(Group("functions", _digits201_functions),),
-        network=_digits201_network,
+        network=functools.partial(nasbench201.network, DIGITS201_SKELETON),
         facts=_digits201_facts,
         recipe=SGDSettings(learning_rate=0.4, momentum=0.9, weight_decay=5e-4),
     ),
@@ -226,8 +201,10 @@ BENCHMARKS: Mapping[str, EmbeddedBenchmark] = {
             Group("small", _small, 0),
             Group("searched", _searched(sampled_digits.DIGITS111, 900), 0),
         ),
-        network=lambda: Network(*nasbench101_data.network(DIGITS111_SKELETON)),
-        facts=_digits111_facts,
+        network=functools.partial(nasbench101_data.network, DIGITS111_SKELETON),
+        facts=functools.partial(
+            _parameters, nasbench101_data.count_parameters, DIGITS111_SKELETON
+        ),
         recipe=SGDSettings(learning_rate=0.2, momentum=0.9, weight_decay=5e-4),
         images=noisy_digits.Corruption(noise=0.4, copies=4),
     ),
@@ -238,8 +215,10 @@ BENCHMARKS: Mapping[str, EmbeddedBenchmark] = {
             Group("shared", lambda _: embedded_samples.shared_genotypes(1500), 100),
             Group("searched", _searched(sampled_digits.DIGITS311, 2000), 0),
         ),
-        network=lambda: Network(*darts_data.network(DIGITS311_SKELETON)),
-        facts=_digits311_facts,
+        network=functools.partial(darts_data.network, DIGITS311_SKELETON),
+        facts=functools.partial(
+            _parameters, darts_data.count_parameters, DIGITS311_SKELETON
+        ),
         recipe=SGDSettings(learning_rate=0.4, momentum=0.9, weight_decay=5e-4),
         images=noisy_digits.Corruption(noise=0.8, copies=4),
         evaluation_batch=256,

@@ -30,6 +30,11 @@ def _load_sampled(name: str, *, listed: bool = False) -> Any:
     from nasjax.nasbench import sampled_digits  # late: only its users need it
 
     sampled = sampled_digits.SAMPLED[name]
+    if not (sampled.file if listed else sampled.surrogate_file).exists():
+        raise errors.DataError(
+            f"{name} is not in this package yet: build, fit and install it with "
+            f"launch/nasbench_x11.py --config=configs/nasbench_x11/{name}.py"
+        )
     return sampled.load() if listed else _load_surrogate(sampled.surrogate_file)
 
 

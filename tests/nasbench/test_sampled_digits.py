@@ -73,3 +73,12 @@ def test_names_know_their_spaces():
     for name, sampled in sampled_digits.SAMPLED.items():
         assert loading.SPACES_OF_NAMES[name] == sampled.space
         assert sampled.space in spaces.SPACES
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_what_is_not_in_the_package_says_how_to_make_it(tmp_path, monkeypatch, listed):
+    absent = property(lambda self: tmp_path / "absent")
+    monkeypatch.setattr(sampled_digits.SampledDigits, "file", absent)
+    monkeypatch.setattr(sampled_digits.SampledDigits, "surrogate_file", absent)
+    with pytest.raises(DataError, match="digits311 is not in this package yet: build"):
+        nasbench.load("digits311", listed=listed)
