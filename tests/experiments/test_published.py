@@ -89,7 +89,7 @@ def test_the_full_second_order_run_is_that_of_table_2_3():
             name="cifar10", train=range(images), test=range(10_000)
         )
         experiment = types.SimpleNamespace(
-            config=given,
+            batch_size=given["batch_size"],
             net=net,
             dataset=split,
             settings=types.SimpleNamespace(**stages),
