@@ -85,12 +85,13 @@ def test_one_row_each_architecture(file, capsys):
     assert set(data.curves) == {"valid_accuracy", "valid_loss"}
     values = stored["valid_accuracy"][:, :EPOCHS].reshape(COUNT, 2, EPOCHS)[kept]
     np.testing.assert_array_equal(data.curves["valid_accuracy"], values[:, 0])
-    np.testing.assert_array_equal(repeats, values[:, 1:])
+    np.testing.assert_array_equal(repeats["valid_accuracy"], values[:, 1:])
+    assert set(repeats) == set(data.curves)
     np.testing.assert_array_equal(data.seconds, np.full(COUNT - 1, 0.5 * EPOCHS))
     assert "1 with a training that diverged" in capsys.readouterr().out
     other, repeats = read_data(make_config(file, data__benchmark_seed=1))
     np.testing.assert_array_equal(other.curves["valid_accuracy"], values[:, 1])
-    np.testing.assert_array_equal(repeats, values[:, :1])
+    np.testing.assert_array_equal(repeats["valid_accuracy"], values[:, :1])
 
 
 def test_first_epochs_are_no_features_of_the_registry(file):
@@ -156,7 +157,7 @@ def test_features_that_need_measurements(tmp_path):
     archs = np.asarray(jax.vmap(space.sample)(jax.random.split(jax.random.key(0), 3)))
     file = write(tmp_path, archs, (0,), space="nasbench101")
     data, repeats = read_data(make_config(file))
-    assert data.features_name == "nasbench111_cell" and repeats is None
+    assert data.features_name == "nasbench111_cell" and not repeats
     with pytest.raises(ConfigError, match="features=nasbench111_cell, and first"):
         read_data(make_config(file, data__features="nasbench111"))
 

@@ -237,6 +237,47 @@ def test_seed_noise_of_tied_and_constant_curves():
     np.testing.assert_array_equal(sample(still), 0)
 
 
+def test_metrics_of_one_training_are_drawn_together(seed_noise):
+    """Each metric is marginally as before; their correlation is that of the runs."""
+    accuracy = repeated_runs()
+    above = accuracy - accuracy.mean(axis=1, keepdims=True)
+    own = 0.05 * np.random.default_rng(4).normal(size=above.shape)
+    runs = {
+        "accuracy": accuracy,
+        "loss": 2 - 3 * above + own,
+        "still": np.full(above.shape, 0.1),
+    }
+    joint = seeds.fit_joint(runs, num_bins=2)
+    np.testing.assert_array_equal(joint["accuracy"].std, seed_noise.std)
+    np.testing.assert_array_equal(joint["accuracy"].rho, seed_noise.rho)
+    mixed = np.stack([model.mix for model in joint.values()])
+    np.testing.assert_allclose(np.sum(mixed**2, axis=1), 1, rtol=1e-5)
+    innovations = [recursion_inputs(runs[name]) for name in ("accuracy", "loss")]
+    expected = (
+        innovations[0]
+        @ innovations[1]
+        / np.prod([np.linalg.norm(e) for e in innovations])
+    )
+    assert -0.95 < expected < -0.3
+    assert mixed[0] @ mixed[1] == pytest.approx(expected, abs=2e-3)
+    np.testing.assert_allclose(mixed[2] @ mixed[:2].T, 0, atol=1e-6)
+    curve = np.full(T, 0.97)
+    drawn = [sample(joint[name], curve)[:, 0] for name in ("accuracy", "loss")]
+    # Both recursions start at their e.
+    assert np.corrcoef(*drawn)[0, 1] == pytest.approx(expected, abs=0.03)
+    other = {"a": runs["accuracy"], "b": runs["loss"][:5]}
+    with pytest.raises(errors.DataError, match="b must have shape"):
+        seeds.fit_joint(other)
+
+
+def recursion_inputs(runs):
+    """e of trainings `[N, S, T]` under the model of this metric alone."""
+    model, means = seeds.fit(runs, num_bins=2), runs.mean(axis=1)
+    std = np.asarray(jax.vmap(model.deviations)(jnp.asarray(means)), np.float64)
+    z = (runs - means[:, None]) / std[:, None]
+    return surrogate_parts.innovations(z, np.asarray(model.rho, np.float64)).ravel()
+
+
 @pytest.mark.parametrize("name", models.NOISE_MODELS)
 def test_registry(name):
     rng = np.random.default_rng(0)

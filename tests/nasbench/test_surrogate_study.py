@@ -3,6 +3,7 @@
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -82,7 +83,9 @@ def test_noise_is_judged_on_the_architectures_that_have_every_seed():
     repeats = data.curves[METRIC][:, None] + 0.01 * rng.normal(size=(60, 3, 8))
     repeats[::2, 2] = np.nan
     settings = study.surrogates(("svd_xgb_std",), rank=2, num_rounds=20)
-    made = study.make(0, data, settings, metric=METRIC, num_train=30, repeats=repeats)
+    made = study.make(
+        0, data, settings, metric=METRIC, num_train=30, repeats={METRIC: repeats}
+    )
     assert set(made.repeated(made.test)) == set(made.test[made.test % 2 == 1])
     fitted = study.fit(made, "svd_xgb_std").require(METRIC)
     scores = held_out.judge(made, fitted)
@@ -91,6 +94,40 @@ def test_noise_is_judged_on_the_architectures_that_have_every_seed():
     expected = evaluation.average_kl(made.key, fitted.noise, predicted, repeats[whole])
     assert scores["avg_kl"] == pytest.approx(expected.avg_kl, rel=1e-4)
     assert np.isfinite(held_out.judge_seed_noise(made, fitted)["final_kl"])
+
+
+def test_noise_of_seeds_is_that_of_one_training_in_every_metric():
+    """Loss falls where accuracy rises, also in what is drawn."""
+    data = curves()
+    rng = np.random.default_rng(1)
+    above = 0.02 * rng.normal(size=(60, 3, 8))
+    accuracy = data.curves[METRIC][:, None] + above
+    runs = {METRIC: accuracy, "valid_loss": 2 - 3 * above + 0.01 * rng.normal(size=8)}
+    data = dataclasses.replace(data, curves={n: v[:, 0] for n, v in runs.items()})
+    settings = study.surrogates(("svd_xgb_seeds",), rank=2, num_rounds=20)
+    repeats = {name: values[:, 1:] for name, values in runs.items()}
+    made = study.make(0, data, settings, metric=METRIC, num_train=40, repeats=repeats)
+    surrogate = study.fit(made, "svd_xgb_seeds", all_metrics=True)
+    assert surrogate.joint_noise
+    keys = jax.random.split(jax.random.key(0), 200)
+    x = jnp.asarray(data.features[0])
+    draw = jax.vmap(surrogate.curve, (0, None, None))
+    drawn = {name: np.asarray(draw(keys, x, name)) for name in runs}
+    both = [values[:, -1] for values in drawn.values()]
+    assert np.corrcoef(*both)[0, 1] < -0.95
+    scores = jax.vmap(surrogate.evaluate, (0, None, None))(keys, x, 8)
+    np.testing.assert_allclose(scores.valid, drawn[METRIC][:, -1], rtol=1e-6)
+    mean = np.asarray(surrogate.mean_curve(x, METRIC))
+    spread = (drawn[METRIC] - mean).std(axis=0)
+    np.testing.assert_allclose(spread, 0.02, rtol=0.4)
+
+
+def test_noise_of_seeds_needs_seeds():
+    settings = study.surrogates(("svd_xgb_seeds",), rank=2, num_rounds=20)
+    with pytest.raises(errors.ConfigError, match=r"svd_xgb_gkde"):
+        study.make(0, curves(), settings, metric=METRIC, num_train=30)
+    with pytest.raises(errors.DataError, match="valid_loss has none"):
+        fitting.fit_seed_noise({METRIC: np.ones((3, 2, 4))}, [METRIC, "valid_loss"])
 
 
 def test_folds_are_judged_from_arrays():

@@ -55,6 +55,14 @@ def autoregression(rho, e):
     return np.array(z)
 
 
+def innovations(z, rho):
+    """e of `autoregression`, the epochs last."""
+    e = [z[..., 0]]
+    for j in range(1, z.shape[-1]):
+        e.append((z[..., j] - rho[j] * z[..., j - 1]) / np.sqrt(1 - rho[j] ** 2))
+    return np.stack(e, axis=-1)
+
+
 def gaussian_kl(mean, covariance, mean_2, covariance_2):
     """The thesis' divergence of one curve, with full matrices."""
     length = len(mean)

@@ -23,15 +23,15 @@ _NO_CSV = tuple(
 """Names of tables of other kinds, which the reader of CSV refuses with a remedy."""
 
 
-def read(settings: Data) -> tuple[CurveData, np.ndarray | None]:
+def read(settings: Data) -> tuple[CurveData, dict[str, np.ndarray]]:
     """The data, and the curves of further seeds where there are any.
 
     Args:
       settings: which file, and how to read it.
 
     Returns:
-      One row each architecture, and float64 `[N, S, T]` or None. What is left out is
-      printed, a line each.
+      One row each architecture, and by metric float64 `[N, S, T]`, NaN where a row
+      lacks a training. What is left out is printed, a line each.
 
     Raises:
       ConfigError: a setting does not fit the file.
@@ -40,11 +40,10 @@ def read(settings: Data) -> tuple[CurveData, np.ndarray | None]:
     name, metric = settings.name, settings.metric
     if not name:
         raise errors.ConfigError("no curves: pass --config.data.name=FILE")
-    path, repeats = paths.expand(name), None
+    path = paths.expand(name)
+    repeats: dict[str, np.ndarray] = {}
     if trainings.is_file(path):
-        data, repeats = trainings.read(
-            path, settings.features, metric, settings.benchmark_seed
-        )
+        data, repeats = trainings.read(path, settings.features, settings.benchmark_seed)
     elif settings.arrays or _is_own_file(path):
         data = _read_own(path, settings)
     else:
@@ -83,7 +82,7 @@ def _read_own(path: pathlib.Path, settings: Data) -> CurveData:
     return csv_curves.read(path, described, metric=settings.metric)
 
 
-def _read_benchmark(settings: Data) -> tuple[CurveData, np.ndarray | None]:
+def _read_benchmark(settings: Data) -> tuple[CurveData, dict[str, np.ndarray]]:
     name, seed = settings.name, settings.benchmark_seed
     options = {"data_set": settings.data_set} if settings.data_set else {}
     listed = {"listed": True} if name in loading.LISTED else {}
@@ -92,21 +91,23 @@ def _read_benchmark(settings: Data) -> tuple[CurveData, np.ndarray | None]:
         raise errors.ConfigError(f"{name} is no table; a surrogate is fitted to curves")
     features = settings.features or trainings.FEATURES[benchmark.space]
     data = curve_data.from_benchmark(benchmark, features, seed=seed)
-    runs = benchmark.require(settings.metric)
-    others = [s for s in range(runs.num_seeds) if s != seed]
-    if not others or settings.metric not in data.curves:
-        return data, None
+    benchmark.require(settings.metric)
     rows = np.asarray(jax.jit(jax.vmap(benchmark.index.find))(data.archs))
-    repeats = np.asarray(runs.values, np.float64)[rows][:, others]
-    whole = np.isfinite(repeats).all(axis=(1, 2))
-    if whole.all():
-        return data, repeats
-    note = (
-        f"{np.sum(~whole)} of {len(data)} architectures lack a training of another "
-        "seed: the noise is judged on the others"
-    )
-    data = dataclasses.replace(data, notes=(*data.notes, note))
-    return data, repeats if whole.any() else None
+    repeats = {
+        name: np.delete(np.asarray(runs.values, np.float64)[rows], seed, axis=1)
+        for name in data.curves
+        if (runs := benchmark.require(name)).num_seeds > 1
+    }
+    if settings.metric not in repeats:
+        return data, {}
+    whole = np.isfinite(repeats[settings.metric]).all(axis=(1, 2))
+    if not whole.all():
+        note = (
+            f"{np.sum(~whole)} of {len(data)} architectures lack a training of another "
+            "seed: the noise is judged on the others"
+        )
+        data = dataclasses.replace(data, notes=(*data.notes, note))
+    return data, repeats if whole.any() else {}
 
 
 def _with_first_epochs(data: CurveData, count: int, metric: str) -> CurveData:

@@ -19,10 +19,11 @@ def draw_studies(
 
     data, metric = made.data, made.metric
     train = data.curves[metric][made.train]
-    test = data.curves[metric][made.test]
-    means = None
-    if made.repeats is not None:
-        means = made.repeats[made.test].mean(axis=1)
+    # Where some have every seed, their means are the truth.
+    repeated, means = made.repeated(made.test), None
+    if len(repeated):
+        means = made.repeats[metric][repeated].mean(axis=1)
+    test = data.curves[metric][repeated if len(repeated) else made.test]
     ranks = range(1, min(12, svd.rank_of(train)) + 1)
     study = residuals.rank_study(train, test, ranks, test_mean=means)
     chosen = [rank for rank in (1, 3, 6, 12) if rank in ranks]

@@ -148,7 +148,7 @@ def _fit_all(made: Study, folder: pathlib.Path, fits: Fits) -> dict[str, Any]:
     first = next(iter(made.settings))
     stored = storage.load(folder / SURROGATES / f"{first}.safetensors")
     curve_model = stored.require(made.metric)
-    if made.repeats is not None:
+    if len(made.repeated(made.test)):
         outcome["seed_noise"] = held_out.judge_seed_noise(made, curve_model)
     outcome["studies"] = figures.draw_studies(made, curve_model, folder)
     return outcome

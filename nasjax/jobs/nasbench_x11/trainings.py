@@ -28,8 +28,8 @@ def is_file(path: pathlib.Path) -> bool:
 
 @read_guard.guarded("not curves of trainings", remedy="train them again")
 def read(
-    path: pathlib.Path, features_name: str, metric: str, seed: int
-) -> tuple[CurveData, np.ndarray | None]:
+    path: pathlib.Path, features_name: str, seed: int
+) -> tuple[CurveData, dict[str, np.ndarray]]:
     """One row each architecture, so that no architecture is on both sides of a split.
 
     Architectures with a training that diverged, or too large for the features, are
@@ -38,11 +38,10 @@ def read(
     Args:
       path: `curves.safetensors`.
       features_name: of the registry; "" for those of `FEATURES`.
-      metric: whose curves of further seeds are returned.
       seed: place of the seed whose curves are the data.
 
     Returns:
-      The data, and float64 `[N, S - 1, T]`, the curves of the other seeds, or None.
+      The data, and by metric float64 `[N, S - 1, T]`, the curves of the other seeds.
 
     Raises:
       ConfigError: the features are of another space or need measurements, or there is
@@ -79,9 +78,10 @@ def read(
         data_set=facts["data_set"],
         notes=notes,
     )
-    if num_seeds == 1 or metric not in runs:
-        return data, None
-    return data, np.delete(runs[metric][kept], seed, axis=1)
+    if num_seeds == 1:
+        return data, {}
+    others = {name: np.delete(v[kept], seed, axis=1) for name, v in runs.items()}
+    return data, others
 
 
 def _by_seed(values: np.ndarray, num_seeds: int) -> np.ndarray:

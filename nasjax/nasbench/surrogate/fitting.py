@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -14,14 +14,14 @@ from nasjax.core import errors
 from nasjax.core.types import Key
 from nasjax.nasbench.surrogate import compression, early_stopping, mlp, scaling
 from nasjax.nasbench.surrogate.model import CurveModel, Member, Seconds
-from nasjax.nasbench.surrogate.noise import gkde
+from nasjax.nasbench.surrogate.noise import gkde, seeds
 from nasjax.nasbench.surrogate.noise import models as noise_models
 from nasjax.nasbench.surrogate.trees import boosting
 
 VARIANTS = ("thesis", "released")
 _LIBRARIES = {"lgb": "lightgbm", "xgb": "xgboost"}
 REGRESSORS = (*_LIBRARIES, "mlp")
-NOISES = ("gkde", "std", "window", "none")
+NOISES = ("gkde", "std", "window", "seeds", "none")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +31,8 @@ class Settings:
     Attributes:
       compression: `"svd"` or `"vae"`.
       regressor: `"lgb"` (LightGBM), `"xgb"` (XGBoost) or `"mlp"`.
-      noise: `"gkde"`, `"std"`, `"window"` or `"none"`.
+      noise: `"gkde"`, `"std"`, `"window"`, `"seeds"` (fitted to repeated trainings,
+        all metrics together) or `"none"`.
       rank: numbers that describe a curve; 0: 6 for SVD, 5 for VAE.
       centered: subtract the mean curve before the SVD.
       boosting: how large forests are, a name of `boosting.PRESETS`.
@@ -206,7 +207,13 @@ def _rounds(
 
 
 def add_noise(
-    key: Key, mean: Mean, targets: ArrayLike, settings: Settings, metric: str
+    key: Key,
+    mean: Mean,
+    targets: ArrayLike,
+    settings: Settings,
+    metric: str,
+    *,
+    noise: noise_models.NoiseModel | None = None,
 ) -> CurveModel:
     """The model of a metric: the ensemble and its noise.
 
@@ -217,13 +224,14 @@ def add_noise(
       settings: `noise` and `variant` count here.
       metric: accuracies stay in [0, 1] and losses at least 0 with noise, unless the
         variant is `released`.
+      noise: the metric's own of `fit_seed_noise`, where the settings say `"seeds"`.
     """
     residuals = np.asarray(targets, np.float64) - mean.reconstructed
     low, high = 0.0, 1.0 if metric.endswith("accuracy") else np.inf
     if settings.variant == "released":
         low, high = -np.inf, np.inf
-    fitted: noise_models.NoiseModel | None = None
-    if settings.noise == "none":
+    fitted = noise
+    if settings.noise in ("none", "seeds"):
         pass
     elif settings.noise == "gkde" and settings.variant == "released":
         fitted = gkde.fit(
@@ -241,15 +249,53 @@ def add_noise(
     )
 
 
+def fit_seed_noise(
+    repeats: Mapping[str, ArrayLike] | None, metrics: Collection[str]
+) -> dict[str, seeds.SeedNoise]:
+    """Noise of metrics that are drawn together, from repeated trainings.
+
+    Args:
+      repeats: by metric `[N, S, T]`, curves of S >= 2 seeds; a row that lacks one is
+        left out.
+      metrics: names of `repeats`.
+
+    Raises:
+      DataError: a metric was not trained with two seeds of at least two architectures.
+    """
+    given = {name: np.asarray(v) for name, v in (repeats or {}).items()}
+    if lacking := sorted(set(metrics) - set(given)):
+        raise errors.DataError(
+            f"noise of seeds needs repeated trainings, and {', '.join(lacking)} has "
+            "none: train more seeds, or choose a noise of gkde, std or window"
+        )
+    whole = np.all([np.isfinite(given[n]).all(axis=(1, 2)) for n in metrics], axis=0)
+    return seeds.fit_joint({name: given[name][whole] for name in metrics})
+
+
 def fit(
-    key: Key, features: ArrayLike, targets: Mapping[str, ArrayLike], settings: Settings
+    key: Key,
+    features: ArrayLike,
+    targets: Mapping[str, ArrayLike],
+    settings: Settings,
+    *,
+    noises: Mapping[str, noise_models.NoiseModel] | None = None,
 ) -> dict[str, CurveModel]:
-    """One model for each metric of `targets` (name to `[N, T]`)."""
-    models = {}
+    """One model for each metric.
+
+    Args:
+      key: of whatever the settings draw.
+      features: float `[N, D]`.
+      targets: by metric `[N, T]`.
+      settings: what to fit.
+      noises: by metric, of `fit_seed_noise`, where the settings say `"seeds"`.
+    """
+    models, given = {}, noises or {}
     for number, (metric, values) in enumerate(sorted(targets.items())):
         key_mean, key_noise = jax.random.split(jax.random.fold_in(key, number))
         mean = fit_mean(key_mean, features, values, settings)
-        models[metric] = add_noise(key_noise, mean, values, settings, metric)
+        models[metric] = add_noise(
+            key_noise, mean, values, settings, metric, noise=given.get(metric)
+        )
     return models
 
 

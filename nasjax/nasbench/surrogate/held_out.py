@@ -27,7 +27,7 @@ def judge(study: Study, fitted: model.CurveModel) -> dict[str, float]:
         scores |= {f"{name}_{key}": value for key, value in found.items()}
     whole = study.repeated(rows)
     if len(whole):
-        repeats = study.repeats[whole]  # type: ignore[index]
+        repeats = study.repeats[study.metric][whole]
         means = predicted[np.searchsorted(rows, whole)]
         against_mean = evaluation.evaluate(repeats.mean(axis=1), means, unit=study.unit)
         scores |= {f"mean_of_seeds_{name}": v for name, v in against_mean.items()}
@@ -77,11 +77,11 @@ def predict(members: tuple[model.Member, ...], features: np.ndarray) -> np.ndarr
 
 def judge_seed_noise(study: Study, fitted: model.CurveModel) -> dict[str, float]:
     """Divergence of noise that is fitted to seeds of the training architectures."""
-    assert study.repeats is not None
     train, test = study.repeated(study.train), study.repeated(study.test)
-    if study.repeats.shape[1] < 2 or not (len(train) and len(test)):
+    if not (len(train) and len(test)) or study.repeats[study.metric].shape[1] < 2:
         return {}
-    noise = seeds.fit(study.repeats[train])
+    repeats = study.repeats[study.metric]
+    noise = seeds.fit(repeats[train])
     predicted = predict(fitted.members, study.data.features[test])
-    divergence = evaluation.average_kl(study.key, noise, predicted, study.repeats[test])
+    divergence = evaluation.average_kl(study.key, noise, predicted, repeats[test])
     return dict(divergence._asdict())

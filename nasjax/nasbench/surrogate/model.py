@@ -114,6 +114,8 @@ class Surrogate(struct.PyTreeNode):
       metric: `"accuracy"`, or `"loss"`: then scores are minus the loss.
       version: what this surrogate is, for results: form, techniques and a checksum.
       techniques: which methods it is made of; searching with one of them is biased.
+      joint_noise: whether the noise of all metrics is that of one training
+        (`noise.seeds.fit_joint`); else that of each is drawn by itself.
     """
 
     models: dict[str, CurveModel]
@@ -125,6 +127,7 @@ class Surrogate(struct.PyTreeNode):
     metric: str = struct.field(pytree_node=False)
     version: str = struct.field(pytree_node=False, default="")
     techniques: tuple[str, ...] = struct.field(pytree_node=False, default=())
+    joint_noise: bool = struct.field(pytree_node=False, default=False)
 
     def curve(
         self,
@@ -321,6 +324,8 @@ class Surrogate(struct.PyTreeNode):
 
     def _noise_key(self, key: Key, name: str) -> Key:
         """The scores' keys are those of `evaluate`, other metrics have their own."""
+        if self.joint_noise:
+            return key
         scores = [f"{split}_{self.metric}" for split in _SPLITS]
         if name in scores:
             return jax.random.split(key, len(scores))[scores.index(name)]

@@ -24,6 +24,7 @@ from nasjax.core.types import Key
 from nasjax.nasbench.surrogate import compression, early_stopping, fitting
 from nasjax.nasbench.surrogate.curve_data import CurveData
 from nasjax.nasbench.surrogate.model import Surrogate
+from nasjax.nasbench.surrogate.noise import models as noise_models
 from nasjax.nasbench.surrogate.trees import boosting
 
 DEFAULT_RANK = {"thesis": 6, "released": 5}
@@ -44,8 +45,8 @@ class Study:
       test: row numbers.
       settings: of each surrogate, by name.
       folds: of a cross-validation; 0: there is none.
-      repeats: float64 `[N, S, T]`, curves of further seeds of the rows; NaN where a row
-        lacks one, or None.
+      repeats: by metric float64 `[N, S, T]`, curves of further seeds of the rows; NaN
+        where a row lacks one. Empty where there are none.
     """
 
     seed: int
@@ -55,7 +56,7 @@ class Study:
     test: np.ndarray
     settings: Mapping[str, fitting.Settings]
     folds: int = 0
-    repeats: np.ndarray | None = None
+    repeats: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     @property
     def key(self) -> Key:
@@ -79,9 +80,9 @@ class Study:
 
     def repeated(self, rows: np.ndarray) -> np.ndarray:
         """Those of the rows that have curves of every further seed."""
-        if self.repeats is None:
+        if self.metric not in self.repeats:
             return rows[:0]
-        whole = np.isfinite(self.repeats[rows]).all(axis=(1, 2))
+        whole = np.isfinite(self.repeats[self.metric][rows]).all(axis=(1, 2))
         kept: np.ndarray = rows[whole]
         return kept
 
@@ -100,7 +101,7 @@ def make(
     num_train: int = 0,
     train_fraction: float = 0.8,
     folds: int = 0,
-    repeats: np.ndarray | None = None,
+    repeats: Mapping[str, np.ndarray] | None = None,
 ) -> Study:
     """Splits the data at random and checks that everything can be fitted.
 
@@ -130,12 +131,19 @@ def make(
         test=np.sort(order[num_train:]),
         settings={s.name: s for s in settings},
         folds=folds,
-        repeats=repeats,
+        repeats=repeats or {},
     )
     epochs = data.curves[metric].shape[1]
     fewest = count - -(-count // folds) if folds else num_train
     for one in made.settings.values():
         _check(one, epochs, fewest)
+        if one.noise == "seeds" and not folds and len(made.repeated(made.train)) < 2:
+            other = f"{one.compression}_{one.regressor}_gkde"
+            raise errors.ConfigError(
+                f"{one.name} fits its noise to repeated trainings, which fewer than "
+                f"two of {num_train} architectures have: train more seeds, or pass "
+                f"--config.surrogates=\"('{other}',)\""
+            )
     return made
 
 
@@ -161,7 +169,7 @@ def surrogates(names: Sequence[str], **options: Any) -> list[fitting.Settings]:
             f"{c}_{r}_{n}"
             for c in compression.COMPRESSORS
             for r in fitting.REGRESSORS
-            for n in fitting.NOISES[:3]
+            for n in noise_models.NOISE_MODELS
         ]
     if not given:
         raise errors.ConfigError(
@@ -222,14 +230,22 @@ def complete(
       all_metrics: model every metric of the data, not only the judged one.
     """
     data, metric = study.fitted, study.metric
+    names = list(data.curves) if all_metrics else [metric]
+    noises: Mapping[str, noise_models.NoiseModel] = {}
+    if settings.noise == "seeds":
+        noises = fitting.fit_seed_noise(_runs(study), names)
     models = {
         metric: fitting.add_noise(
-            study.key, mean, data.curves[metric], settings, metric
+            study.key,
+            mean,
+            data.curves[metric],
+            settings,
+            metric,
+            noise=noises.get(metric),
         )
     }
-    if all_metrics:
-        others = {name: c for name, c in data.curves.items() if name != metric}
-        models |= fitting.fit(study.key, data.features, others, settings)
+    others = {name: data.curves[name] for name in names if name != metric}
+    models |= fitting.fit(study.key, data.features, others, settings, noises=noises)
     seconds = None
     if data.seconds is not None:
         seconds = fitting.fit_seconds(data.features, data.seconds, settings)
@@ -242,7 +258,17 @@ def complete(
         epochs=data.epochs,
         metric=metric.rsplit("_", 1)[-1],
         techniques=settings.techniques,
+        joint_noise=settings.noise == "seeds",
     )
+
+
+def _runs(study: Study) -> dict[str, np.ndarray]:
+    """By metric the curves of every seed of the training architectures `[N, S, T]`."""
+    fitted, rows = study.fitted.curves, study.train
+    return {
+        name: np.concatenate([fitted[name][:, None], others[rows]], axis=1)
+        for name, others in study.repeats.items()
+    }
 
 
 def names() -> list[str]:
