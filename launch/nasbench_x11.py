@@ -11,8 +11,9 @@ python launch/nasbench_x11.py --mode=convert --input=FILE --output=TABLE.safeten
 python launch/nasbench_x11.py --mode=query --table=TABLE.safetensors --arch=STRING
 python launch/nasbench_x11.py --mode=import --input=FOLDER --output=FILE.safetensors
 
-fit, evaluate, sample: surrogates of learning curves. build: the embedded benchmark,
-into the working directory; install: from there into the package.
+fit, evaluate, sample: surrogates of learning curves; verify: trains the best of an
+embedded benchmark's. build: the embedded benchmark, into the working directory;
+install: from there into the package.
 convert FILE: nasbench_only108.tfrecord, nasbench_full.tfrecord,
 NATS-tss-v1_0-3ffb9-simple (folder or tar), NAS-Bench-201-v1_1-096897.pth or logs.zip of
 NAS-Bench-NLP. import FOLDER: a surrogate of nas-bench-x11 v0.5 or nasbench301 v1.0.
@@ -49,7 +50,7 @@ def main(config: dict[str, Any], workdir: str, mode: str) -> None:
 if __name__ == "__main__":
     command_line.run(
         main,
-        modes=("fit", "evaluate", "sample", "build", "install"),
+        modes=("fit", "evaluate", "sample", "verify", "build", "install"),
         bare_modes=("convert", "query", "import"),
         configs="configs/nasbench_x11",
     )

@@ -8,10 +8,11 @@ python docs/results/collect.py --name=speed_arch2vec \\
     --command="python benchmarks/arch2vec.py" --lines=FILE
 
 writes `docs/results/data/NAME.json`: every result file below the working directories
-(`result.json`, `pretraining.json`, `control.json`, `evaluation.json`), by folder, or
-the JSON lines that a benchmark printed, with the command, the versions, the settings,
-and the digests of the packaged files that the numbers rest on. Long lists and figures
-stay out. `render.py` puts the numbers into the text.
+(`result.json`, `pretraining.json`, `control.json`, `evaluation.json`,
+`verification.json`), by folder, or the JSON lines that a benchmark printed, with the
+command, the versions, the settings, and the digests of the packaged files that the
+numbers rest on. Long lists and figures stay out. `render.py` puts the numbers into the
+text.
 """
 
 import argparse
@@ -24,7 +25,13 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DATA = pathlib.Path(__file__).resolve().parent / "data"
 PACKAGED = ROOT / "nasjax" / "nasbench"
-FILES = ("result.json", "pretraining.json", "control.json", "evaluation.json")
+FILES = (
+    "result.json",
+    "pretraining.json",
+    "control.json",
+    "evaluation.json",
+    "verification.json",
+)
 LONGEST = 16
 """Numbers of a list that is kept."""
 LARGEST = 300_000

@@ -2,7 +2,8 @@
 
 `convert` and `query` work on tables; `build` trains the embedded benchmark and
 `install` puts it into the package; `fit`, `evaluate` and `sample` make, judge and use
-surrogates of learning curves; `import` reads the official ones.
+surrogates of learning curves, `verify` trains the best of an embedded benchmark's;
+`import` reads the official ones.
 """
 
 import os
@@ -24,7 +25,7 @@ from nasjax.core import (
 from nasjax.experiments import embedded_benchmarks
 from nasjax.jobs import config_door
 from nasjax.jobs.nasbench_x11 import build as pieces
-from nasjax.jobs.nasbench_x11 import surrogates
+from nasjax.jobs.nasbench_x11 import surrogates, verify
 from nasjax.jobs.nasbench_x11.settings import Build, Fits
 from nasjax.nasbench import sampled_digits
 from nasjax.nasbench.readers import official_surrogates
@@ -39,8 +40,7 @@ def run(config: dict[str, Any], folder: str, mode: str) -> dict[str, Any]:
     Args:
       config: as in `configs/nasbench_x11/`.
       folder: working directory.
-      mode: `"fit"`, `"evaluate"`, `"sample"`, `"build"` or
-        `"install"`.
+      mode: `"fit"`, `"evaluate"`, `"sample"`, `"verify"`, `"build"` or `"install"`.
 
     Raises:
       NasjaxError: bad configuration, data or working directory.
@@ -174,6 +174,7 @@ MODES = {
     "fit": surrogates.fit,
     "evaluate": surrogates.evaluate,
     "sample": surrogates.sample,
+    "verify": verify.verify,
     "build": build,
     "install": install,
 }

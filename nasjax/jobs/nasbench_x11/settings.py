@@ -56,6 +56,26 @@ class Sample:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Verify:
+    """The best of an embedded benchmark's surrogate, trained.
+
+    Attributes:
+      seed: of the draws among which the best are looked for.
+      num_best: how many are the best.
+      num_trained: how many of these are trained.
+      seeds: of the trainings.
+      table: a table of the same space, such as one of CIFAR-10, whose architectures are
+        ranked, too; "": none.
+    """
+
+    seed: int = 0
+    num_best: int = 100
+    num_trained: int = 50
+    seeds: tuple[int, ...] = (0, 1)
+    table: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Fits:
     """Surrogates that are fitted and judged.
 
@@ -67,6 +87,7 @@ class Fits:
       keep_all_metrics: names of those that model every metric, not only the judged one.
       folds: of a cross-validation; 0: fits and saves.
       sample: what `--mode=sample` draws.
+      verify: what `--mode=verify` trains.
     """
 
     seed: int = 0
@@ -76,6 +97,7 @@ class Fits:
     keep_all_metrics: tuple[str, ...] = ()
     folds: int = 0
     sample: Sample = Sample()
+    verify: Verify = Verify()
 
 
 @dataclasses.dataclass(frozen=True)
