@@ -37,6 +37,7 @@ from nasjax.search.model_based import (
     bayesian_optimization,
     bo_gcn,
     neural_predictor,
+    pool_local_search,
 )
 from nasjax.search.space_arrays import carrying
 
@@ -78,6 +79,8 @@ ALGORITHMS: Mapping[str, Callable[..., SearchAlgorithm]] = {
     "bo_gp": functools.partial(
         bayesian_optimization.bayesian_optimization, predictor="gp"
     ),
+    "cate_dngo": functools.partial(pool_local_search.dngo_local_search, local=False),
+    "cate_dngo_ls": pool_local_search.dngo_local_search,
     "latent_control": latent_reinforce.latent_control,
     "latent_dngo": bayesian_optimization.latent_dngo,
     "latent_reinforce": latent_reinforce.latent_reinforce,

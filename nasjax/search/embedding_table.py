@@ -112,15 +112,58 @@ def random_projection(
     return table
 
 
+def lots(key: Key, count: int) -> Array:
+    """uint32 `[count]`, random numbers that decide between equals.
+
+    A hash of the row's number (the finalizer of MurmurHash3) costs less than a distance
+    to the row; the generator of `jax.random` costs more.
+    """
+    bits = (jnp.arange(count, dtype=jnp.uint32) + jax.random.bits(key)) * jnp.uint32(
+        0x9E3779B9
+    )
+    for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
+        bits = (bits ^ (bits >> shift)) * jnp.uint32(factor)
+    return bits ^ (bits >> 16)
+
+
+def best(key: Key, scores: Array, allowed: Array) -> tuple[Array, Array]:
+    """The row of the highest score that is allowed, of equals one at random.
+
+    Rows of tables are often in the order of their size: the first of equals would be a
+    preference for small architectures.
+
+    Args:
+      key: decides between equals.
+      scores: `[N]`; NaN counts as lowest of all.
+      allowed: bool `[N]`.
+
+    Returns:
+      The row int32 `[]`, and whether there is one, bool `[]`.
+    """
+    lowest = jnp.finfo(scores.dtype).min
+    ranked = jnp.where(jnp.isnan(scores), lowest, jnp.maximum(scores, lowest))
+    ranked = jnp.where(allowed, ranked, -jnp.inf)
+    equal = allowed & (ranked == jnp.max(ranked))
+    drawn = jnp.where(equal, lots(key, scores.shape[0]) | 1, 0)
+    return jnp.argmax(drawn).astype(jnp.int32), jnp.any(allowed)
+
+
 def nearest(
-    table: EmbeddingTable, target: Array, excluded: Array, *, skip_first: bool = False
+    key: Key,
+    table: EmbeddingTable,
+    target: Array,
+    excluded: Array,
+    *,
+    skip_first: bool = False,
 ) -> tuple[Array, Array]:
     """The row whose vector is nearest to the target by Euclidean distance.
 
     |v|^2 - 2 v t orders rows as |v - t| does; under vmap over targets it is one matrix
-    product for all of them.
+    product for all of them. Of rows at one distance, such as those of one encoding, one
+    is drawn.
 
     Args:
+      key: decides between equals.
       table: of N rows.
       target: float32 `[D]`.
       excluded: bool `[N]`, rows that are not wanted.
@@ -133,5 +176,4 @@ def nearest(
     distances = norms - 2 * (table.vectors @ target)
     if skip_first:
         excluded |= jnp.arange(norms.shape[0]) == jnp.argmin(distances)
-    row = jnp.argmin(jnp.where(excluded, jnp.inf, distances)).astype(jnp.int32)
-    return row, ~excluded[row]
+    return best(key, -distances, ~excluded)

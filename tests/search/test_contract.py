@@ -37,6 +37,8 @@ SETTINGS = {
     "bo_dngo": {**SMALL, **EPOCHS},
     "bo_gcn": {**SMALL, **EPOCHS},
     "bo_gp": SMALL,
+    "cate_dngo": {**TABLE, **SMALL, **EPOCHS},
+    "cate_dngo_ls": {**TABLE, **SMALL, **EPOCHS, "variant": "released"},
     "latent_control": {**TABLE, "episode_length": 3},
     "latent_dngo": {**TABLE, **SMALL, **EPOCHS},
     "latent_reinforce": {**TABLE, "episode_length": 3, "num_hidden": 4},

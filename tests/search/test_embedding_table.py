@@ -196,7 +196,7 @@ def test_nearest_rows_are_those_of_numpy():
     for skip in (False, True):
         rows, there = jax.vmap(
             lambda target, out, skip=skip: embedding_table.nearest(
-                TABLE, target, out, skip_first=skip
+                KEYS[0], TABLE, target, out, skip_first=skip
             )
         )(targets, excluded)
         barred = excluded.copy()
@@ -205,7 +205,8 @@ def test_nearest_rows_are_those_of_numpy():
         assert there.all()
         expected = np.where(barred, np.inf, distance).argmin(axis=1)
         np.testing.assert_array_equal(rows, expected)
-    assert not embedding_table.nearest(TABLE, targets[0], jnp.ones(400, bool))[1]
+    everything = jnp.ones(400, bool)
+    assert not embedding_table.nearest(KEYS[0], TABLE, targets[0], everything)[1]
 
 
 def test_a_table_that_is_used_up_leaves_slots_unused():

@@ -22,6 +22,8 @@ SETTINGS = {
     "bo_dngo": TABLE,
     "bo_gcn": {"capacity": 20},
     "bo_gp": {"acquisition_function": "upper_confidence_bound"},
+    "cate_dngo": TABLE,
+    "cate_dngo_ls": {**TABLE, "variant": "released"},
     "latent_control": TABLE,
     "latent_dngo": {**TABLE, "variant": "released"},
     "latent_reinforce": {**TABLE, "variant": "released"},

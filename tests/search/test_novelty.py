@@ -99,6 +99,8 @@ SETTINGS = {
     "bo_dngo": {**BATCHES, "table": TABLE},
     "bo_gcn": MUTANTS,
     "bo_gp": MUTANTS,
+    "cate_dngo": {**BATCHES, "table": TABLE},
+    "cate_dngo_ls": {**BATCHES, "table": TABLE},
     "latent_control": LATENT,
     "latent_dngo": {**BATCHES, "table": TABLE},
     "latent_reinforce": {**LATENT, "num_hidden": 4},
@@ -117,6 +119,7 @@ RUN = {
     "neural_predictor": NUM_CELLS,
     # A random architecture is drawn eight times where all neighbours are known.
     "local_search": NUM_CELLS - 1,
+    "cate_dngo_ls": NUM_CELLS,
     "latent_dngo": NUM_CELLS,
     "latent_reinforce": NUM_CELLS - 1,  # the start is not trained
     "supervised_reinforce": NUM_CELLS - 1,

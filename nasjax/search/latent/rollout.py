@@ -18,6 +18,8 @@ from nasjax.core.types import Array, Key, Proposal, SearchSpace
 from nasjax.search import embedding_table
 from nasjax.search.embedding_table import EmbeddingTable
 
+_LOT = 0x6C6F74
+"""Number of the key that decides between equals, far from those of an action."""
 VARIANTS = ("thesis", "released")
 _RELEASED_SKIPS = ("nasbench201",)
 """Spaces whose published script never takes the nearest neighbour."""
@@ -151,7 +153,7 @@ def episode(
     """T steps from a place.
 
     Args:
-      key: of the actions.
+      key: of the actions, and between rows of one distance.
       table: of N rows.
       act: says the actions.
       memory: what it carries from step to step, at the start.
@@ -165,7 +167,11 @@ def episode(
         action, memory = act(key, memory, place)
         target = place + action if rules.relative else action
         row, there = embedding_table.nearest(
-            table, target, visited, skip_first=rules.skip
+            jax.random.fold_in(key, _LOT),
+            table,
+            target,
+            visited,
+            skip_first=rules.skip,
         )
         visited = embedding_table.visit(table, visited, row)
         return (memory, table.vectors[row], visited), (place, action, row, there)

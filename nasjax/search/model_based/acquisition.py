@@ -79,6 +79,19 @@ def thompson_sample(key: Key, mean: Array, std: Array) -> Array:
     return mean + std * jax.random.normal(key, mean.shape, mean.dtype)
 
 
+def released_cate_score(mean: Array, std: Array) -> Array:
+    """What the released CATE searches ranked by, up to its names.
+
+        v (u Phi(u) + phi(u) + 1),   u = (mean - 1) / v,   v the variance
+
+    Nearly the order of v: the variance stands where the standard deviation belongs, the
+    incumbent is a perfect score, and the 1 is no part of the improvement.
+    """
+    v = jnp.maximum(jnp.square(std), _SMALLEST_STD)
+    u = (mean - 1) / v
+    return v * (u * ndtr(u) + _density(u) + 1)
+
+
 def make(name: str, *, exploration: float = 0.5, variant: str = "thesis") -> Acquire:
     """The ranking of a search by one of `ACQUISITIONS`.
 
@@ -129,6 +142,16 @@ def _rank_by_sample(key: Key, prediction: Prediction, incumbent: Array) -> Array
     return thompson_sample(key, *prediction)
 
 
+def _rank_by_mean(key: Key, prediction: Prediction, incumbent: Array) -> Array:
+    del key, incumbent
+    return prediction.mean
+
+
+def _rank_as_released_cate(key: Key, prediction: Prediction, incumbent: Array) -> Array:
+    del key, incumbent
+    return released_cate_score(*prediction)
+
+
 def _density(u: Array) -> Array:
     """phi(u), of the standard normal distribution."""
     return jnp.exp(-jnp.square(u) / 2 - _LOG_ROOT_TWO_PI)
@@ -136,6 +159,8 @@ def _density(u: Array) -> Array:
 
 ACQUISITIONS: Mapping[str, Acquire] = {
     "expected_improvement": _rank_by_improvement,
+    "predicted_score": _rank_by_mean,
+    "released_cate": _rank_as_released_cate,
     "thompson_sampling": _rank_by_sample,
     "upper_confidence_bound": _rank_by_bound,
 }

@@ -6,12 +6,9 @@ arch2vec-BO is `predictor="dngo"` over a table of embeddings.
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import jax.numpy as jnp
-
 from nasjax import predictors
 from nasjax.core import errors
 from nasjax.core.types import Array, SearchSpace
-from nasjax.predictors import Prediction, Predictor
 from nasjax.search import embedding_table, gene_features
 from nasjax.search.algorithm import SearchAlgorithm
 from nasjax.search.embedding_table import EmbeddingTable
@@ -114,7 +111,7 @@ def bayesian_optimization(
     if table is not None:
         return pool_search.search_pool(
             space,
-            _with_std(model) if released else model,
+            pool_search.with_std(model) if released else model,
             table,
             acquire,
             incumbent=incumbent,
@@ -186,13 +183,3 @@ def latent_dngo(
         capacity=capacity,
         variant=variant,
     )
-
-
-def _with_std(predictor: Predictor) -> Predictor:
-    """A released predictor, which says the variance, as the contract wants it."""
-
-    def predict(state: Any, features: Any) -> Prediction:
-        mean, variance = predictor.predict(state, features)
-        return Prediction(mean, jnp.sqrt(variance))
-
-    return Predictor(predictor.fit, predict)

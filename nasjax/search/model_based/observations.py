@@ -47,14 +47,20 @@ class Observations(struct.PyTreeNode):
         """int32 `[Q]`, numbers of the next trainings."""
         return self.asked + jnp.arange(batch_size)
 
-    def ask(self, items: Array) -> "Observations":
-        """With the next Q trainings entered; items `[Q, ...]`."""
-        batch_size = items.shape[0]
-        places = self.upcoming(batch_size) % self.valid.shape[0]
+    def ask(self, items: Array, used: Array | None = None) -> "Observations":
+        """With the next Q trainings entered; items `[Q, ...]`.
+
+        Of slots that are not `used` bool `[Q]`, which come last, nothing is entered.
+        """
+        batch_size, capacity = items.shape[0], self.valid.shape[0]
+        places = self.upcoming(batch_size) % capacity
+        count: Array | int = batch_size
+        if used is not None:
+            places, count = jnp.where(used, places, capacity), jnp.sum(used)
         return self.replace(
-            items=self.items.at[places].set(items),
-            valid=self.valid.at[places].set(-jnp.inf),
-            asked=self.asked + batch_size,
+            items=self.items.at[places].set(items, mode="drop"),
+            valid=self.valid.at[places].set(-jnp.inf, mode="drop"),
+            asked=self.asked + count,
         )
 
     def tell(

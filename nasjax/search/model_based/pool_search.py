@@ -1,11 +1,13 @@
 """Model-based search over a table: every architecture is scored in every round."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jax.tree_util import Partial
 
 from nasjax.core.types import Array, Evaluation, Key, Proposal, SearchSpace
-from nasjax.predictors import Predictor
+from nasjax.predictors import Prediction, Predictor
 from nasjax.search import embedding_table
 from nasjax.search.algorithm import ModelState, SearchAlgorithm
 from nasjax.search.embedding_table import EmbeddingTable
@@ -15,6 +17,8 @@ from nasjax.search.model_based.observations import Observations
 
 _ACQUIRE = 0x61637175
 """Number of the key of the ranking, far from those that a fit splits off."""
+_LOT = 1
+"""Number of the key that decides between equals."""
 
 
 class PoolState(ModelState):
@@ -109,9 +113,8 @@ def search_pool(
         prediction = predictor.predict(model, table.vectors)
         goal = seen.best if incumbent is None else jnp.float32(incumbent)
         scores = acquire(key_acquire, prediction, goal)
-        if table.groups is None:
-            return observations.highest(scores, ~state.visited, batch_size)
-        return _highest_cells(table, scores, state.visited, batch_size)
+        key_lot = jax.random.fold_in(key_acquire, _LOT)
+        return highest_cells(key_lot, table, scores, state.visited, batch_size)
 
     def ask(
         table: EmbeddingTable, key: Key, state: PoolState
@@ -140,13 +143,33 @@ def search_pool(
     return SearchAlgorithm(Partial(init, table), Partial(ask, table), tell)
 
 
-def _highest_cells(
-    table: EmbeddingTable, scores: Array, visited: Array, count: int
+def with_std(predictor: Predictor) -> Predictor:
+    """A released predictor, which says the variance, as the contract wants it."""
+
+    def predict(state: Any, features: Any) -> Prediction:
+        mean, variance = predictor.predict(state, features)
+        return Prediction(mean, jnp.sqrt(variance))
+
+    return Predictor(predictor.fit, predict)
+
+
+def highest_cells(
+    key: Key, table: EmbeddingTable, scores: Array, visited: Array, count: int
 ) -> tuple[Array, Array]:
-    """As `observations.highest`, no two rows being the same cell."""
+    """Rows int32 `[count]` of the highest scores, best first, and whether each is one.
 
-    def take(visited: Array, _: None) -> tuple[Array, tuple[Array, Array]]:
-        row, used = observations.highest(scores, ~visited, 1)
-        return embedding_table.visit(table, visited, row[0]), (row[0], used[0])
+    No two are the same cell, and of equals one is drawn.
 
-    return jax.lax.scan(take, visited, None, length=count)[1]
+    Args:
+      key: decides between equals.
+      table: of N rows.
+      scores: `[N]`; NaN counts as lowest of all.
+      visited: bool `[N]`, rows that are not wanted.
+      count: how many.
+    """
+
+    def take(visited: Array, key: Key) -> tuple[Array, tuple[Array, Array]]:
+        row, used = embedding_table.best(key, scores, ~visited)
+        return embedding_table.visit(table, visited, row), (row, used)
+
+    return jax.lax.scan(take, visited, jax.random.split(key, count))[1]
