@@ -17,11 +17,16 @@ For example:
 from nasjax.core import lazy
 
 __all__ = [
+    "distinct",
+    "evaluation",
     "forms",
     "masks",
     "model",
     "objective",
+    "pairs",
+    "pretraining",
     "settings",
+    "training",
 ]
 
 __getattr__, __dir__ = lazy.attributes(__name__, __all__)

@@ -119,14 +119,19 @@ def readout(model: PairModel, states: Array, inputs: Inputs) -> Array:
     settings = model.settings
     if settings.rules == "released":
         return states[:, -1].T
-    last = inputs.real & ~jnp.roll(inputs.real, -1, axis=0)
-    last = last.at[-1].set(inputs.real[-1])
-    output = jnp.sum(jnp.where(last[None], states[: settings.width], 0), axis=1)
+    last = last_node(inputs)[None]
+    output = jnp.sum(jnp.where(last, states[: settings.width], 0), axis=1)
     if settings.direction == "uni":
         return output.T
     sources = forms.NUM_INPUTS[model.form.space]
     source = states[settings.width :, :sources].mean(1)
     return jnp.concatenate([output, source]).T
+
+
+def last_node(inputs: Inputs) -> Array:
+    """Bool `[N, B]`, True at the last node of each graph, its output."""
+    behind = jnp.zeros_like(inputs.real[:1])
+    return inputs.real & ~jnp.concatenate([inputs.real[1:], behind])
 
 
 def _width(settings: Settings) -> int:
