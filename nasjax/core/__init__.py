@@ -12,6 +12,7 @@ from nasjax.core import lazy
 __all__ = [
     "arrays",
     "atomic_file",
+    "attention",
     "batching",
     "checkpoint",
     "compilation",
@@ -19,6 +20,7 @@ __all__ = [
     "formulation",
     "genotypes",
     "graphs",
+    "hashed_bits",
     "linalg",
     "malloc",
     "metric_log",

@@ -18,6 +18,8 @@ from nasjax.encoders import graph_inputs
 from nasjax.encoders.arch2vec.model import AutoencoderSpec, Weights
 from nasjax.encoders.arch2vec.objective import Terms
 from nasjax.encoders.graph_inputs import GraphInputs, GraphSpec
+from nasjax.encoders.graph_inputs import Graphs as Graphs
+from nasjax.encoders.graph_inputs import to_graphs as to_graphs
 
 # Graphs of one compiled call outside training: five hold NAS-Bench-201 and few more.
 CHUNK = 98 * 32
@@ -59,18 +61,6 @@ RECIPES: Mapping[str, TrainSettings] = {
 published scripts, `model.eval()` after the first epoch is never undone."""
 
 
-class Graphs(NamedTuple):
-    """M graphs in few bytes: what training gathers its batches from.
-
-    Attributes:
-      ops: int8 `[M, N]`, -1 on padding.
-      adjacency: int8 `[M, N, N]`.
-    """
-
-    ops: Array
-    adjacency: Array
-
-
 class TrainState(struct.PyTreeNode):
     """Everything that a training continues from.
 
@@ -86,14 +76,6 @@ class TrainState(struct.PyTreeNode):
     optimizer: Any
     epoch: Array
     moments: Array
-
-
-def to_graphs(form: GraphSpec, archs: Any) -> Graphs:
-    """The graphs of architectures int32 `[M, G]`."""
-    convert = functools.partial(_to_graphs, form=form)
-    stored = batching.map_batched(convert, np.asarray(archs, np.int32), CHUNK)
-    graphs: Graphs = jax.tree.map(jnp.asarray, stored)
-    return graphs
 
 
 def inputs(form: GraphSpec, graphs: Graphs) -> GraphInputs:
@@ -265,9 +247,3 @@ def _ravel(weights: Weights) -> tuple[Array, Callable[[Array], Any]]:
     count = sum(leaf.size for leaf in jax.tree.leaves(params))
     vector, unravel = ravel_pytree((params, jnp.zeros(-count % _BLOCK)))
     return vector, lambda trained: unravel(trained)[0]
-
-
-@functools.partial(jax.jit, static_argnames="form")
-def _to_graphs(archs: Array, *, form: GraphSpec) -> Graphs:
-    graph = jax.vmap(form.to_graph)(archs)
-    return Graphs(graph.ops.astype(jnp.int8), graph.adjacency.astype(jnp.int8))
