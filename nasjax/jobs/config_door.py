@@ -29,6 +29,8 @@ ZERO: Mapping[str, str] = {
     "*.chunk_size": "as many as fit",
     "*.settings.*.num_trials": "as many as the others",
     "arch2vec:num_archs": "all",
+    "cate:*.num_archs": "all",
+    "cate:*.settings.*.partners": "as many as the space's",
     "hmnas:data.cutout": "none",
     "*:data.num_classes": "all",
     "*.data.num_classes": "all",
@@ -52,6 +54,7 @@ OTHERS: Mapping[str, str] = {
     "hmnas:supernet.reductions": "-1 is the rule of DARTS",
     "*ing.schedule": "a word: of the learning rate",
     "search:min_epochs": "-1 is trainings to the end only",
+    "cate:search.min_epochs": "-1 is trainings to the end only",
     "nasbench_x11:data.columns.*": "how the columns of a file are named",
 }
 """Patterns whose values are checked where they are read, and what they are."""

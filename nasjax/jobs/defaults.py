@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from nasjax.jobs.arch2vec import settings as arch2vec_settings
+from nasjax.jobs.cate import settings as cate_settings
 from nasjax.jobs.hmnas import settings as hmnas_settings
 from nasjax.jobs.nasbench_x11 import settings as x11_settings
 from nasjax.jobs.search import settings as search_settings
@@ -29,6 +30,7 @@ Defaults = Mapping[str, Any]
 KINDS: Mapping[str, tuple[str, ...]] = {
     "launch/hmnas.py": ("data", "supernet"),
     "launch/arch2vec.py": ("space", "variants"),
+    "launch/cate.py": ("pretraining",),
     "launch/nasbench_x11.py": ("data", "surrogates"),
     "launch/nasbench_x11.py --mode=build": ("build",),
     "launch/search.py": ("algorithms", "benchmark"),
@@ -256,6 +258,13 @@ SURROGATE: Defaults = {
 """Of `nasbench.surrogate.fitting.Settings`, but for what a surrogate's name says."""
 
 
+def _cate(config: Mapping[str, Any]) -> Defaults:
+    made = _fields(cate_settings.Config)
+    if isinstance(config.get("search"), Mapping):
+        made["search"] = of("launch/search.py", config["search"])
+    return made
+
+
 def _nasbench_x11(_: Mapping[str, Any]) -> Defaults:
     own = _fields(x11_settings.Fits)
     return own | {"data": own["data"] | {"columns": COLUMNS}, "surrogate": SURROGATE}
@@ -264,6 +273,7 @@ def _nasbench_x11(_: Mapping[str, Any]) -> Defaults:
 COMMANDS: Mapping[str, Callable[[Mapping[str, Any]], Defaults]] = {
     "launch/hmnas.py": _hmnas,
     "launch/arch2vec.py": _arch2vec,
+    "launch/cate.py": _cate,
     "launch/nasbench_x11.py": _nasbench_x11,
     "launch/nasbench_x11.py --mode=build": lambda _: {
         "build": _fields(x11_settings.Build)

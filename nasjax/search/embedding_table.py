@@ -123,7 +123,8 @@ def lots(key: Key, count: int) -> Array:
     )
     for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
         bits = (bits ^ (bits >> shift)) * jnp.uint32(factor)
-    return bits ^ (bits >> 16)
+    mixed: Array = bits ^ (bits >> 16)
+    return mixed
 
 
 def best(key: Key, scores: Array, allowed: Array) -> tuple[Array, Array]:
