@@ -242,6 +242,8 @@ def candidates(inputs: SearchInputs) -> np.ndarray:
 def read_table(path: str, space: SearchSpace) -> EmbeddingTable:
     """Embeddings from a safetensors file of `archs` `[N, G]` and `vectors` `[N, D]`.
 
+    Where rows share vectors `[U, D]`, `codes` `[N]` say which each has.
+
     Raises:
       DataError: the file is missing or damaged, or lacks one of the two.
       ConfigError: the architectures are not of the space.
@@ -255,8 +257,16 @@ def read_table(path: str, space: SearchSpace) -> EmbeddingTable:
         raise errors.DataError(
             f"{path}: genes in `archs` are whole numbers, not {tree['archs'].dtype}"
         )
+    codes = None
+    if "codes" in tree:
+        stored, count = np.asarray(tree["codes"]), len(tree["vectors"])
+        if stored.ndim != 1 or ((stored < 0) | (stored >= count)).any():
+            raise errors.DataError(f"{path}: `codes` are not numbers 0 to {count - 1}")
+        codes = jnp.asarray(stored, jnp.int32)
     table = EmbeddingTable(
-        jnp.asarray(tree["archs"], jnp.int32), jnp.asarray(tree["vectors"], jnp.float32)
+        jnp.asarray(tree["archs"], jnp.int32),
+        jnp.asarray(tree["vectors"], jnp.float32),
+        codes=codes,
     )
     embedding_table.check(table, space, needed=1)
     return table

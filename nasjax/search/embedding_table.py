@@ -15,14 +15,27 @@ class EmbeddingTable(struct.PyTreeNode):
 
     Attributes:
       archs: int32 `[N, G]`.
-      vectors: float32 `[N, D]`.
+      vectors: float32 `[N, D]`; where rows share them, `[U, D]`.
       groups: int32 `[N]`, the same number for rows that are one cell; None: all are
         different. `identify` finds them.
+      codes: int32 `[N]`, which of the vectors a row has; None: its own. An encoder that
+        cannot tell most architectures apart has few, and a predictor scores these only.
     """
 
     archs: Array
     vectors: Array
     groups: Array | None = None
+    codes: Array | None = None
+
+    def of(self, rows: Array) -> Array:
+        """Vectors `[..., D]` of rows int32 `[...]`."""
+        found: Array = self.vectors[rows if self.codes is None else self.codes[rows]]
+        return found
+
+    def spread(self, values: Array) -> Array:
+        """Values `[N]` of all rows from those of the vectors."""
+        spread: Array = values if self.codes is None else values[self.codes]
+        return spread
 
 
 def check(table: EmbeddingTable | None, space: SearchSpace, *, needed: int) -> None:
@@ -39,10 +52,11 @@ def check(table: EmbeddingTable | None, space: SearchSpace, *, needed: int) -> N
             "from, such as latent.random_projection(key, space, archs)"
         )
     archs, vectors = table.archs.shape, table.vectors.shape
-    if len(archs) != 2 or len(vectors) != 2 or archs[0] != vectors[0]:
+    rows = vectors[:1] if table.codes is None else table.codes.shape
+    if len(archs) != 2 or len(vectors) != 2 or archs[:1] != rows:
         raise errors.ConfigError(
-            f"an EmbeddingTable has archs [N, G] and vectors [N, D], not {list(archs)} "
-            f"and {list(vectors)}"
+            f"an EmbeddingTable has archs [N, G] and vectors [N, D], or codes [N], not "
+            f"{list(archs)}, {list(vectors)} and codes {list(rows)}"
         )
     if archs[1] != space.num_genes:
         raise errors.ConfigError(
@@ -174,7 +188,7 @@ def nearest(
       The row int32 `[]` and whether there is one, bool `[]`.
     """
     norms = jnp.sum(jnp.square(table.vectors), axis=1)
-    distances = norms - 2 * (table.vectors @ target)
+    distances = table.spread(norms - 2 * (table.vectors @ target))
     if skip_first:
-        excluded |= jnp.arange(norms.shape[0]) == jnp.argmin(distances)
+        excluded |= jnp.arange(distances.shape[0]) == jnp.argmin(distances)
     return best(key, -distances, ~excluded)

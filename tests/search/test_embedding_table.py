@@ -246,3 +246,27 @@ def test_settings_that_do_not_fit_are_named():
     with pytest.raises(errors.ConfigError, match="architectures of 5 genes"):
         bad = TABLE.replace(archs=TABLE.archs[:, 1:])
         search.make("latent_control", SPACE, table=bad)
+
+
+def test_rows_that_share_vectors_are_searched_as_if_each_had_its_own(monkeypatch):
+    """A few vectors and codes, or a vector a row: the same proposals."""
+    whole = np.asarray(TABLE.vectors)[np.arange(400) // 8 * 8]
+    vectors, codes = np.unique(whole, axis=0, return_inverse=True)
+    assert len(vectors) == 50
+    shared = embedding_table.EmbeddingTable(
+        TABLE.archs, jnp.asarray(vectors), codes=jnp.asarray(codes.reshape(-1))
+    )
+    own = embedding_table.EmbeddingTable(TABLE.archs, jnp.asarray(whole))
+    np.testing.assert_array_equal(shared.of(jnp.arange(400)), own.vectors)
+    evaluate = latent_table.evaluate_genes()
+    for name in ("latent_control", "cate_dngo_ls"):
+        settings = {"predictor_options": {"epochs": 2}} if "dngo" in name else {}
+        histories = [
+            search.run_trials(
+                KEYS[:2], search.make(name, SPACE, table=table, **settings), evaluate, 4
+            )
+            for table in (shared, own)
+        ]
+        np.testing.assert_array_equal(histories[0].archs, histories[1].archs)
+    with pytest.raises(errors.ConfigError, match="codes"):
+        embedding_table.check(shared.replace(codes=shared.codes[:9]), SPACE, needed=1)

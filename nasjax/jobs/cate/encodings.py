@@ -170,7 +170,10 @@ def _rows(path: str, space: SearchSpace, archs: np.ndarray) -> np.ndarray:
     place = np.minimum(place, len(stored) - 1)
     if not np.array_equal(stored[place], archs):
         raise errors.DataError(f"{path} does not embed all architectures")
-    return np.asarray(tree["vectors"], np.float32)[first][place]
+    rows = first[place]
+    if "codes" in tree:
+        rows = np.asarray(tree["codes"])[rows]
+    return np.asarray(tree["vectors"], np.float32)[rows]
 
 
 def _load(path: str, space: SearchSpace) -> Mapping[str, np.ndarray]:

@@ -155,7 +155,7 @@ def _train(
     metadata = {"space": config.space, "variant": name, "seed": seed}
     arrays.save(
         place / EMBEDDINGS_FILE,
-        {"archs": archs.astype(np.int8), "vectors": trained.embed(archs)},
+        {"archs": archs.astype(np.int8), **_shared(trained.embed(archs))},
         metadata=metadata,
     )
     arrays.save(place / WEIGHTS_FILE, {"weights": state.weights}, metadata=metadata)
@@ -163,6 +163,14 @@ def _train(
     measured["num_archs"] = len(archs)
     measured["num_pairs"] = len(data.train.places)
     result.write(place / MEASURED_FILE, measured)  # last: what was trained is there
+
+
+def _shared(vectors: np.ndarray) -> dict[str, np.ndarray]:
+    """Different vectors, and which each row has; all, where few are equal."""
+    different, codes = np.unique(vectors, axis=0, return_inverse=True)
+    if 2 * len(different) > len(vectors):
+        return {"vectors": vectors}
+    return {"vectors": different, "codes": codes.reshape(-1).astype(np.int32)}
 
 
 def _stage(

@@ -222,13 +222,13 @@ class _Walk:
         self, table: EmbeddingTable, key: Key, params: Any, optimizer: Any
     ) -> LatentState:
         """At a random row, which counts as visited."""
-        num_rows, num_features = table.vectors.shape
+        num_rows, num_features = table.archs.shape[0], table.vectors.shape[1]
         row = jax.random.randint(key, (), 0, num_rows)
         pending, length = self._pending, self._rules.length
         empty = jnp.zeros((pending, length, num_features))
         rewards = None if params is None else rollout.Rewards.empty(pending, length)
         return LatentState(
-            state=table.vectors[row],
+            state=table.of(row),
             visited=embedding_table.visit(table, jnp.zeros(num_rows, bool), row),
             episodes=Episodes(empty, empty, jnp.int32(0), rewards),
             params=params,

@@ -174,7 +174,7 @@ def episode(
             skip_first=rules.skip,
         )
         visited = embedding_table.visit(table, visited, row)
-        return (memory, table.vectors[row], visited), (place, action, row, there)
+        return (memory, table.of(row), visited), (place, action, row, there)
 
     keys = jax.random.split(key, rules.length)
     (_, last, visited), met = lax.scan(step, (memory, place, visited), keys)

@@ -123,7 +123,7 @@ def dngo_local_search(
 
     def init(table: EmbeddingTable, key: Key) -> LocalPoolState:
         first = embedding_table.first_rows(key, table, num_init)
-        nothing = jnp.zeros(table.vectors.shape[0], bool)
+        nothing = jnp.zeros(table.archs.shape[0], bool)
         return LocalPoolState(
             Observations.empty(capacity, ()),
             _mark(table, nothing, first, jnp.ones(num_init, bool)),
@@ -141,11 +141,9 @@ def dngo_local_search(
         """Rows `[Q]` that the predictor ranks first, and which of them are used."""
         key_fit, key_rank, key_lot = jax.random.split(key, 3)
         seen = state.observations
-        model = predictor.fit(
-            key_fit, table.vectors[seen.items], seen.valid, seen.observed
-        )
+        model = predictor.fit(key_fit, table.of(seen.items), seen.valid, seen.observed)
         prediction = predictor.predict(model, table.vectors)
-        scores = acquire(key_rank, prediction, seen.best)
+        scores = table.spread(acquire(key_rank, prediction, seen.best))
         return pool_search.highest_cells(
             key_lot, table, scores, state.visited, batch_size
         )
@@ -207,7 +205,7 @@ def _neighbors_of_best(
 
     def step(visited: Array, inputs: Any) -> tuple[Array, tuple[Array, Array]]:
         key, item, wanted = inputs
-        target = table.vectors[item]
+        target = table.of(item)
         row, there = embedding_table.nearest(key, table, target, visited)
         used = wanted & there
         met = embedding_table.visit(table, visited, row)

@@ -83,7 +83,7 @@ def search_pool(
         table = embedding_table.identify(table, space)
 
     def init(table: EmbeddingTable, key: Key) -> PoolState:
-        num_rows = table.vectors.shape[0]
+        num_rows = table.archs.shape[0]
         first = embedding_table.first_rows(key, table, num_init)
         visited = jnp.zeros(num_rows, bool)
         return PoolState(
@@ -109,10 +109,10 @@ def search_pool(
         # Unlike a part of a split it costs nothing where the ranking is not random.
         key_acquire = jax.random.fold_in(key, _ACQUIRE)
         seen = state.observations
-        model = predictor.fit(key, table.vectors[seen.items], seen.valid, seen.observed)
+        model = predictor.fit(key, table.of(seen.items), seen.valid, seen.observed)
         prediction = predictor.predict(model, table.vectors)
         goal = seen.best if incumbent is None else jnp.float32(incumbent)
-        scores = acquire(key_acquire, prediction, goal)
+        scores = table.spread(acquire(key_acquire, prediction, goal))
         key_lot = jax.random.fold_in(key_acquire, _LOT)
         return highest_cells(key_lot, table, scores, state.visited, batch_size)
 
