@@ -1,0 +1,215 @@
+"""D-VAE's decoder: a graph from a latent vector, vertex by vertex (section 3.2).
+
+    h_0 = GRU(x_0, tanh(W z + b)),   vertex 0 is the input
+    p(x_v) = softmax(MLP(h_{v-1})),  the state of the graph is that of its last vertex
+    p(u -> v) = sigmoid(MLP([h_u, h_v]))  for u = v - 1, ..., 0
+
+where h_v = GRU(x_v, sum of the messages of the predecessors chosen so far) changes with
+each edge. `likelihood` reads a known graph: these states are then partial sums of known
+messages, so that all vertices are visited once and all edges are judged at once.
+`generate` has to take one edge after the other.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from nasjax.core.types import Array, Graph, Key
+from nasjax.encoders import linear
+from nasjax.encoders.dvae import asynchronous
+from nasjax.encoders.dvae.asynchronous import Passed
+
+Params = Any
+
+
+def init(key: Key, num_ops: int, latent: int, width: int) -> Params:
+    """Parameters; the MLPs have one hidden layer of 2H (vertices) and 4H (edges)."""
+    keys = jax.random.split(key, 6)
+    return {
+        "start": linear.init(keys[0], latent, width),
+        "unit": asynchronous.init(keys[1], num_ops, width),
+        "ops": {
+            "hidden": linear.init(keys[2], width, 2 * width),
+            "out": linear.init(keys[3], 2 * width, num_ops),
+        },
+        # The kernel of the hidden layer: first the rows of h_u, then those of h_v.
+        "edges": {
+            "hidden": linear.init(keys[4], 2 * width, 4 * width),
+            "out": linear.init(keys[5], 4 * width, 1),
+        },
+    }
+
+
+def likelihood(
+    params: Params, z: Array, nodes: Array, adjacency: Array, real: Array
+) -> tuple[Array, Array]:
+    """-log p(operations | z) and -log p(edges | z) of known graphs, each `[B]` in nats.
+
+    Args:
+      params: of `init`.
+      z: `[B, D]`.
+      nodes: one-hot operations `[N, B, K]`; vertex 0 is not predicted.
+      adjacency: `[N, N, B]`, from u to v.
+      real: `[N, B]`, 0 on padding, which costs nothing.
+    """
+    unit = params["unit"]
+    given = asynchronous.read_ops(unit, nodes)
+    edges = jnp.swapaxes(adjacency, 0, 1)
+    # Nobody asks for the state of the last vertex.
+    passed = asynchronous.propagate(
+        unit, given[:-1], edges[:-1, :-1], _start(params, z)
+    )
+    logits = op_logits(params, passed.states)
+    ops = -jnp.sum(nodes[1:] * jax.nn.log_softmax(logits), axis=(0, 2))
+    total = jnp.zeros_like(ops)
+    for v, judged in enumerate(edge_logits(params, nodes, given, edges, passed), 1):
+        each = jax.nn.softplus(judged) - edges[v, :v] * judged
+        total = total + real[v] * each.sum(0)
+    return ops, total
+
+
+def op_logits(params: Params, states: Array) -> Array:
+    """Logits `[..., K]` of the next vertex after states `[..., H]`."""
+    rows = states.reshape(-1, states.shape[-1])
+    rows = jax.nn.relu(linear.apply(params["ops"]["hidden"], rows))
+    rows = linear.apply(params["ops"]["out"], rows)
+    return rows.reshape(*states.shape[:-1], -1)
+
+
+def edge_logits(
+    params: Params, nodes: Array, given: Array, edges: Array, passed: Passed
+) -> list[Array]:
+    """Logits of all edges of known graphs: for v = 1, ..., `[v, B]` of u < v."""
+    size, batch = nodes.shape[:2]
+    source_kernel, target_kernel = _edge_kernels(params)
+    rows = passed.states.reshape(-1, passed.states.shape[-1])
+    sources = linear.product(rows, source_kernel)
+    sources = sources + params["edges"]["hidden"]["bias"][None]
+    sources = sources.reshape(size - 1, batch, -1)
+    # The edge from v - 1 is judged first, when v has no predecessor: one state an
+    # operation.
+    table = params["unit"]["input"]["kernel"] + params["unit"]["input"]["bias"][None]
+    table = asynchronous.fresh(params["unit"], table) @ target_kernel
+    first = nodes[1:].reshape(-1, table.shape[0]) @ table
+    first = first.reshape(size - 1, batch, -1)
+    partial = _partial_targets(params, given, edges, passed, target_kernel)
+    out, logits, begin = params["edges"]["out"], [], 0
+    for v in range(1, size):
+        targets = jnp.concatenate([partial[begin : begin + v - 1], first[v - 1 : v]])
+        begin += v - 1
+        hidden = jax.nn.relu(sources[:v] + targets)
+        logits.append(jnp.squeeze(hidden @ out["kernel"], -1) + out["bias"][None])
+    return logits
+
+
+def _partial_targets(
+    params: Params, given: Array, edges: Array, passed: Passed, kernel: Array
+) -> Array:
+    """The part of the hidden layer `[R, B, 4H]` that the state of v gives, for all
+    pairs u < v - 1, ordered by v and then u."""
+    size, batch, triple = given.shape
+    received, gates = [jnp.zeros((0, triple // 3), given.dtype)], [given[:0]]
+    for v in range(2, size):
+        total, totals = jnp.zeros_like(passed.messages[0]), []
+        for u in range(v - 2, -1, -1):
+            total = total + edges[v, u + 1][:, None] * passed.messages[u + 1]
+            totals.append(total)
+        received.extend(reversed(totals))
+        gates.append(jnp.broadcast_to(given[v], (v - 1, *given.shape[1:])))
+    states = asynchronous.update(
+        params["unit"],
+        jnp.concatenate(gates).reshape(-1, triple),
+        jnp.concatenate(received),
+    )
+    return linear.product(states, kernel).reshape(-1, batch, kernel.shape[1])
+
+
+def generate(params: Params, z: Array, *, size: int, num_ops: int) -> Graph:
+    """The most likely choices, one after the other.
+
+    The last vertex is the output, and all vertices without a successor are its
+    predecessors; a graph that has no output before vertex N - 1 has it there. Nothing
+    else is repaired: the result may be no cell of the space.
+
+    Args:
+      params: of `init`.
+      z: `[B, D]`.
+      size: N.
+      num_ops: K; operation 0 is the input, K - 1 the output.
+
+    Returns:
+      adjacency int32 `[B, N, N]`, ops `[B, N]` with -1 on padding, num_nodes `[B]`.
+    """
+    unit, batch = params["unit"], z.shape[0]
+    table = unit["input"]["kernel"] + unit["input"]["bias"][None]
+    source_kernel, target_kernel = _edge_kernels(params)
+    hidden, out = params["edges"]["hidden"], params["edges"]["out"]
+
+    def send(carry: Any, v: Any, state: Array) -> Any:
+        """Keeps what later vertices ask of v."""
+        messages, sources = carry
+        source = state @ source_kernel + hidden["bias"][None]
+        return (
+            messages.at[v].set(asynchronous.message(unit, state)),
+            sources.at[v].set(source),
+        )
+
+    def visit(carry: Any, v: Array) -> tuple[Any, tuple[Array, Array]]:
+        sent, state, ended, successors = carry
+        op = jnp.argmax(op_logits(params, state), axis=-1).astype(jnp.int32)
+        op = jnp.where(v == size - 1, num_ops - 1, op)
+        given = table[op]
+        is_output = op == num_ops - 1
+
+        def judge(index: Array, inner: Any) -> Any:
+            state, received, row = inner
+            u = v - 1 - index
+            messages, sources = sent
+            each = jax.nn.relu(sources[u] + state @ target_kernel) @ out["kernel"]
+            edge = each[:, 0] + out["bias"] > 0
+            edge = edge | (is_output & ~successors[u])
+            received = received + jnp.where(edge[:, None], messages[u], 0)
+            return (
+                asynchronous.update(unit, given, received),
+                received,
+                row.at[u].set(edge),
+            )
+
+        begin = asynchronous.fresh(unit, given)
+        row = jnp.zeros((size, batch), bool)
+        state, _, row = lax.fori_loop(0, v, judge, (begin, jnp.zeros_like(begin), row))
+        row = row & ~ended[None]
+        op = jnp.where(ended, -1, op)
+        carry = (send(sent, v, state), state, ended | is_output, successors | row)
+        return carry, (op, row)
+
+    state = asynchronous.update(
+        unit, jnp.broadcast_to(table[0], (batch, table.shape[1])), _start(params, z)
+    )
+    sent = (
+        jnp.zeros((size, *state.shape), state.dtype),
+        jnp.zeros((size, batch, source_kernel.shape[1]), state.dtype),
+    )
+    nobody = jnp.zeros((size, batch), bool)
+    carry = (send(sent, 0, state), state, nobody[0], nobody)
+    _, (ops, rows) = lax.scan(visit, carry, jnp.arange(1, size))
+    ops = jnp.concatenate([jnp.zeros((1, batch), jnp.int32), ops]).T
+    # rows [to, from, B].
+    adjacency = jnp.concatenate([nobody[None], rows]).transpose(2, 1, 0)
+    return Graph(
+        adjacency.astype(jnp.int32), ops, jnp.sum(ops >= 0, axis=1, dtype=jnp.int32)
+    )
+
+
+def _start(params: Params, z: Array) -> Array:
+    """What vertex 0 receives, `[B, H]`."""
+    return jnp.tanh(linear.apply(params["start"], z))
+
+
+def _edge_kernels(params: Params) -> tuple[Array, Array]:
+    """Of h_u and of h_v."""
+    kernel = params["edges"]["hidden"]["kernel"]
+    width = kernel.shape[0] // 2
+    return kernel[:width], kernel[width:]
