@@ -14,6 +14,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from nasjax.core.types import Array, Graph, Key
@@ -63,67 +64,79 @@ def likelihood(
     )
     logits = op_logits(params, passed.states)
     ops = -jnp.sum(nodes[1:] * jax.nn.log_softmax(logits), axis=(0, 2))
-    total = jnp.zeros_like(ops)
-    for v, judged in enumerate(edge_logits(params, nodes, given, edges, passed), 1):
-        each = jax.nn.softplus(judged) - edges[v, :v] * judged
-        total = total + real[v] * each.sum(0)
-    return ops, total
+    sources, targets = pairs(len(nodes))
+    logits = edge_logits(params, nodes, given, edges, passed)
+    each = jax.nn.softplus(logits) - edges[targets, sources] * logits
+    return ops, jnp.sum(real[targets] * each, axis=0)
+
+
+def pairs(size: int) -> tuple[np.ndarray, np.ndarray]:
+    """(from, to) of all E possible edges: u < v - 1 by v and u, then u = v - 1."""
+    targets, sources = np.tril_indices(size, -1)
+    order = np.argsort(targets - sources == 1, kind="stable")
+    return sources[order], targets[order]
 
 
 def op_logits(params: Params, states: Array) -> Array:
     """Logits `[..., K]` of the next vertex after states `[..., H]`."""
-    rows = states.reshape(-1, states.shape[-1])
-    rows = jax.nn.relu(linear.apply(params["ops"]["hidden"], rows))
+    rows = jax.nn.relu(linear.apply(params["ops"]["hidden"], _rows(states)))
     rows = linear.apply(params["ops"]["out"], rows)
     return rows.reshape(*states.shape[:-1], -1)
 
 
 def edge_logits(
     params: Params, nodes: Array, given: Array, edges: Array, passed: Passed
-) -> list[Array]:
-    """Logits of all edges of known graphs: for v = 1, ..., `[v, B]` of u < v."""
+) -> Array:
+    """Logits `[E, B]` of the edges of known graphs, in the order of `pairs`.
+
+    Args:
+      params: of `init`.
+      nodes: `[N, B, K]`.
+      given: of `asynchronous.read_ops`, `[N, B, 3H]`.
+      edges: `[N, N, B]`, `edges[v, u]` for u -> v.
+      passed: of all vertices but the last.
+    """
     size, batch = nodes.shape[:2]
     source_kernel, target_kernel = _edge_kernels(params)
-    rows = passed.states.reshape(-1, passed.states.shape[-1])
-    sources = linear.product(rows, source_kernel)
-    sources = sources + params["edges"]["hidden"]["bias"][None]
+    hidden, out = params["edges"]["hidden"], params["edges"]["out"]
+    rows = _rows(passed.states)
+    sources = linear.product(rows, source_kernel) + hidden["bias"][None]
     sources = sources.reshape(size - 1, batch, -1)
+    states = _rows(_partial_states(params["unit"], given, edges, passed))
+    later = linear.product(states, target_kernel).reshape(-1, *sources.shape[1:])
     # The edge from v - 1 is judged first, when v has no predecessor: one state an
     # operation.
-    table = params["unit"]["input"]["kernel"] + params["unit"]["input"]["bias"][None]
-    table = asynchronous.fresh(params["unit"], table) @ target_kernel
-    first = nodes[1:].reshape(-1, table.shape[0]) @ table
-    first = first.reshape(size - 1, batch, -1)
-    partial = _partial_targets(params, given, edges, passed, target_kernel)
-    out, logits, begin = params["edges"]["out"], [], 0
-    for v in range(1, size):
-        targets = jnp.concatenate([partial[begin : begin + v - 1], first[v - 1 : v]])
-        begin += v - 1
-        hidden = jax.nn.relu(sources[:v] + targets)
-        logits.append(jnp.squeeze(hidden @ out["kernel"], -1) + out["bias"][None])
-    return logits
+    table = asynchronous.fresh(params["unit"], _given_ops(params)) @ target_kernel
+    first = (_rows(nodes[1:]) @ table).reshape(sources.shape)
+    places = pairs(size)[0][: len(later)]
+    logits = [
+        jnp.squeeze(jax.nn.relu(sum_) @ out["kernel"], -1) + out["bias"][None]
+        for sum_ in (_pick(sources, places) + later, sources + first)
+    ]
+    return jnp.concatenate(logits)
 
 
-def _partial_targets(
-    params: Params, given: Array, edges: Array, passed: Passed, kernel: Array
-) -> Array:
-    """The part of the hidden layer `[R, B, 4H]` that the state of v gives, for all
-    pairs u < v - 1, ordered by v and then u."""
+def _partial_states(unit: Params, given: Array, edges: Array, passed: Passed) -> Array:
+    """States of v when the edge from u < v - 1 is judged, `[R, B, H]`."""
     size, batch, triple = given.shape
-    received, gates = [jnp.zeros((0, triple // 3), given.dtype)], [given[:0]]
-    for v in range(2, size):
-        total, totals = jnp.zeros_like(passed.messages[0]), []
-        for u in range(v - 2, -1, -1):
-            total = total + edges[v, u + 1][:, None] * passed.messages[u + 1]
-            totals.append(total)
-        received.extend(reversed(totals))
-        gates.append(jnp.broadcast_to(given[v], (v - 1, *given.shape[1:])))
-    states = asynchronous.update(
-        params["unit"],
-        jnp.concatenate(gates).reshape(-1, triple),
-        jnp.concatenate(received),
-    )
-    return linear.product(states, kernel).reshape(-1, batch, kernel.shape[1])
+    sources, targets = (place[: 1 - size] for place in pairs(size))
+    vertex = np.arange(size - 1)[None]
+    between = (sources[:, None] < vertex) & (vertex < targets[:, None])
+    chosen = edges[targets, : size - 1] * between[..., None].astype(edges.dtype)
+    received = jnp.einsum("rwb,wbh->rbh", chosen, passed.messages)
+    picked = _rows(_pick(given, targets))
+    states = asynchronous.update(unit, picked, _rows(received))
+    return states.reshape(-1, batch, triple // 3)
+
+
+def _pick(x: Array, places: np.ndarray) -> Array:
+    """`x[places]` as a product: the slope of a gather is slow on CPU."""
+    chosen = jax.nn.one_hot(places, len(x), dtype=x.dtype)
+    return (chosen @ x.reshape(len(x), -1)).reshape(-1, *x.shape[1:])
+
+
+def _rows(x: Array) -> Array:
+    return x.reshape(-1, x.shape[-1])
 
 
 def generate(params: Params, z: Array, *, size: int, num_ops: int) -> Graph:
@@ -143,7 +156,7 @@ def generate(params: Params, z: Array, *, size: int, num_ops: int) -> Graph:
       adjacency int32 `[B, N, N]`, ops `[B, N]` with -1 on padding, num_nodes `[B]`.
     """
     unit, batch = params["unit"], z.shape[0]
-    table = unit["input"]["kernel"] + unit["input"]["bias"][None]
+    table = _given_ops(params)
     source_kernel, target_kernel = _edge_kernels(params)
     hidden, out = params["edges"]["hidden"], params["edges"]["out"]
 
@@ -201,6 +214,13 @@ def generate(params: Params, z: Array, *, size: int, num_ops: int) -> Graph:
     return Graph(
         adjacency.astype(jnp.int32), ops, jnp.sum(ops >= 0, axis=1, dtype=jnp.int32)
     )
+
+
+def _given_ops(params: Params) -> Array:
+    """What each operation gives to the gates, `[K, 3H]`."""
+    given = params["unit"]["input"]
+    table: Array = given["kernel"] + given["bias"][None]
+    return table
 
 
 def _start(params: Params, z: Array) -> Array:
