@@ -1,4 +1,4 @@
-"""The graphs that arch2vec encodes: one labelled graph for each architecture."""
+"""The graphs that arch2vec and D-VAE encode: one labelled graph an architecture."""
 
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
