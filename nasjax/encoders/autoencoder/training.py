@@ -1,7 +1,9 @@
 """Pre-training of autoencoders of graphs: a compiled scan over the batches.
 
-state = start(key_weights, model, recipe)
-state, terms = run_epoch(key, model, recipe, state, graphs, epochs)
+For any `interface.Autoencoder`:
+
+    state = start(key_weights, model, recipe)
+    state, terms = run_epoch(key, model, recipe, state, graphs, epochs)
 """
 
 import functools

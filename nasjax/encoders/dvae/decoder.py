@@ -157,56 +157,29 @@ def generate(params: Params, z: Array, *, size: int, num_ops: int) -> Graph:
     """
     unit, batch = params["unit"], z.shape[0]
     table = _given_ops(params)
-    source_kernel, target_kernel = _edge_kernels(params)
-    hidden, out = params["edges"]["hidden"], params["edges"]["out"]
-
-    def send(carry: Any, v: Any, state: Array) -> Any:
-        """Keeps what later vertices ask of v."""
-        messages, sources = carry
-        source = state @ source_kernel + hidden["bias"][None]
-        return (
-            messages.at[v].set(asynchronous.message(unit, state)),
-            sources.at[v].set(source),
-        )
 
     def visit(carry: Any, v: Array) -> tuple[Any, tuple[Array, Array]]:
         sent, state, ended, successors = carry
         op = jnp.argmax(op_logits(params, state), axis=-1).astype(jnp.int32)
         op = jnp.where(v == size - 1, num_ops - 1, op)
-        given = table[op]
         is_output = op == num_ops - 1
-
-        def judge(index: Array, inner: Any) -> Any:
-            state, received, row = inner
-            u = v - 1 - index
-            messages, sources = sent
-            each = jax.nn.relu(sources[u] + state @ target_kernel) @ out["kernel"]
-            edge = each[:, 0] + out["bias"] > 0
-            edge = edge | (is_output & ~successors[u])
-            received = received + jnp.where(edge[:, None], messages[u], 0)
-            return (
-                asynchronous.update(unit, given, received),
-                received,
-                row.at[u].set(edge),
-            )
-
-        begin = asynchronous.fresh(unit, given)
-        row = jnp.zeros((size, batch), bool)
-        state, _, row = lax.fori_loop(0, v, judge, (begin, jnp.zeros_like(begin), row))
+        forced = is_output[None] & ~successors
+        state, row = _choose_edges(params, table[op], sent, v, forced)
         row = row & ~ended[None]
-        op = jnp.where(ended, -1, op)
-        carry = (send(sent, v, state), state, ended | is_output, successors | row)
-        return carry, (op, row)
+        carry = (
+            _send(params, sent, v, state),
+            state,
+            ended | is_output,
+            successors | row,
+        )
+        return carry, (jnp.where(ended, -1, op), row)
 
-    state = asynchronous.update(
-        unit, jnp.broadcast_to(table[0], (batch, table.shape[1])), _start(params, z)
-    )
-    sent = (
-        jnp.zeros((size, *state.shape), state.dtype),
-        jnp.zeros((size, batch, source_kernel.shape[1]), state.dtype),
-    )
+    given = jnp.broadcast_to(table[0], (batch, table.shape[1]))
+    state = asynchronous.update(unit, given, _start(params, z))
+    width = state.shape[1]
+    sent = tuple(jnp.zeros((size, batch, n), state.dtype) for n in (width, 4 * width))
     nobody = jnp.zeros((size, batch), bool)
-    carry = (send(sent, 0, state), state, nobody[0], nobody)
+    carry = _send(params, sent, 0, state), state, nobody[0], nobody
     _, (ops, rows) = lax.scan(visit, carry, jnp.arange(1, size))
     ops = jnp.concatenate([jnp.zeros((1, batch), jnp.int32), ops]).T
     # rows [to, from, B].
@@ -214,6 +187,44 @@ def generate(params: Params, z: Array, *, size: int, num_ops: int) -> Graph:
     return Graph(
         adjacency.astype(jnp.int32), ops, jnp.sum(ops >= 0, axis=1, dtype=jnp.int32)
     )
+
+
+def _send(params: Params, sent: Any, v: Array | int, state: Array) -> Any:
+    """Keeps what later vertices ask of v: its message and what it gives to the MLP."""
+    messages, sources = sent
+    source = state @ _edge_kernels(params)[0] + params["edges"]["hidden"]["bias"][None]
+    message = asynchronous.message(params["unit"], state)
+    return messages.at[v].set(message), sources.at[v].set(source)
+
+
+def _choose_edges(
+    params: Params, given: Array, sent: Any, v: Array, forced: Array
+) -> tuple[Array, Array]:
+    """The state of v after its edges, and which they are, bool `[N, B]`.
+
+    Args:
+      params: of `init`.
+      given: what the operation of v gives to the gates, `[B, 3H]`.
+      sent: of the vertices before.
+      v: the number of the vertex.
+      forced: edges that are there whatever the model says, bool `[N, B]`.
+    """
+    (messages, sources), out = sent, params["edges"]["out"]
+    kernel = _edge_kernels(params)[1]
+
+    def choose(index: Array, carry: Any) -> Any:
+        state, received, row = carry
+        u = v - 1 - index
+        logits = jax.nn.relu(sources[u] + state @ kernel) @ out["kernel"]
+        edge = (logits[:, 0] + out["bias"] > 0) | forced[u]
+        received = received + jnp.where(edge[:, None], messages[u], 0)
+        state = asynchronous.update(params["unit"], given, received)
+        return state, received, row.at[u].set(edge)
+
+    state = asynchronous.fresh(params["unit"], given)
+    carry = state, jnp.zeros_like(state), jnp.zeros_like(forced)
+    state, _, row = lax.fori_loop(0, v, choose, carry)
+    return state, row
 
 
 def _given_ops(params: Params) -> Array:

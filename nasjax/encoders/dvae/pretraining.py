@@ -1,8 +1,10 @@
 """Pre-training of D-VAE on architectures in memory.
 
-archs = corpus.architectures("nasbench101", key, count=10_000)
-trained = pretraining.pretrain(key, "nasbench101", archs, epochs=20)
-vectors = trained.embed(archs)
+For example:
+
+    archs = corpus.architectures("nasbench101", key, count=10_000)
+    trained = pretraining.pretrain(key, "nasbench101", archs, epochs=20)
+    vectors = trained.embed(archs)
 """
 
 from collections.abc import Mapping
