@@ -18,7 +18,16 @@ from nasjax.encoders.adjacency import Encoding
 from nasjax.encoders.respacing import respace
 from nasjax.spaces import SPACES
 
-__all__ = ["ENCODINGS", "Encoding", "arch2vec", "cate", "make", "respace", "spaces_of"]
+__all__ = [
+    "ENCODINGS",
+    "Encoding",
+    "arch2vec",
+    "cate",
+    "dvae",
+    "make",
+    "respace",
+    "spaces_of",
+]
 
 __getattr__, __dir__ = lazy.attributes(__name__, __all__)
 

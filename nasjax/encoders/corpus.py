@@ -1,4 +1,4 @@
-"""The architectures that arch2vec learns from, made from the rules of their spaces."""
+"""The architectures that autoencoders learn from, by the rules of their spaces."""
 
 import functools
 import math

@@ -1,20 +1,15 @@
 """The graphs that encoders read: one labelled graph for each architecture."""
 
-import functools
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from nasjax.core import batching, errors
+from nasjax.core import errors
 from nasjax.core.types import Array, Graph
 from nasjax.spaces import darts, nasbench101, nasbench201
 from nasjax.spaces import nasbench101_notation as notation
-
-# Graphs of one compiled call: five hold NAS-Bench-201 and few more.
-_CHUNK = 98 * 32
 
 
 class GraphSpec(NamedTuple):
@@ -59,18 +54,6 @@ SPECS: Mapping[str, GraphSpec] = {
 as both, on the 11 nodes of the published encoding."""
 
 
-class Graphs(NamedTuple):
-    """M graphs in few bytes: what training gathers its batches from.
-
-    Attributes:
-      ops: int8 `[M, N]`, -1 on padding.
-      adjacency: int8 `[M, N, N]`.
-    """
-
-    ops: Array
-    adjacency: Array
-
-
 class GraphInputs(NamedTuple):
     """What the networks read of B graphs.
 
@@ -109,17 +92,3 @@ def inputs(form: GraphSpec, ops: Array, adjacency: Array) -> GraphInputs:
         adjacency.astype(jnp.float32),
         (ops >= 0).astype(jnp.float32),
     )
-
-
-def to_graphs(form: GraphSpec, archs: Any) -> Graphs:
-    """The graphs of architectures int32 `[M, G]`."""
-    convert = functools.partial(_to_graphs, form=form)
-    stored = batching.map_batched(convert, np.asarray(archs, np.int32), _CHUNK)
-    graphs: Graphs = jax.tree.map(jnp.asarray, stored)
-    return graphs
-
-
-@functools.partial(jax.jit, static_argnames="form")
-def _to_graphs(archs: Array, *, form: GraphSpec) -> Graphs:
-    graph = jax.vmap(form.to_graph)(archs)
-    return Graphs(graph.ops.astype(jnp.int8), graph.adjacency.astype(jnp.int8))

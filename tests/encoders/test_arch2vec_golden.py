@@ -8,7 +8,7 @@ import shared
 
 from nasjax.encoders import graph_inputs
 from nasjax.encoders.arch2vec import decoder, model
-from nasjax.encoders.arch2vec.model import Weights
+from nasjax.encoders.autoencoder.interface import Weights
 from nasjax.encoders.graph_inputs import GraphInputs
 
 FILES = {

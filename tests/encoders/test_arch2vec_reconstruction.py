@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nasjax.encoders import corpus
+from nasjax.encoders import corpus, stored_graphs
 from nasjax.encoders.arch2vec import decoder, model, reconstruction, training
 
 SMALL = {"width": 16, "num_layers": 2, "latent": 4, "decoder_width": 16}
@@ -57,7 +57,7 @@ def test_counts_are_those_of_plain_loops(trained):
 def test_the_last_chunk_counts_once(trained, monkeypatch):
     made, state, graphs = trained
     whole = reconstruction.evaluate(made, state.weights, graphs)
-    monkeypatch.setattr(training, "CHUNK", 200)
+    monkeypatch.setattr(stored_graphs, "CHUNK", 200)
     assert reconstruction.evaluate(made, state.weights, graphs) == pytest.approx(whole)
 
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nasjax.core.types import Array, Graph, Key
-from nasjax.encoders.arch2vec import gin
+from nasjax.encoders import linear
 from nasjax.encoders.graph_inputs import GraphSpec
 
 Params = Any
@@ -37,7 +37,7 @@ def pairs(num_nodes: int) -> tuple[np.ndarray, np.ndarray]:
 
 def init_inner_product(key: Key, form: GraphSpec, latent: int) -> Params:
     """A linear map from a latent vector to the logits of the operations."""
-    return {"ops": gin.linear(key, latent, form.num_ops)}
+    return {"ops": linear.init(key, latent, form.num_ops)}
 
 
 def inner_product(params: Params, form: GraphSpec, z: Array) -> Logits:
@@ -54,9 +54,9 @@ def init_joint(key: Key, form: GraphSpec, latent: int, width: int) -> Params:
     count += len(pairs(form.num_nodes)[0])
     keys = jax.random.split(key, 3)
     return {
-        "hidden1": gin.linear(keys[0], form.num_nodes * latent, width),
-        "hidden2": gin.linear(keys[1], width, width),
-        "out": gin.linear(keys[2], width, count),
+        "hidden1": linear.init(keys[0], form.num_nodes * latent, width),
+        "hidden2": linear.init(keys[1], width, width),
+        "out": linear.init(keys[2], width, count),
     }
 
 

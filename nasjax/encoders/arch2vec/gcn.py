@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from nasjax.core.types import Array, Key
+from nasjax.encoders import linear
 from nasjax.encoders.arch2vec import gin
 from nasjax.encoders.arch2vec.gin import Params, Sizes, Statistics
 
@@ -64,7 +65,7 @@ def apply(
     weights = propagation(adjacency)
     x, updated = gin.spread(weights, weights, nodes.reshape(-1, nodes.shape[-1])), []
     for layer, old in zip(params, statistics, strict=True):
-        x = gin.product(x, layer["kernel"]) + layer["bias"][None]
+        x = linear.product(x, layer["kernel"]) + layer["bias"][None]
         x, new = gin.normalize(layer["outer"], old, x, train=train)
         x = gin.spread(weights, weights, jax.nn.relu(x))
         updated.append(new)

@@ -23,6 +23,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from nasjax.core.types import Array, Key
+from nasjax.encoders import linear
 
 Params = Any
 Statistics = Any
@@ -56,24 +57,17 @@ def init(key: Key, sizes: Sizes) -> tuple[Params, Statistics]:
         keys = jax.random.split(key_layer, 4)
         layer = {
             "eps": jnp.zeros(()),
-            "linear1": linear(keys[0], inputs, sizes.width),
+            "linear1": linear.init(keys[0], inputs, sizes.width),
             "inner": affine(sizes.width),
-            "linear2": linear(keys[1], sizes.width, sizes.width),
+            "linear2": linear.init(keys[1], sizes.width, sizes.width),
             "outer": affine(sizes.width),
         }
         if sizes.directed:
             for name, key_way in (("in", keys[2]), ("out", keys[3])):
-                layer[name] = linear(key_way, inputs, sizes.width)["kernel"]
+                layer[name] = linear.init(key_way, inputs, sizes.width)["kernel"]
         layers.append(layer)
         statistics.append({name: moments(sizes.width) for name in ("inner", "outer")})
     return layers, statistics
-
-
-def linear(key: Key, inputs: int, outputs: int) -> dict[str, Array]:
-    """Kernel `[inputs, outputs]` and bias, both uniform in +-1/sqrt(inputs)."""
-    limit = inputs**-0.5
-    drawn = jax.random.uniform(key, (inputs + 1, outputs), minval=-limit, maxval=limit)
-    return {"kernel": drawn[:-1], "bias": drawn[-1]}
 
 
 def apply(
@@ -122,11 +116,11 @@ def combine(layer: Params, x: Array, received: list[Array]) -> Array:
     bias: Array = layer["linear1"]["bias"]
     own = (1 + layer["eps"]) * x
     if "in" not in layer:
-        combined: Array = product(own + received[0], kernel)
+        combined: Array = linear.product(own + received[0], kernel)
     else:
         x = jnp.concatenate([own, *received], axis=1)
         kernels = [kernel, layer["in"], layer["out"]]
-        combined = product(x, jnp.concatenate(kernels))
+        combined = linear.product(x, jnp.concatenate(kernels))
     return combined + bias[None]
 
 
@@ -135,32 +129,10 @@ def update(
 ) -> tuple[Array, Statistics]:
     """The rest of a layer after `combine`, and its new moments."""
     x, inner = normalize(layer["inner"], statistics["inner"], x, train=train)
-    x = product(jax.nn.relu(x), layer["linear2"]["kernel"])
+    x = linear.product(jax.nn.relu(x), layer["linear2"]["kernel"])
     x = x + layer["linear2"]["bias"][None]
     x, outer = normalize(layer["outer"], statistics["outer"], x, train=train)
     return jax.nn.relu(x), {"inner": inner, "outer": outer}
-
-
-@jax.custom_vjp
-def product(x: Array, kernel: Array) -> Array:
-    """`x @ kernel` for rows `[R, V]`; its slopes are about as fast as itself.
-
-    XLA's CPU product x^T d takes longer than transposing x and multiplying; the barrier
-    keeps it from merging the two.
-    """
-    return x @ kernel
-
-
-def _product(x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
-    return x @ kernel, (x, kernel)
-
-
-def _product_slopes(saved: tuple[Array, Array], slope: Array) -> tuple[Array, Array]:
-    x, kernel = saved
-    return slope @ kernel.T, lax.optimization_barrier(x.T) @ slope
-
-
-product.defvjp(_product, _product_slopes)
 
 
 def gather(weights: Array, x: Array) -> Array:

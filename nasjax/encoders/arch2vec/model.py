@@ -6,14 +6,13 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from flax import struct
 
 from nasjax.core import errors
 from nasjax.core.types import Array, Key
-from nasjax.encoders import graph_inputs, random_bits
+from nasjax.encoders import graph_inputs, linear, random_bits
 from nasjax.encoders.arch2vec import decoder, gcn, gin, message_passing, objective
 from nasjax.encoders.arch2vec.decoder import Logits
-from nasjax.encoders.arch2vec.objective import Terms
+from nasjax.encoders.autoencoder.interface import Posterior, Terms, Weights
 from nasjax.encoders.graph_inputs import GraphInputs, GraphSpec
 
 
@@ -71,29 +70,6 @@ with which the posteriors fill the prior, and points from that prior. The others
 baselines, by the equations."""
 
 
-class Weights(struct.PyTreeNode):
-    """Of a model.
-
-    Attributes:
-      encoder: parameters below the heads.
-      heads: `mean` and `log_sigma`.
-      decoder: parameters.
-      statistics: running moments of the encoder's batch normalisation.
-    """
-
-    encoder: Any
-    heads: Any
-    decoder: Any
-    statistics: Any
-
-
-class Posterior(NamedTuple):
-    """q(Z | X, A): Gaussian moments, each `[B, N, D]`."""
-
-    mean: Array
-    log_sigma: Array
-
-
 class AutoencoderSpec(NamedTuple):
     """Pure functions of one variant on the graphs of one space.
 
@@ -114,6 +90,11 @@ class AutoencoderSpec(NamedTuple):
     encode: Callable[[Weights, GraphInputs, bool], tuple[Posterior, Any]]
     decode: Callable[[Weights, Array], Logits]
     loss: Callable[..., tuple[Terms, tuple[Posterior, Any]]]
+
+    @property
+    def latent_shape(self) -> tuple[int, ...]:
+        """N and D: every node has latent numbers of its own."""
+        return self.form.num_nodes, self.settings.latent
 
 
 @functools.cache
@@ -189,7 +170,7 @@ def _init(form: GraphSpec, settings: Settings, key: Key) -> Weights:
     network = gin if settings.encoder == "gin" else gcn
     encoder, statistics = network.init(keys[0], sizes)
     heads = {
-        name: gin.linear(key_head, settings.width, settings.latent)
+        name: linear.init(key_head, settings.width, settings.latent)
         for name, key_head in (("mean", keys[1]), ("log_sigma", keys[2]))
     }
     if settings.decoder == "joint":
@@ -218,7 +199,7 @@ def _encode(
     heads = [weights.heads[name] for name in ("mean", "log_sigma")]
     kernel = jnp.concatenate([head["kernel"] for head in heads], axis=1)
     bias = jnp.concatenate([head["bias"] for head in heads])
-    moments = gin.product(x.reshape(-1, x.shape[-1]), kernel) + bias[None]
+    moments = linear.product(x.reshape(-1, x.shape[-1]), kernel) + bias[None]
     mean, log_sigma = jnp.split(moments.reshape(*x.shape[:2], -1), 2, axis=-1)
     return Posterior(mean, log_sigma), statistics
 

@@ -1,38 +1,12 @@
 """What arch2vec minimises: reconstruction and divergence of a batch of graphs."""
 
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
 
 from nasjax.core.types import Array
 from nasjax.encoders.arch2vec.decoder import Logits, pairs
+from nasjax.encoders.autoencoder.interface import Terms, divergence
 from nasjax.encoders.graph_inputs import GraphInputs
-
-
-class Terms(NamedTuple):
-    """Parts of the loss `[]`, in nats.
-
-    Attributes:
-      ops: reconstruction of the operations.
-      edges: reconstruction of the edges.
-      kl: divergence of the posterior from N(0, I), with its weight.
-    """
-
-    ops: Array
-    edges: Array
-    kl: Array
-
-    @property
-    def total(self) -> Array:
-        """What is minimised."""
-        return self.ops + self.edges + self.kl
-
-
-def divergence(mean: Array, log_sigma: Array) -> Array:
-    """KL(N(mu, sigma^2) || N(0, I)) of each node, `[B, N]`."""
-    each = jnp.exp(2 * log_sigma) + mean * mean - 1 - 2 * log_sigma
-    return each.sum(-1) / 2
 
 
 def negative_elbo(

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 
 from nasjax.core import errors
 from nasjax.core.types import Array, Key
-from nasjax.encoders import graph_inputs
+from nasjax.encoders import graph_inputs, linear
 from nasjax.encoders.arch2vec import gin
 from nasjax.encoders.graph_inputs import GraphSpec
 
@@ -85,7 +85,7 @@ def network(
         key_layers, key_head = jax.random.split(key)
         sizes = gin.Sizes(form.num_ops, num_layers, width)
         layers, _ = gin.init(key_layers, sizes)
-        return {"layers": layers, "head": gin.linear(key_head, width, num_features)}
+        return {"layers": layers, "head": linear.init(key_head, width, num_features)}
 
     def embed_batch(
         params: Params, archs: Array, weights: Array

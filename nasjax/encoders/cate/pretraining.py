@@ -17,12 +17,13 @@ import numpy as np
 from nasjax.core import batching, errors
 from nasjax.core.types import Array, Key
 from nasjax.encoders import corpus as corpora
-from nasjax.encoders import graph_inputs
+from nasjax.encoders import stored_graphs
 from nasjax.encoders.cate import distinct, forms, pairs, settings, training
 from nasjax.encoders.cate import model as models
 from nasjax.encoders.cate.model import PairModel, Weights
 from nasjax.encoders.cate.training import Data, Progress, TrainSettings, TrainState
-from nasjax.encoders.graph_inputs import Graphs, GraphSpec
+from nasjax.encoders.graph_inputs import GraphSpec
+from nasjax.encoders.stored_graphs import Graphs
 
 Step = Callable[[TrainState], tuple[TrainState, Progress]]
 """One part of an epoch."""
@@ -180,7 +181,7 @@ def to_graphs(form: GraphSpec, archs: Any) -> Graphs:
     Raises:
       DataError: one holds an operation that is not in the form, such as `none`.
     """
-    graphs = graph_inputs.to_graphs(form, archs)
+    graphs = stored_graphs.to_graphs(form, archs)
     foreign = np.asarray(graphs.ops.max(1)) >= form.num_ops
     if foreign.any():
         raise errors.DataError(

@@ -18,7 +18,7 @@ from nasjax.encoders.cate import objective, pairs
 from nasjax.encoders.cate.model import PairModel, Weights
 from nasjax.encoders.cate.objective import Terms
 from nasjax.encoders.cate.pairs import Windows
-from nasjax.encoders.graph_inputs import Graphs
+from nasjax.encoders.stored_graphs import Graphs
 
 # XLA's CPU loops over vectors of other lengths are 8 times slower.
 _BLOCK = 1024
