@@ -6,9 +6,10 @@ python launch/cate.py --config=configs/cate/nasbench201.py --workdir=runs/cate20
 python launch/cate.py --config=configs/cate/nasbench201.py --workdir=runs/cate201
     --mode=search
 `pretraining.variants` are models: cate (the thesis'), both (whose heads see edges and
-dependencies), or another with `pretraining.settings.NAME.variant`. Accuracies are those
-of digits201, or of --config.quality.benchmark=TABLE; tables of other learned encodings
-come in as --config.quality.tables.arch2vec=FILE.
+dependencies), or another with `pretraining.settings.NAME.variant`; arch2vec and dvae
+are what they are compared with. Accuracies are those of digits201, or of
+--config.quality.benchmark=TABLE; embeddings of other encoders come in as
+--config.quality.tables.NAME=FILE.
 Presets: full (the thesis' 12 and 24 layers), cpu (4 and 4), smoke.
 
 No run is recorded yet.
@@ -34,10 +35,15 @@ def get_config(preset: str = "full") -> ml_collections.ConfigDict:
         raise ValueError(f"unknown preset {preset!r}; known: {', '.join(PRESETS)}")
     config = ml_collections.ConfigDict()
     config.pretraining = ml_collections.ConfigDict(
-        {"space": "nasbench201", "variants": ("cate", "both")}
+        {"space": "nasbench201", "variants": ("cate", "both", "arch2vec", "dvae")}
     )
     config.pretraining.settings = ml_collections.ConfigDict(
-        {"cate": {"variant": "thesis"}, "both": {"variant": "thesis", "mask": "both"}}
+        {
+            "cate": {"variant": "thesis"},
+            "both": {"variant": "thesis", "mask": "both"},
+            "arch2vec": {"encoder": "arch2vec", "variant": "thesis", "epochs": 10},
+            "dvae": {"encoder": "dvae", "variant": "cpu", "epochs": 10},
+        }
     )
     config.quality = ml_collections.ConfigDict(
         {
@@ -84,8 +90,8 @@ def get_config(preset: str = "full") -> ml_collections.ConfigDict:
     )
     if preset in ("cpu", "smoke"):
         small = {"num_layers": 4, "num_cross_layers": 4}
-        for settings in config.pretraining.settings.values():
-            settings.update(small)
+        for name in ("cate", "both"):
+            config.pretraining.settings[name].update(small)
     if preset == "smoke":
         config.pretraining.update(
             {"seeds": (0,), "variants": ("cate",), "num_archs": 600, "epochs": 1}

@@ -24,6 +24,7 @@ __all__ = [
     "arch2vec",
     "cate",
     "dvae",
+    "learned",
     "make",
     "respace",
     "spaces_of",

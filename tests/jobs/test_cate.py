@@ -99,6 +99,24 @@ def test_what_is_finished_is_read_back(run, monkeypatch):
     file.write_text(text)
 
 
+def test_other_encoders_are_pretrained_beside_it(run):
+    folder, _ = run
+    other = {"encoder": "arch2vec", "epochs": 1, "changes": {"width": 8, "latent": 4}}
+    settings = CONFIG["pretraining"]["settings"] | {"other": other}
+    section = {"variants": ["cate", "other"], "settings": settings, "seeds": [0]}
+    config = CONFIG | {"pretraining": CONFIG["pretraining"] | section}
+    outcome = modes.run(config, str(folder.parent / "other"))
+    row = outcome["variants"]["other"]
+    assert row["loss"]["mean"] is None and row["cpu_seconds"]["mean"] > 0
+    place = pretrain.place_of(folder.parent / "other", 0, "other")
+    table = arrays.load(place / "embeddings.safetensors")
+    assert table["vectors"].shape[1] == 4
+    section["settings"] = settings | {"other": {"encoder": "darts2vec"}}
+    config = CONFIG | {"pretraining": CONFIG["pretraining"] | section}
+    with pytest.raises(ConfigError, match="arch2vec"):
+        modes.run(config, str(folder.parent / "third"))
+
+
 def test_encodings_are_compared_on_the_same_labels(run, tmp_path):
     folder, _ = run
     # A second learned encoding, from a file: the first one's own vectors.
@@ -159,7 +177,7 @@ def test_the_presets_can_be_made():
         config = filled.plain(load("nasbench201", preset))
         own = pretrain.config_door.enter("launch/cate.py", config)
         made = pretrain.config_door.read(pretrain.Config, own).pretraining
-        for name in made.variants:
+        for name in ("cate", "both"):
             model, recipe = pretrain.configure(made, name)
             assert recipe.batch_size == made.batch_size
             assert model.settings.num_layers == (12 if preset == "full" else 4)

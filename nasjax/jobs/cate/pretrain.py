@@ -15,6 +15,7 @@ from absl import logging
 
 from nasjax.core import arrays, errors, metric_log, progress, result, stopwatch
 from nasjax.encoders import corpus as corpora
+from nasjax.encoders import learned
 from nasjax.encoders.cate import evaluation, forms, pretraining
 from nasjax.encoders.cate import settings as variants
 from nasjax.encoders.cate.model import PairModel
@@ -25,6 +26,7 @@ from nasjax.jobs import config_door
 from nasjax.jobs.cate.settings import Config, Pretraining
 from nasjax.training import loop, runner
 
+CATE = "cate"
 SEEDS = "seeds"
 RESULT_FILE = "result.json"
 MEASURED_FILE = "measured.json"
@@ -58,7 +60,8 @@ def pretrain(filled: Mapping[str, Any], folder: pathlib.Path) -> dict[str, Any]:
     """
     config = config_door.read(Config, filled).pretraining
     for name in config.variants:
-        configure(config, name)
+        if encoder_of(config, name) == CATE:
+            configure(config, name)
     config_door.claim(folder, filled, ignore=IGNORED)
     measured: dict[str, list[dict[str, Any]]] = {name: [] for name in config.variants}
     with stopwatch.Stopwatch(folder) as watch:
@@ -71,13 +74,18 @@ def pretrain(filled: Mapping[str, Any], folder: pathlib.Path) -> dict[str, Any]:
                     if archs is None:
                         archs = architectures(config, seed)
                     progress.echo(f"{name}, seed {seed}")
-                    _train(config, name, seed, archs, place)
+                    if encoder_of(config, name) == CATE:
+                        _train(config, name, seed, archs, place)
+                    else:
+                        _fit_other(config, name, seed, archs, place)
                     found = result.read(place / MEASURED_FILE)
                 measured[name].append(found)
     outcome = {
         "variants": {
             name: {
-                field: comparison.interval(np.array([one[field] for one in found]))
+                field: comparison.interval(
+                    np.array([one[field] for one in found], float)
+                )
                 for field in COLUMNS.values()
             }
             for name, found in measured.items()
@@ -93,6 +101,18 @@ def pretrain(filled: Mapping[str, Any], folder: pathlib.Path) -> dict[str, Any]:
     return outcome
 
 
+def encoder_of(config: Pretraining, name: str) -> str:
+    """Of `encoders.learned.LEARNED`.
+
+    Raises:
+      ConfigError: there is no such encoder.
+    """
+    encoder = str(config.settings.get(name, {}).get("encoder", CATE))
+    if encoder not in learned.LEARNED:
+        raise errors.unknown_name(f"encoder of {name}", encoder, learned.LEARNED)
+    return encoder
+
+
 def configure(config: Pretraining, name: str) -> tuple[PairModel, TrainSettings]:
     """The model of a variant and how it is trained.
 
@@ -100,6 +120,7 @@ def configure(config: Pretraining, name: str) -> tuple[PairModel, TrainSettings]
       ConfigError: there is no such variant or setting.
     """
     changes = dict(config.settings.get(name, {}))
+    changes.pop("encoder", None)
     variant = changes.pop("variant", name)
     if variant not in variants.VARIANTS:
         raise errors.ConfigError(
@@ -152,17 +173,47 @@ def _train(
         )
     trained = Pretrained(model, recipe, state, data)
     measured: dict[str, Any] = dict(evaluation.measure(key_judge, trained))
-    metadata = {"space": config.space, "variant": name, "seed": seed}
-    arrays.save(
-        place / EMBEDDINGS_FILE,
-        {"archs": archs.astype(np.int8), **_shared(trained.embed(archs))},
-        metadata=metadata,
-    )
+    metadata = _save(config, name, seed, archs, trained.embed(archs), place)
     arrays.save(place / WEIGHTS_FILE, {"weights": state.weights}, metadata=metadata)
     measured["cpu_seconds"] = _cpu_seconds(place)
     measured["num_archs"] = len(archs)
     measured["num_pairs"] = len(data.train.places)
     result.write(place / MEASURED_FILE, measured)  # last: what was trained is there
+
+
+def _fit_other(
+    config: Pretraining, name: str, seed: int, archs: np.ndarray, place: pathlib.Path
+) -> None:
+    """Another encoder, from the start: what is not finished is not kept."""
+    options = dict(config.settings.get(name, {}))
+    encoder = options.pop("encoder")
+    key = jax.random.fold_in(jax.random.key(seed), 1)
+    began = time.process_time()
+    embed = learned.fit(encoder, key, config.space, archs, **options)
+    seconds = time.process_time() - began
+    _save(config, name, seed, archs, embed(archs), place)
+    measured: dict[str, Any] = dict.fromkeys(COLUMNS.values())
+    measured |= {"cpu_seconds": seconds, "num_archs": len(archs)}
+    result.write(place / MEASURED_FILE, measured)
+
+
+def _save(
+    config: Pretraining,
+    name: str,
+    seed: int,
+    archs: np.ndarray,
+    vectors: np.ndarray,
+    place: pathlib.Path,
+) -> dict[str, Any]:
+    """Writes the embeddings; returns what the files say of themselves."""
+    metadata = {"space": config.space, "variant": name, "seed": seed}
+    place.mkdir(parents=True, exist_ok=True)
+    arrays.save(
+        place / EMBEDDINGS_FILE,
+        {"archs": archs.astype(np.int8), **_shared(vectors)},
+        metadata=metadata,
+    )
+    return metadata
 
 
 def _shared(vectors: np.ndarray) -> dict[str, np.ndarray]:
@@ -207,7 +258,7 @@ def _read(file: pathlib.Path) -> dict[str, Any] | None:
     try:
         measured = result.read(file)
         for field in COLUMNS.values():
-            if not isinstance(measured.get(field, ""), int | float):
+            if not isinstance(measured.get(field, ""), int | float | None):
                 raise errors.DataError(f"{file}: no number {field!r}")
     except errors.DataError as error:
         logging.warning("%s; its variant is finished again", error)
@@ -228,6 +279,8 @@ def show(outcome: Mapping[str, Any], folder: pathlib.Path) -> None:
 
 
 def _cell(number: Mapping[str, Any]) -> str:
+    if number["mean"] is None:
+        return "-"
     if number["ci95"] is None:
         return f"{number['mean']:.3f}"
     low, high = number["ci95"]

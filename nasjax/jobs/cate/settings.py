@@ -16,15 +16,17 @@ class Pretraining:
 
     Attributes:
       space: a key of `encoders.cate.forms.FORMS`.
-      variants: names of models; one that is no key of CATE's `settings.VARIANTS` says
-        in `settings` whose `variant` it changes.
+      variants: names of encoders; one that is no key of CATE's `settings.VARIANTS` says
+        in `settings` whose `variant` it changes. One with `encoder` there, such as
+        arch2vec or dvae, is another of `encoders.learned`, to be compared with.
       seeds: of the pre-trainings; each has its own split, weights, pairs and noise.
       num_archs: architectures; 0: all of a space that is listed, 200,000 of others.
       held_out: part of them that is not trained on.
       epochs: passes over the pairs.
       batch_size: pairs a step.
       learning_rate: of AdamW after the warm-up.
-      settings: by variant the changes of `encoders.cate.pretraining.configure`.
+      settings: by variant the changes of `encoders.cate.pretraining.configure`; of
+        another encoder the options of `encoders.learned.fit`.
     """
 
     space: str
