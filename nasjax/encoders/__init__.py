@@ -30,6 +30,8 @@ ENCODINGS: Mapping[str, Callable[..., Encoding]] = {
     "path_one_hot_truncated": paths.one_hot_truncated,
     "path_categorical": paths.categorical,
     "path_categorical_truncated": paths.categorical_truncated,
+    "path_continuous": paths.continuous,
+    "path_continuous_truncated": paths.continuous_truncated,
     "path_counts": paths.counts,
 }
 """Encodings that need no training: `factory(space name, **options) -> Encoding`, a

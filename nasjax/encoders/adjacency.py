@@ -78,6 +78,9 @@ def continuous(space: str) -> Encoding:
 
     nasbench101: 21 weights, the 5 operations as in `one_hot` and the number of edges,
     27 numbers. Released code: the number of edges overwrites the first operation.
+    nasbench201, darts, darts_shared: the weights of the operations of the edges, the
+    numbers of `one_hot`; as every edge (nasbench201) or step (darts) keeps a fixed
+    number of them, there is none to be said.
 
     Raises:
       ConfigError: the space has no such form.
@@ -197,4 +200,9 @@ _CATEGORICAL: dict[str, Encoding] = {
     "darts": _categorical_darts,
     "darts_shared": _categorical_darts,
 }
-_CONTINUOUS: dict[str, Encoding] = {"nasbench101": _continuous_101}
+_CONTINUOUS: dict[str, Encoding] = {
+    "nasbench101": _continuous_101,
+    "nasbench201": _one_hot_201,
+    "darts": _one_hot_darts,
+    "darts_shared": _one_hot_darts,
+}
