@@ -18,9 +18,22 @@ from nasjax.encoders.adjacency import Encoding
 from nasjax.encoders.respacing import respace
 from nasjax.spaces import SPACES
 
-__all__ = ["ENCODINGS", "Encoding", "arch2vec", "make", "respace", "spaces_of"]
+__all__ = [
+    "ENCODINGS",
+    "Encoding",
+    "SUBROUTINES",
+    "arch2vec",
+    "distances",
+    "make",
+    "respace",
+    "respaced",
+    "spaces_of",
+    "subroutines",
+]
 
-__getattr__, __dir__ = lazy.attributes(__name__, __all__)
+__getattr__, __dir__ = lazy.attributes(
+    __name__, __all__, {name: "subroutines" for name in ("SUBROUTINES", "respaced")}
+)
 
 ENCODINGS: Mapping[str, Callable[..., Encoding]] = {
     "adjacency_one_hot": adjacency.one_hot,
