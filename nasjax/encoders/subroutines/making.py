@@ -94,9 +94,8 @@ def make(
     if not has_index:
         return _with_edges(made)
     if archs is None:
-        return _with_paths(
-            made, _whole_index(known.name, cache_dir and os.fspath(cache_dir))
-        )
+        folder = None if cache_dir is None else str(os.fspath(cache_dir))
+        return _with_paths(made, _whole_index(known.name, folder))
     return _with_paths(made, path_index.build(known.name, archs=archs))
 
 
@@ -166,6 +165,11 @@ def respaced(
         if lacking:
             raise served.lacks(encoding, known, lacking[0])
         encoding = make(encoding, space, archs=archs, cache_dir=cache_dir)
+    elif space is not None or archs is not None or cache_dir is not None:
+        raise errors.ConfigError(
+            f"the subroutines of {encoding.encoding!r} are made already: leave space, "
+            "archs and cache_dir out"
+        )
     return _apply(encoding, names)
 
 
