@@ -70,7 +70,7 @@ def test_many_are_what_each_is_alone(name):
     assert compiled(SPACE.is_valid)(children).all()
     encode = compiled(made.encode)
     changed = np.any(encode(children) != encode(parents), axis=1)
-    assert changed.mean() > 0.9 and (changed.all() or "truncated" in name)
+    assert changed.mean() > 0.8 and (changed.all() or "truncated" in name)
     np.testing.assert_array_equal(changed, np.any(children != parents, axis=1))
     alone = jax.jit(made.perturb, compiler_options=QUICK)
     for k in (0, 63):
