@@ -5,7 +5,7 @@ A Gaussian process reads them by `predictors.make("gp", distance=...)`.
     one-hot       how many entries differ (edges and operations, or paths)
     categorical   how many entries differ
     counts        by how much they differ, in sum
-    continuous    Euclidean (Yan, 2022, section 4.3.2)
+    continuous    Euclidean (Yan, 2022, section 4.3)
 """
 
 from collections.abc import Callable

@@ -1,7 +1,7 @@
 """The linear network that encodings are judged by outside of the search space.
 
 Two linear layers without bias and nothing between them but dropout: a linear model,
-trained by AdamW (Yan, 2022, section 4.3.4, as in the code released with it).
+trained by AdamW (Yan, 2022, figure 4.5, as in the code released with it).
 """
 
 import jax

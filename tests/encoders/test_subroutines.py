@@ -103,6 +103,23 @@ def test_searches_run_in_the_space_of_an_encoding():
     assert (path_numbers(draws) <= 1).mean() > 0.8
 
 
+def test_a_process_searches_by_the_distance_of_an_encoding():
+    made = subroutines.make("path_one_hot_truncated", SPACE, archs=POOL)
+    algorithm = search.make(
+        "bo_gp",
+        encoders.respaced(made),
+        features=made.encode,
+        predictor_options={"distance": made.distance, "steps": 3},
+        num_init=3,
+        batch_size=3,
+        capacity=9,
+        num_candidates=6,
+    )
+    keys = jax.random.split(KEY, 2)
+    history = search.run_trials(keys, algorithm, search_table.evaluate(), 9)
+    assert np.isfinite(np.asarray(history.valid)).all()
+
+
 def test_only_what_is_asked_for_changes():
     made = made_of("path_continuous")
     drawn = encoders.respaced(made, subroutine="sample")

@@ -214,3 +214,13 @@ def test_what_has_no_index_is_named(cells):
         path_index.build("darts")
     with pytest.raises(errors.DataError, match="3 cells of nasbench101 have 1 set"):
         path_index.build("nasbench101", archs=cells[[4, 4, 4]])
+
+
+def test_all_cells_of_nasbench101_have_170820_sets(tmp_path):
+    """They were counted before there was an index: bytes of encodings, sorted."""
+    index = path_index.build("nasbench101", cache_dir=tmp_path)
+    assert index.words.shape == (12, 170_820)
+    counts = [0, 364, 5_073, 28_288, 88_711, 34_620, 12_030, 1_332, 402]
+    np.testing.assert_array_equal(np.bincount(np.asarray(index.sizes)), counts)
+    assert index.cells.archs.shape == (nasbench101.SIZE, notation.NUM_GENES)
+    assert sum(leaf.nbytes for leaf in jax.tree.leaves(index)) < 21e6

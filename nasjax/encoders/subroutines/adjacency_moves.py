@@ -30,7 +30,7 @@ from nasjax.spaces.nasbench101_notation import (
 )
 
 NUM_BINS = 10
-"""Bins of equal size that a continuous weight falls into (thesis, section 4.3.2)."""
+"""Bins of equal size that a continuous weight falls into (thesis, section 4.3)."""
 MAX_DRAWN = 8
 """Edges that a continuous encoding keeps at most when it is drawn, as published: cells
 of nine edges are met by mutation only."""

@@ -59,7 +59,7 @@ def build(
 
     Raises:
       ConfigError: the sets of paths of this space are not indexed.
-      DataError: there are fewer than two cells, or none without paths in common.
+      DataError: the cells have fewer than two sets of paths.
     """
     if space not in SPACES:
         raise errors.unknown_name("space with an index of its paths", space, SPACES)

@@ -45,7 +45,7 @@ def independent(size: int) -> np.ndarray:
 def highest(size: int) -> np.ndarray:
     """Odds where the n highest of uniform weights are kept, n uniform in 1 to 6.
 
-    The weights fall into ten equal bins first (thesis, section 4.3.2). Weights of one
+    The weights fall into ten equal bins first (thesis, section 4.3). Weights of one
     bin are ties; ties are drawn at random, so that every set of n paths is as likely.
     """
     odds = np.zeros(size + 1)
@@ -141,7 +141,8 @@ def slot_redrawn(changes: Changes, size: int, *, slots: int) -> Array:
     """One slot of a categorical encoding takes a path that is drawn anew.
 
     A slot that held a path replaces it, or loses it where the new one is there already;
-    an empty slot adds the new one. Ours: the released code has no such mutation.
+    an empty slot adds the new one. A path that is there twice counts once. Ours: the
+    released code has no such mutation.
     """
     del size
     present = changes.present.astype(jnp.float32)

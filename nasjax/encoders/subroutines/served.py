@@ -1,6 +1,6 @@
 """Which encoding serves which subroutine of a search, by name and space.
 
-Three subroutines depend on the encoding (White et al., 2020; Yan, 2022, section 4.2):
+Three subroutines depend on the encoding (White et al., 2020; Yan, 2022, chapter 4):
 
     sample    draw a random architecture
     perturb   change an architecture: mutation, and the neighbourhood of local search
