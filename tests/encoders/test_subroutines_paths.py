@@ -145,6 +145,16 @@ def test_weights_are_drawn_in_proportion():
     assert not draw(edges, jnp.zeros(1_300))[1].any()
 
 
+@pytest.mark.parametrize("share", [0.0, 0.004, 0.9])
+def test_the_first_rows_are_found_in_blocks(share):
+    chosen = np.random.default_rng(4).random(1_000) < share
+    rows, there = jax.jit(path_moves._places, static_argnums=1)(chosen, 20)
+    expected = np.flatnonzero(chosen)[:20]
+    assert there.sum() == len(expected) and (np.diff(np.int32(there)) <= 0).all()
+    np.testing.assert_array_equal(rows[: len(expected)], expected)
+    assert (rows[len(expected) :] == 0).all()
+
+
 @pytest.fixture(scope="module")
 def change(index):
     perturb = functools.partial(path_moves.perturb, ONE_HOT, path_moves.flipped, SIZE)

@@ -29,6 +29,7 @@ from nasjax.encoders.subroutines.path_index import PathIndex
 MAX_DRAWN = 6
 """A continuous encoding keeps one to this many paths."""
 _BLOCK = 512
+_ROW = 64
 
 Odds = Callable[[int], np.ndarray]
 """`(D) -> float [D + 1]`: how likely a certain set of k out of D paths is."""
@@ -233,10 +234,7 @@ def neighbors(
     def choose(words: Array, index: PathIndex) -> tuple[Array, Array]:
         changes = compare(index, words, size)
         near = changes.allowed & (changes.removed + changes.added == 1)
-        counts = jnp.cumsum(near.astype(jnp.int32))
-        wanted = jnp.arange(1, size + 1)
-        rows = jnp.searchsorted(counts, wanted).astype(jnp.int32)
-        return jnp.minimum(rows, near.shape[0] - 1), wanted <= counts[-1]
+        return _places(near, size)
 
     rows, there = choose(path_index.pack(encode(arch)), index)
     seed = equal_codes.seed_of_arch(identify(arch))
@@ -246,6 +244,25 @@ def neighbors(
 
 def _count(words: Array) -> Array:
     return jnp.sum(jax.lax.population_count(words).astype(jnp.int32))
+
+
+def _places(chosen: Array, count: int) -> tuple[Array, Array]:
+    """Where the first `count` rows are that are chosen, int32 `[count]`, and which of
+    these there are; row 0 stands for the others.
+
+    Sums of blocks come first: a running sum over all rows takes longer than the rest.
+    """
+    blocks = jnp.pad(chosen, (0, -chosen.shape[0] % _ROW)).reshape(-1, _ROW)
+    ends = jnp.cumsum(jnp.sum(blocks, axis=1, dtype=jnp.int32))
+    wanted = jnp.arange(1, count + 1)
+    there = wanted <= ends[-1]
+    block = jnp.where(there, jnp.searchsorted(ends, wanted), 0)
+    inside = jnp.cumsum(blocks[block].astype(jnp.int32), axis=1)
+    place = jnp.argmax(
+        inside == (wanted - ends[block] + inside[:, -1])[:, None], axis=1
+    )
+    rows = (block * _ROW + place).astype(jnp.int32)
+    return jnp.where(there, rows, 0), there
 
 
 def _draw_weighted(uniform: Array, weights: Array) -> tuple[Array, Array]:
