@@ -107,6 +107,10 @@ def of_table(
 ) -> Subroutines:
     """The subroutines of learned vectors, such as those of arch2vec.
 
+    `perturb` draws one of the ten nearest vectors, and these are the neighbours. A
+    search that trains a predictor takes the same rows as `table=EmbeddingTable(...)`;
+    as `features` they would be copied into its programs.
+
     Args:
       encoding: any name.
       space: whose architectures they are; an own one, too.
