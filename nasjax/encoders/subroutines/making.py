@@ -67,7 +67,7 @@ def make(
       encoding: a key of `SUBROUTINES`.
       space: of `spaces.SPACES`, or its name.
       archs: integers `[N, G]`: the cells whose sets of paths an encoding of paths may
-        draw; None: all cells of the space (5 CPU seconds for NAS-Bench-101).
+        draw; None: all cells of the space (4 CPU seconds for NAS-Bench-101).
       cache_dir: of the enumerated NAS-Bench-101 cells; None: `~/.cache/nasjax`.
 
     Raises:

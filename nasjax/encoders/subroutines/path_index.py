@@ -2,8 +2,8 @@
 
 Most sets of paths belong to no cell: a path encoding can be drawn or changed only
 within the sets of an index. All 423,624 cells of NAS-Bench-101 have 170,820 sets of at
-most 8 of the 364 paths; their index takes 5 CPU seconds to build where the cells are
-cached, and 21 MB.
+most 8 of the 364 paths; their index takes 21 MB and is built in 2 CPU seconds from the
+list of the cells, which takes 2 more.
 """
 
 import os
