@@ -21,16 +21,22 @@ from nasjax.spaces import SPACES
 __all__ = [
     "ENCODINGS",
     "Encoding",
+    "SUBROUTINES",
     "arch2vec",
     "cate",
+    "distances",
     "dvae",
     "learned",
     "make",
     "respace",
+    "respaced",
     "spaces_of",
+    "subroutines",
 ]
 
-__getattr__, __dir__ = lazy.attributes(__name__, __all__)
+__getattr__, __dir__ = lazy.attributes(
+    __name__, __all__, {name: "subroutines" for name in ("SUBROUTINES", "respaced")}
+)
 
 ENCODINGS: Mapping[str, Callable[..., Encoding]] = {
     "adjacency_one_hot": adjacency.one_hot,
@@ -40,6 +46,8 @@ ENCODINGS: Mapping[str, Callable[..., Encoding]] = {
     "path_one_hot_truncated": paths.one_hot_truncated,
     "path_categorical": paths.categorical,
     "path_categorical_truncated": paths.categorical_truncated,
+    "path_continuous": paths.continuous,
+    "path_continuous_truncated": paths.continuous_truncated,
     "path_counts": paths.counts,
 }
 """Encodings that need no training: `factory(space name, **options) -> Encoding`, a

@@ -29,8 +29,6 @@ Encoding = Callable[[Array], Array]
 # Published values of conv1x1, conv3x3 and maxpool3x3.
 _OP_VALUES = np.array([0.0, 0.5, 1.0], np.float32)
 _CONV_3X3 = notation.OP_NAMES.index("conv3x3-bn-relu")
-_LAST = notation.MAX_VERTICES - 1
-_SOURCES, _TARGETS = np.array(notation.EDGES).T
 # Node s of a DARTS cell has s + 2 possible inputs; edges are numbered node by node.
 NUM_DARTS_EDGES = 14
 """Possible edges into the four steps of a DARTS cell."""
@@ -78,6 +76,9 @@ def continuous(space: str) -> Encoding:
 
     nasbench101: 21 weights, the 5 operations as in `one_hot` and the number of edges,
     27 numbers. Released code: the number of edges overwrites the first operation.
+    nasbench201, darts, darts_shared: the weights of the operations of the edges, the
+    numbers of `one_hot`; as every edge (nasbench201) or step (darts) keeps a fixed
+    number of them, there is none to be said.
 
     Raises:
       ConfigError: the space has no such form.
@@ -97,20 +98,7 @@ def widen(arch: Array) -> Array:
     """A NAS-Bench-101 cell on seven vertices: the output is moved to the last one,
     blank vertices get conv3x3 and no edges. int32 `[27]`.
     """
-    output = arch[-1] - 1
-    adjacency = nasbench101.to_graph(arch).adjacency
-    vertex = jnp.arange(notation.MAX_VERTICES)
-    inside = jnp.where((vertex == output)[None, :], 0, adjacency)
-    outward = adjacency[:, output]
-    adjacency = jnp.where((vertex == _LAST)[None, :], outward[:, None], inside)
-    ops = arch[notation.NUM_BITS : -1]
-    return jnp.concatenate(
-        [
-            adjacency[_SOURCES, _TARGETS],
-            jnp.where(ops < 0, _CONV_3X3, ops),
-            jnp.full(1, notation.MAX_VERTICES, jnp.int32),
-        ]
-    )
+    return nasbench101.widen(arch, _CONV_3X3)
 
 
 def _split(arch: Array) -> tuple[Array, Array]:
@@ -197,4 +185,9 @@ _CATEGORICAL: dict[str, Encoding] = {
     "darts": _categorical_darts,
     "darts_shared": _categorical_darts,
 }
-_CONTINUOUS: dict[str, Encoding] = {"nasbench101": _continuous_101}
+_CONTINUOUS: dict[str, Encoding] = {
+    "nasbench101": _continuous_101,
+    "nasbench201": _one_hot_201,
+    "darts": _one_hot_darts,
+    "darts_shared": _one_hot_darts,
+}

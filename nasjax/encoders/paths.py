@@ -3,9 +3,10 @@ from the input of a cell to its output.
 
     one-hot       a bit for every possible sequence, shorter ones first
     categorical   the numbers of the sequences that are there, increasing
+    continuous    a weight in [0, 1] for every possible sequence, and how many to keep
     counts        how many paths read each sequence
 
-and each of the first two truncated to short sequences. A sequence of L operations out
+and each of the first three truncated to short sequences. A sequence of L operations out
 of B has the number `sum_i B^i (o_i + 1)`, so sequences of fewer operations have smaller
 numbers. An operation `none` cuts the paths through it.
 
@@ -83,7 +84,7 @@ def one_hot_truncated(space: str, *, max_ops: int | None = None) -> Encoding:
     Raises:
       ConfigError: the space has no path encoding, or no sequences of that length.
     """
-    return functools.partial(_one_hot, _space(space), size=_size(space, max_ops))
+    return functools.partial(_one_hot, _space(space), size=size_of(space, max_ops))
 
 
 def categorical(space: str, *, slots: int | None = None) -> Encoding:
@@ -115,8 +116,31 @@ def categorical_truncated(
       ConfigError: as for `one_hot_truncated`.
     """
     known = _space(space)
-    size = _size(space, max_ops)
+    size = size_of(space, max_ops)
     return functools.partial(_categorical, known, size=size, slots=slots or known.slots)
+
+
+def continuous(space: str) -> Encoding:
+    """The continuous form of a discrete cell: its weights are 0 and 1.
+
+    The numbers of `one_hot`, then of each cell how many sequences it has: 365
+    (nasbench101), 85 (nasbench201), 5,601 a cell (darts). Released code: has a distance
+    and a mutation of this form, but no vector.
+
+    Raises:
+      ConfigError: the space has no path encoding.
+    """
+    known = _space(space)
+    return functools.partial(_continuous, known, size=known.sizes[-1])
+
+
+def continuous_truncated(space: str, *, max_ops: int | None = None) -> Encoding:
+    """`continuous` of the sequences of at most `max_ops` operations.
+
+    Raises:
+      ConfigError: as for `one_hot_truncated`.
+    """
+    return functools.partial(_continuous, _space(space), size=size_of(space, max_ops))
 
 
 def counts(space: str) -> Encoding:
@@ -127,6 +151,26 @@ def counts(space: str) -> Encoding:
     """
     known = _space(space)
     return functools.partial(_counts, known, size=known.sizes[-1])
+
+
+def size_of(space: str, max_ops: int | None = None) -> int:
+    """How many sequences have at most `max_ops` operations, for each cell.
+
+    Args:
+      space: nasbench101, nasbench201, darts or darts_shared.
+      max_ops: None: those that a truncated encoding keeps.
+
+    Raises:
+      ConfigError: the space has no path encoding, or no sequences of that length.
+    """
+    known = _space(space)
+    max_ops = known.short if max_ops is None else max_ops
+    if not 1 <= max_ops < len(known.sizes):
+        raise errors.ConfigError(
+            f"max_ops of a truncated path encoding of {space} must be 1 to "
+            f"{len(known.sizes) - 1}, not {max_ops}"
+        )
+    return known.sizes[max_ops]
 
 
 def paths(space: str) -> Callable[[Array], Paths]:
@@ -148,6 +192,12 @@ def _counts(space: _Space, arch: Array, *, size: int) -> Array:
 
 def _one_hot(space: _Space, arch: Array, *, size: int) -> Array:
     return jnp.minimum(_counts(space, arch, size=size), 1.0)
+
+
+def _continuous(space: _Space, arch: Array, *, size: int) -> Array:
+    weights = _one_hot(space, arch, size=size).reshape(-1, size)
+    total = jnp.sum(weights, axis=1, keepdims=True)
+    return jnp.concatenate([weights, total], axis=1).reshape(-1)
 
 
 def _categorical(space: _Space, arch: Array, *, size: int, slots: int) -> Array:
@@ -287,14 +337,3 @@ def _space(name: str) -> _Space:
     if name not in _SPACES:
         raise errors.unknown_name("space of the path encodings", name, _SPACES)
     return _SPACES[name]
-
-
-def _size(name: str, max_ops: int | None) -> int:
-    space = _space(name)
-    max_ops = space.short if max_ops is None else max_ops
-    if not 1 <= max_ops < len(space.sizes):
-        raise errors.ConfigError(
-            f"max_ops of a truncated path encoding of {name} must be 1 to "
-            f"{len(space.sizes) - 1}, not {max_ops}"
-        )
-    return space.sizes[max_ops]

@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+from jax.tree_util import Partial
 
 from nasjax.core import errors
+from nasjax.core.partials import as_partial
 from nasjax.core.sampling import first_valid
 from nasjax.core.types import Array, Key, SearchSpace
-
-_DRAWS = 8
 
 
 def respace(
@@ -19,14 +19,17 @@ def respace(
     perturb: Callable[[Key, Array], Array] | None = None,
     neighbors: Callable[[Array], tuple[Array, Array]] | None = None,
     name: str | None = None,
+    draws: int = 8,
 ) -> SearchSpace:
     """The same architectures, drawn and changed in the terms of an encoding.
 
         near = encoders.respace(space, perturb=lambda key, arch: ...)
         search.make("regularized_evolution", near)
 
-    What a function returns need not be valid: of eight draws the first valid one
+    What a function returns need not be valid: of `draws` draws the first valid one
     counts, and if there is none the space's own `sample`, or the parent, stands in.
+    Arrays of a function that is a `jax.tree_util.Partial` stay arguments of programs
+    (`search.carrying`).
 
     Args:
       space: whose architectures they are.
@@ -36,6 +39,7 @@ def respace(
         Invalid ones are masked.
       name: of the new space; None: that of the space, so that whatever is looked up by
         it (encodings, benchmarks) is found.
+      draws: of `sample` and `perturb`; 1 for functions that return valid ones only.
 
     Returns:
       The space; all else is as it was.
@@ -43,34 +47,34 @@ def respace(
     Raises:
       ConfigError: a function does not return an architecture of the space.
     """
+    valid = as_partial(space.is_valid)
+    genes = jax.ShapeDtypeStruct((space.num_genes,), jnp.int32)
+    key = jax.random.key(0)
     if sample is not None:
-        drawn, own_sample = sample, space.sample
-        _check(space, "sample", jax.eval_shape(drawn, jax.random.key(0)))
+        _check(space, "sample", jax.eval_shape(sample, key))
 
-        def sample_valid(key: Key) -> Array:
+        def sample_valid(
+            drawn: Partial, own: Partial, valid: Partial, key: Key
+        ) -> Array:
             key_draws, key_own = jax.random.split(key)
-            archs = jax.vmap(drawn)(jax.random.split(key_draws, _DRAWS))
+            archs = jax.vmap(drawn)(jax.random.split(key_draws, draws))
             archs = archs.astype(jnp.int32)
-            return first_valid(
-                archs, jax.vmap(space.is_valid)(archs), own_sample(key_own)
-            )
+            return first_valid(archs, jax.vmap(valid)(archs), own(key_own))
 
-        space = space._replace(sample=sample_valid)
+        own = as_partial(space.sample)
+        changed = Partial(sample_valid, as_partial(sample), own, valid)
+        space = space._replace(sample=changed)
     if perturb is not None:
-        changed = perturb
-        genes = jax.ShapeDtypeStruct((space.num_genes,), jnp.int32)
-        _check(space, "perturb", jax.eval_shape(changed, jax.random.key(0), genes))
+        _check(space, "perturb", jax.eval_shape(perturb, key, genes))
 
-        def mutate(key: Key, arch: Array) -> Array:
-            keys = jax.random.split(key, _DRAWS)
+        def mutate(changed: Partial, valid: Partial, key: Key, arch: Array) -> Array:
+            keys = jax.random.split(key, draws)
             archs = jax.vmap(changed, in_axes=(0, None))(keys, arch).astype(jnp.int32)
-            return first_valid(archs, jax.vmap(space.is_valid)(archs), arch)
+            return first_valid(archs, jax.vmap(valid)(archs), arch)
 
-        space = space._replace(mutate=mutate)
+        space = space._replace(mutate=Partial(mutate, as_partial(perturb), valid))
     if neighbors is not None:
-        listed = neighbors
-        genes = jax.ShapeDtypeStruct((space.num_genes,), jnp.int32)
-        archs, mask = jax.eval_shape(listed, genes)
+        archs, mask = jax.eval_shape(neighbors, genes)
         _check(space, "neighbors", jax.ShapeDtypeStruct(archs.shape[1:], archs.dtype))
         if mask.shape != archs.shape[:1]:
             raise errors.ConfigError(
@@ -78,12 +82,15 @@ def respace(
                 f"{archs.shape[0]} architectures"
             )
 
-        def valid_neighbors(arch: Array) -> tuple[Array, Array]:
+        def valid_neighbors(
+            listed: Partial, valid: Partial, arch: Array
+        ) -> tuple[Array, Array]:
             archs, mask = listed(arch)
             archs = archs.astype(jnp.int32)
-            return archs, mask & jax.vmap(space.is_valid)(archs)
+            return archs, mask & jax.vmap(valid)(archs)
 
-        space = space._replace(neighbors=valid_neighbors)
+        near = Partial(valid_neighbors, as_partial(neighbors), valid)
+        space = space._replace(neighbors=near)
     return space if name is None else space._replace(name=name)
 
 

@@ -16,7 +16,15 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from nasjax.core import registry
-from nasjax.predictors import bayesian_linear, bohamiann, dngo, gcn, gp, mlp_ensemble
+from nasjax.predictors import (
+    bayesian_linear,
+    bohamiann,
+    dngo,
+    gcn,
+    gp,
+    linear,
+    mlp_ensemble,
+)
 from nasjax.predictors.predictor import Prediction, Predictor
 from nasjax.predictors.regressor import Regressor
 
@@ -29,6 +37,7 @@ PREDICTORS: Mapping[str, Callable[..., Predictor]] = {
     "dngo": dngo.dngo,
     "gcn": gcn.gcn,
     "gp": gp.gp,
+    "linear": linear.linear,
     "mlp_ensemble": mlp_ensemble.mlp_ensemble,
 }
 """Factories by name. All take features `[P, D]` but `gcn` and `bogcn`, which take a

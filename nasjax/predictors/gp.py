@@ -1,25 +1,30 @@
-"""Exact Gaussian process regression with a squared-exponential kernel.
+"""Exact Gaussian process regression (Rasmussen and Williams, 2006, chapter 2).
 
-    k(x, x') = signal exp(-1/2 sum_d ((x_d - x'_d) / length_d)^2),  plus noise
-
-(Rasmussen and Williams, 2006, chapter 2). Rows outside the mask become independent
-observations of 0 with variance 1, which changes neither the determinant nor any
-prediction.
+The kernel is a squared exponential of points, or one of distances (`kernels`), plus
+noise. Rows outside the mask become independent observations of 0 with variance 1, which
+changes neither the determinant nor any prediction.
 """
 
 import functools
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax.numpy as jnp
 from flax import struct
 from jax import lax
 from jax.flatten_util import ravel_pytree
 
-from nasjax.core import linalg
+from nasjax.core import errors, linalg
 from nasjax.core.types import Array, Key
 from nasjax.predictors import quasi_newton, scaling
+from nasjax.predictors.kernels import (
+    Distance,
+    Distances,
+    Hyperparameters,
+    Inputs,
+    Points,
+)
 from nasjax.predictors.predictor import (
     Features,
     Prediction,
@@ -29,29 +34,13 @@ from nasjax.predictors.predictor import (
 )
 
 _LENGTHS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
-"""Starting length scales, times sqrt(D): the distance of standardised inputs."""
+"""Starting length scales, times the unit of the inputs."""
 _NOISES = (1e-3, 1e-2, 1e-1, 1.0)
 """Starting noise variances, times the signal's."""
 _SMALLEST_GAIN = 1e-3
 """Nats of the log likelihood that are worth no further evaluation."""
 _SMALLEST_SIZE = 64
 """Rows below which a smaller program saves nothing."""
-
-
-class Hyperparameters(NamedTuple):
-    """Logarithms of the kernel's parameters.
-
-    Attributes:
-      log_length: `[D]`, or `[1]` where all dimensions share one.
-      log_signal: `[]`, of the variance of the function.
-      log_noise: `[]`, of the variance of the noise.
-    """
-
-    log_length: Array
-    log_signal: Array
-    log_noise: Array
-
-
 _BOUNDS = ((1e-2, 1e3), (1e-2, 1e3), (1e-4, 1e1))
 """Lowest and highest length, signal and noise of standardised data: less noise would
 be lost in float32."""
@@ -62,7 +51,7 @@ class GaussianProcess(struct.PyTreeNode):
 
     Attributes:
       hyper: of the kernel.
-      features: `[P, D]`, the observed inputs.
+      inputs: the P observed ones.
       mask: bool `[P]`.
       whitener: `[P, P]`, inverse of the lower Cholesky factor of the covariance of the
         observations.
@@ -71,7 +60,7 @@ class GaussianProcess(struct.PyTreeNode):
     """
 
     hyper: Hyperparameters
-    features: Array
+    inputs: Inputs
     mask: Array
     whitener: Array
     weights: Array
@@ -82,9 +71,9 @@ class GpState(struct.PyTreeNode):
     """A fitted `gp` predictor.
 
     Attributes:
-      inputs: moments of the features.
+      inputs: moments of the features; 0 and 1 where it reads distances.
       outputs: moments of the targets.
-      process: of standardised features and targets.
+      process: of standardised targets, and features unless it reads distances.
     """
 
     inputs: scaling.Scale
@@ -92,29 +81,19 @@ class GpState(struct.PyTreeNode):
     process: GaussianProcess
 
 
-def kernel(hyper: Hyperparameters, a: Array, b: Array) -> Array:
-    """Covariance `[M, P]` of the function at inputs `[M, D]` and `[P, D]`."""
-    scaled_a = a * jnp.exp(-hyper.log_length)[None]
-    scaled_b = b * jnp.exp(-hyper.log_length)[None]
-    norms = jnp.sum(jnp.square(scaled_a), axis=1)[:, None]
-    norms = norms + jnp.sum(jnp.square(scaled_b), axis=1)[None]
-    distances = jnp.maximum(norms - 2 * scaled_a @ scaled_b.T, 0)
-    return jnp.exp(hyper.log_signal - distances / 2)
-
-
 def condition(
-    hyper: Hyperparameters, features: Array, targets: Array, mask: Array
+    hyper: Hyperparameters, inputs: Inputs, targets: Array, mask: Array
 ) -> GaussianProcess:
     """The process given observations (Rasmussen and Williams, algorithm 2.1).
 
     Args:
       hyper: of the kernel.
-      features: `[P, D]`.
+      inputs: P of them.
       targets: `[P]`.
       mask: bool `[P]`.
     """
     y = jnp.where(mask, targets, 0)
-    factor = linalg.cholesky(_covariance(hyper, features, mask))
+    factor = linalg.cholesky(_covariance(hyper, inputs, mask))
     whitener = linalg.invert_lower(factor)
     white = whitener @ y
     log_likelihood = -0.5 * (
@@ -123,7 +102,7 @@ def condition(
         + jnp.sum(mask) * jnp.log(2 * jnp.pi)
     )
     weights = white @ whitener
-    return GaussianProcess(hyper, features, mask, whitener, weights, log_likelihood)
+    return GaussianProcess(hyper, inputs, mask, whitener, weights, log_likelihood)
 
 
 @functools.partial(linalg.one_by_one, over=0)
@@ -137,7 +116,7 @@ def predict(process: GaussianProcess, features: Array) -> tuple[Array, Array]:
     hyper = process.hyper
 
     def predict_from(size: int) -> tuple[Array, Array]:
-        cross = kernel(hyper, process.features[:size], features)
+        cross = process.inputs.first(size).cross(hyper, features)
         cross = jnp.where(process.mask[:size, None], cross, 0)
         explained = process.whitener[:size, :size] @ cross
         spread = jnp.exp(hyper.log_signal) - jnp.sum(jnp.square(explained), axis=0)
@@ -151,25 +130,20 @@ def predict(process: GaussianProcess, features: Array) -> tuple[Array, Array]:
 def likelihood_gradient(process: GaussianProcess) -> Hyperparameters:
     """Gradient of the log marginal likelihood (Rasmussen and Williams, eq. 5.9).
 
-    1/2 tr((w w^T - K^-1) dK),   dK / d log length_d = k ((x_d - x'_d) / length_d)^2
+    1/2 tr((w w^T - K^-1) dK)
     """
     hyper, mask = process.hyper, process.mask
     outer = process.weights[:, None] * process.weights[None]
     slope = (outer - process.whitener.T @ process.whitener) / 2
     noise = jnp.exp(hyper.log_noise) * jnp.sum(jnp.where(mask, jnp.diag(slope), 0))
     both = mask[:, None] & mask[None]
-    shares = slope * kernel(hyper, process.features, process.features)
-    shares = jnp.where(both, shares, 0)
-    x = process.features * jnp.exp(-hyper.log_length)[None]
-    # sum_ij shares_ij (x_i - x_j)^2 / 2, since shares are symmetric.
-    spread = jnp.sum(shares, axis=1) @ jnp.square(x) - jnp.sum(x * (shares @ x), axis=0)
-    if hyper.log_length.shape[0] == 1:
-        spread = jnp.sum(spread, keepdims=True)
-    return Hyperparameters(2 * spread, jnp.sum(shares), noise)
+    shares = jnp.where(both, slope * process.inputs.own(hyper), 0)
+    lengths = process.inputs.length_slope(hyper, shares)
+    return Hyperparameters(lengths, jnp.sum(shares), noise)
 
 
 def maximize(
-    features: Array, targets: Array, mask: Array, *, ard: bool = False, steps: int = 100
+    inputs: Inputs, targets: Array, mask: Array, *, ard: bool = False, steps: int = 100
 ) -> Hyperparameters:
     """Hyper-parameters of large marginal likelihood, for standardised data.
 
@@ -178,15 +152,15 @@ def maximize(
     `_SMALLEST_GAIN`.
 
     Args:
-      features: `[P, D]`, standardised.
+      inputs: P of them; points are standardised.
       targets: `[P]`, standardised.
       mask: bool `[P]`; the later its last row, the more it costs.
-      ard: one length scale a dimension (automatic relevance determination).
+      ard: one length scale a dimension of points (automatic relevance determination).
       steps: evaluations of the likelihood after the grid, at most.
     """
-    start = _best_of_grid(features, targets, mask)
+    start = _best_of_grid(inputs, targets, mask)
     if ard:
-        lengths = jnp.broadcast_to(start.log_length, features.shape[1:])
+        lengths = jnp.broadcast_to(start.log_length, inputs.x.shape[1:])
         start = start._replace(log_length=lengths)
     vector, unravel = ravel_pytree(start)
 
@@ -199,7 +173,7 @@ def maximize(
         hyper = unravel(vector)
 
         def first(size: int) -> tuple[Array, Array]:
-            rows = features[:size], targets[:size], mask[:size]
+            rows = inputs.first(size), targets[:size], mask[:size]
             process = condition(hyper, *rows)
             slope = ravel_pytree(likelihood_gradient(process))[0]
             return -process.log_likelihood, -slope
@@ -220,8 +194,14 @@ def maximize(
     return best
 
 
-def gp(*, ard: bool = False, steps: int = 100) -> Predictor:
+def gp(
+    *, ard: bool = False, steps: int = 100, distance: Distance | None = None
+) -> Predictor:
     """A Gaussian process on standardised features and targets.
+
+    With a distance it compares features as they are, such as encodings by
+    `encoders.distances`. (The published comparison of encodings has such a process;
+    White et al., 2020.)
 
     The cost of a fit follows the number of observations, not the size of the buffer:
     the program holds one fit for the whole buffer and one for each half of it.
@@ -229,28 +209,40 @@ def gp(*, ard: bool = False, steps: int = 100) -> Predictor:
     Args:
       ard: one length scale a dimension (automatic relevance determination).
       steps: evaluations of the marginal likelihood after a grid, at most.
+      distance: `(a [D], b [D]) -> []`; None: squared exponential of the features.
 
     Raises:
-      ConfigError: `steps` is not above 0.
+      ConfigError: `steps` is not above 0, or a distance has no dimensions for `ard`.
     """
     check_positive("GP", steps=steps)
+    if ard and distance is not None:
+        raise errors.ConfigError(
+            "GP: ard=True needs dimensions, and a distance has one length scale; leave "
+            "one of ard and distance out"
+        )
+
+    def read(x: Array, mask: Array) -> Inputs:
+        if distance is None:
+            return Points(x)
+        return Distances.measure(distance, x, mask)
 
     @linalg.one_by_one
     def fit_observed(x: Array, y: Array, mask: Array) -> GaussianProcess:
         order = jnp.argsort(~mask, stable=True)
         x, y, mask = x[order], y[order], mask[order]
-        hyper = maximize(x, y, mask, ard=ard, steps=steps)
+        inputs = read(x, mask)
+        hyper = maximize(inputs, y, mask, ard=ard, steps=steps)
 
         def condition_first(size: int) -> tuple[Array, ...]:
-            found = condition(hyper, x[:size], y[:size], mask[:size])
+            found = condition(hyper, inputs.first(size), y[:size], mask[:size])
             rest = (0, mask.shape[0] - size)
             whitener = jnp.pad(found.whitener, (rest, rest))
             return whitener, jnp.pad(found.weights, rest), found.log_likelihood
 
-        return GaussianProcess(hyper, x, mask, *_by_size(mask, condition_first))
+        return GaussianProcess(hyper, inputs, mask, *_by_size(mask, condition_first))
 
     def fit(key: Key, features: Features, targets: Array, mask: Array) -> GpState:
-        inputs = scaling.measure(features, mask)
+        inputs = scaling.measure_if(distance is None, features, mask)
         outputs = scaling.measure(targets, mask)
         x, y = scaling.apply(inputs, features), scaling.apply(outputs, targets)
         return GpState(inputs, outputs, fit_observed(x, y, mask))
@@ -279,20 +271,19 @@ def _by_size(mask: Array, function: Callable[[int], Any]) -> Any:
     return lax.switch(chosen, [functools.partial(function, size) for size in sizes])
 
 
-def _covariance(hyper: Hyperparameters, features: Array, mask: Array) -> Array:
+def _covariance(hyper: Hyperparameters, inputs: Inputs, mask: Array) -> Array:
     """Covariance `[P, P]` of the observations; the identity outside the mask."""
     both = mask[:, None] & mask[None]
     noise = jnp.where(mask, jnp.exp(hyper.log_noise), 1)
-    return jnp.where(both, kernel(hyper, features, features), 0) + jnp.diag(noise)
+    return jnp.where(both, inputs.own(hyper), 0) + jnp.diag(noise)
 
 
-def _best_of_grid(features: Array, targets: Array, mask: Array) -> Hyperparameters:
+def _best_of_grid(inputs: Inputs, targets: Array, mask: Array) -> Hyperparameters:
     """The best start; with signal 1 the likelihood's own scale is y^T K^-1 y / n."""
-    dtype = features.dtype
+    dtype = inputs.x.dtype
     count = jnp.maximum(jnp.sum(mask), 1).astype(dtype)
-    unit = features.shape[1] ** 0.5
     lengths, noises = jnp.meshgrid(
-        jnp.log(unit * jnp.asarray(_LENGTHS, dtype)),
+        jnp.log(inputs.unit * jnp.asarray(_LENGTHS, dtype)),
         jnp.log(jnp.asarray(_NOISES, dtype)),
     )
 
@@ -301,7 +292,7 @@ def _best_of_grid(features: Array, targets: Array, mask: Array) -> Hyperparamete
         hyper = Hyperparameters(log_length[None], jnp.zeros((), dtype), log_noise)
 
         def first(size: int) -> tuple[Array, Array]:
-            rows = features[:size], mask[:size]
+            rows = inputs.first(size), mask[:size]
             factor = linalg.cholesky(_covariance(hyper, *rows))
             y = jnp.where(rows[1], targets[:size], 0)
             white = linalg.solve_lower(factor, y)

@@ -19,6 +19,8 @@ from nasjax.core.types import Array, Key
 Params = TypeVar("Params")
 Loss = Callable[[Params, Any, Array], Array]
 """`(params, batch, valid [B]) -> []`: rows of the batch count where valid is 1."""
+NoisyLoss = Callable[[Params, Any, Array, Key], Array]
+"""The same of a network with dropout; the key is another one at every step."""
 
 
 def permutations(key: Key, mask: Array, epochs: int) -> Array:
@@ -50,7 +52,7 @@ def permutations(key: Key, mask: Array, epochs: int) -> Array:
 def train(
     key: Key,
     params: Params,
-    loss: Loss[Params],
+    loss: Loss[Params] | NoisyLoss[Params],
     optimizer: optax.GradientTransformation,
     data: Any,
     mask: Array,
@@ -59,6 +61,7 @@ def train(
     batch_size: int,
     drop_last: bool = False,
     anneal: bool = False,
+    noisy: bool = False,
 ) -> Params:
     """Minimises a loss over minibatches drawn without replacement in every epoch.
 
@@ -74,11 +77,15 @@ def train(
       drop_last: leave the incomplete batch of every epoch out, unless it is the only
         one.
       anneal: scale the updates from 1 to 0 along half a cosine.
+      noisy: the loss is a `NoisyLoss`.
 
     Returns:
       The trained parameters; the initial ones where the mask is empty.
     """
     vector, unravel = ravel_pytree(params)
+    key_noise = key
+    if noisy:
+        key, key_noise = jax.random.split(key)
     orders = permutations(key, mask, epochs)
     orders = jnp.pad(orders, ((0, 0), (0, -orders.shape[1] % batch_size)))
     count = jnp.sum(mask).astype(jnp.int32)
@@ -87,8 +94,9 @@ def train(
     batches = jnp.maximum(full, partial) if drop_last else full + partial
     num_steps = epochs * batches
 
-    def vector_loss(vector: Array, batch: Any, valid: Array) -> Array:
-        return loss(unravel(vector), batch, valid)
+    def vector_loss(vector: Array, batch: Any, valid: Array, index: Array) -> Array:
+        noise = (jax.random.fold_in(key_noise, index),) if noisy else ()
+        return loss(unravel(vector), batch, valid, *noise)
 
     def step(index: Array, carry: tuple[Array, Any]) -> tuple[Array, Any]:
         vector, state = carry
@@ -96,7 +104,8 @@ def train(
         rows = lax.dynamic_slice(orders, (epoch, start), (1, batch_size))[0]
         valid = start + jnp.arange(batch_size) < count
         batch = jax.tree.map(lambda leaf: leaf[rows], data)
-        slope = jax.grad(vector_loss)(vector, batch, valid.astype(vector.dtype))
+        valid = valid.astype(vector.dtype)
+        slope = jax.grad(vector_loss)(vector, batch, valid, index)
         updates, state = optimizer.update(slope, state, vector)
         if anneal:
             updates *= (1 + jnp.cos(jnp.pi * index / num_steps)) / 2

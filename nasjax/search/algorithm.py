@@ -5,8 +5,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from flax import struct
-from jax.tree_util import Partial
 
+from nasjax.core.partials import as_partial
 from nasjax.core.types import Array, Evaluation, Key, Proposal
 
 Evaluate = Callable[[Key, Array, Array, Array], Evaluation]
@@ -68,17 +68,3 @@ def name_of(algorithm: SearchAlgorithm) -> str:
         ask = ask.func
     name = getattr(ask, "__qualname__", type(ask).__name__)
     return str(name).split(".<locals>")[0]
-
-
-def as_partial(function: Callable[..., Any]) -> Partial:
-    """A function as a pytree; a `Partial` stays what it is.
-
-    A method of a pytree, such as `table.evaluate`, carries its owner's arrays as
-    leaves, so that they are arguments of a program and not copied into it.
-    """
-    if isinstance(function, Partial):
-        return function
-    owner = getattr(function, "__self__", None)
-    if isinstance(owner, struct.PyTreeNode):
-        return Partial(getattr(type(owner), function.__name__), owner)
-    return Partial(function)

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from flax import struct
 
 from nasjax.core import errors
+from nasjax.core.partials import as_partial
 from nasjax.core.types import LAST, Array, Evaluation
-from nasjax.search.algorithm import as_partial
 
 SPLITS = ("valid", "test")
 

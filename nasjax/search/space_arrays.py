@@ -13,8 +13,9 @@ import jax
 import numpy as np
 from jax.tree_util import Partial
 
+from nasjax.core.partials import as_partial
 from nasjax.core.types import Array, SearchSpace
-from nasjax.search.algorithm import SearchAlgorithm, as_partial
+from nasjax.search.algorithm import SearchAlgorithm
 
 Build = Callable[[SearchSpace], SearchAlgorithm]
 """`(space) -> algorithm`."""

@@ -340,8 +340,13 @@ def decode(unit: Array) -> Array:
     return thinned
 
 
-def _widen(arch: Array, blank: Array) -> Array:
-    """The same cell on seven vertices; new ones: no edges, operations `blank`."""
+def widen(arch: Array, blank: Array | int) -> Array:
+    """The same cell on seven vertices: the output is the last one.
+
+    Args:
+      arch: int32 `[27]`.
+      blank: operations of new vertices, which have no edges: int `[]` or `[5]`.
+    """
     output = arch[-1] - 1
     adjacency = to_graph(arch).adjacency
     into_output = adjacency[:, output]
@@ -364,7 +369,7 @@ def mutate(key: Key, arch: Array) -> Array:
     back where none of 16 draws is valid.
     """
     uniform = jax.random.uniform(key, (_CHILDREN + 1, NUM_BITS + 2 * OP_SPOTS))
-    wide = _widen(arch, to_integers(uniform[-1, :OP_SPOTS], NUM_OPS))
+    wide = widen(arch, to_integers(uniform[-1, :OP_SPOTS], NUM_OPS))
     flip, where, step = jnp.split(uniform[:-1], [NUM_BITS, NUM_BITS + OP_SPOTS], axis=1)
     flips, moved = flip < 1 / NUM_BITS, where < 1 / OP_SPOTS
     bits, ops = wide[None, :NUM_BITS], wide[None, NUM_BITS:-1]

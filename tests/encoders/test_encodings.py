@@ -74,11 +74,13 @@ def test_every_encoding_of_every_space():
     sizes = {
         "adjacency_one_hot": (26, 30, 196, 98, 315),
         "adjacency_categorical": (26, 6, 32, 16, None),
-        "adjacency_continuous": (27, None, None, None, None),
+        "adjacency_continuous": (27, 30, 196, 98, None),
         "path_one_hot": (364, 84, 11_200, 5_600, None),
         "path_one_hot_truncated": (40, 20, 224, 112, None),
         "path_categorical": (20, 4, 60, 30, None),
         "path_categorical_truncated": (20, 4, 60, 30, None),
+        "path_continuous": (365, 85, 11_202, 5_601, None),
+        "path_continuous_truncated": (41, 21, 226, 113, None),
         "path_counts": (364, 84, 11_200, 5_600, None),
     }
     assert set(sizes) == set(encoders.ENCODINGS) and set(SPACES) == set(spaces.SPACES)
@@ -116,7 +118,9 @@ def test_adjacency_of_nasbench101():
 def test_adjacency_of_nasbench201():
     archs = cells_201()
     expected = np.eye(5)[archs].reshape(len(archs), 30)
-    np.testing.assert_array_equal(batch("adjacency_one_hot", "nasbench201"), expected)
+    for form in ("one_hot", "continuous"):
+        found = batch(f"adjacency_{form}", "nasbench201")
+        np.testing.assert_array_equal(found, expected)
     found = batch("adjacency_categorical", "nasbench201")
     np.testing.assert_array_equal(found, archs)
 
@@ -207,6 +211,11 @@ def test_paths(space, short, first, slots):
     np.testing.assert_array_equal(batch("path_one_hot", space), flat(bits))
     truncated = batch("path_one_hot_truncated", space)
     np.testing.assert_array_equal(truncated, flat(bits[..., :short]))
+    for name, size in [("path_continuous", None), ("path_continuous_truncated", short)]:
+        weights = bits[..., :size]
+        numbers_kept = weights.sum(axis=-1, keepdims=True)
+        expected_weights = flat(np.concatenate([weights, numbers_kept], axis=-1))
+        np.testing.assert_array_equal(batch(name, space), expected_weights)
 
     def lists(size):
         rows = np.zeros((len(numbers), num_cells, slots))

@@ -8,7 +8,7 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
 
 from nasjax.core import errors
-from nasjax.predictors import gp
+from nasjax.predictors import gp, kernels
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(25, 3))
@@ -20,7 +20,7 @@ QUERIES = 2 * RNG.normal(size=(7, 3))
 @jax.jit
 def regress(hyper, x, y, mask):
     """Mean and variance at `QUERIES`, log likelihood and its gradient."""
-    process = gp.condition(hyper, x, y, mask)
+    process = gp.condition(hyper, kernels.Points(x), y, mask)
     values = gp.predict(process, jnp.asarray(QUERIES, x.dtype))
     return *values, process.log_likelihood, gp.likelihood_gradient(process)
 
@@ -72,7 +72,7 @@ def test_the_likelihood_reaches_what_scikit_learn_finds(ard):
     oracle.fit(X, Y)
     mask = jnp.ones(25, bool)
     x, y = jnp.float32(X), jnp.float32(Y)
-    hyper = jax.jit(lambda: gp.maximize(x, y, mask, ard=ard))()
+    hyper = jax.jit(lambda: gp.maximize(kernels.Points(x), y, mask, ard=ard))()
     assert hyper.log_length.shape == (3 if ard else 1,)
     found = regress(hyper, x, y, mask)[2]
     assert found > oracle.log_marginal_likelihood_value_ - (0.3 if ard else 0.01)

@@ -21,6 +21,7 @@ SETTINGS = {
     "dngo": dict(num_hidden=32, standardize_targets=True),
     "gcn": dict(num_ops=3, layers=2, width=8, head=8, epochs=60, rate=1e-2),
     "gp": dict(steps=20),
+    "linear": dict(standardize_inputs=True, standardize_targets=True, epochs=20),
     "mlp_ensemble": dict(members=3, layers=2, rate=1e-2, epochs=60),
 }
 NAMES = sorted(SETTINGS)

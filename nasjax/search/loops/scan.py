@@ -8,8 +8,9 @@ import jax.numpy as jnp
 from flax import struct
 
 from nasjax.core import errors
+from nasjax.core.partials import as_partial
 from nasjax.core.types import Array, Evaluation, Key, Proposal
-from nasjax.search.algorithm import Evaluate, SearchAlgorithm, as_argument, as_partial
+from nasjax.search.algorithm import Evaluate, SearchAlgorithm, as_argument
 from nasjax.search.history import History
 from nasjax.search.loops import budget
 

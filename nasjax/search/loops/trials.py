@@ -9,13 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from nasjax.core import errors, progress
+from nasjax.core.partials import as_partial
 from nasjax.core.types import Key
 from nasjax.search.algorithm import (
     Evaluate,
     ModelState,
     SearchAlgorithm,
     as_argument,
-    as_partial,
 )
 from nasjax.search.history import History
 from nasjax.search.loops import budget, scan

@@ -5,7 +5,7 @@ import numpy as np
 from flax import struct
 from jax.tree_util import Partial
 
-from nasjax.search import algorithm
+from nasjax.core import partials
 
 
 class Owner(struct.PyTreeNode):
@@ -17,16 +17,16 @@ class Owner(struct.PyTreeNode):
 
 def test_a_method_of_a_pytree_carries_its_arrays():
     owner = Owner(np.arange(5.0))
-    made = algorithm.as_partial(owner.evaluate)
+    made = partials.as_partial(owner.evaluate)
     (leaf,) = jax.tree.leaves(made)
     assert leaf is owner.values
     assert jax.jit(lambda call, row: call(row))(made, 3) == 3.0
-    assert algorithm.as_partial(made) is made
+    assert partials.as_partial(made) is made
     assert jax.tree.structure(made) == jax.tree.structure(
         Partial(Owner.evaluate, Owner(np.zeros(5)))
     )
 
 
 def test_other_functions_are_partials_without_arrays():
-    assert jax.tree.leaves(algorithm.as_partial(np.sin)) == []
-    assert jax.tree.leaves(algorithm.as_partial([].append)) == []
+    assert jax.tree.leaves(partials.as_partial(np.sin)) == []
+    assert jax.tree.leaves(partials.as_partial([].append)) == []
