@@ -18,7 +18,7 @@ from jax import lax
 
 from nasjax.core import errors, metrics, statistics
 from nasjax.core.types import Array, Key
-from nasjax.predictors import gp, scaling
+from nasjax.predictors import gp, kernels, scaling
 
 MOST_FITTED = 200
 """Labels that the kernel's parameters are chosen by; the process knows all labels."""
@@ -143,8 +143,8 @@ def _predict(vectors: Array, accuracy: Array, rows: Array, num_labels: int) -> A
         x = scaling.apply(inputs, vectors[labelled])
         y = scaling.apply(outputs, accuracy[labelled])
         few = min(num_labels, MOST_FITTED)
-        hyper = gp.maximize(x[:few], y[:few], mask[:few])
-        process = gp.condition(hyper, x, y, mask)
+        hyper = gp.maximize(kernels.Points(x[:few]), y[:few], mask[:few])
+        process = gp.condition(hyper, kernels.Points(x), y, mask)
         mean, variance = gp.predict(process, scaling.apply(inputs, vectors[tested]))
         return scaling.undo(outputs, mean, variance).mean
 

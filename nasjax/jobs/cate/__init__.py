@@ -1,10 +1,9 @@
-"""CATE (chapter 4): what `launch/cate.py` runs.
+r"""The job of `launch/cate.py`: pre-training, quality of encodings, searches.
 
 For example:
 
-    from nasjax.jobs.cate import modes
-
-    modes.run(config, "runs/cate201")  # config as in configs/cate/
+    python launch/cate.py --config=configs/cate/nasbench201.py:smoke \
+        --workdir=runs/x
 """
 
 from nasjax.core import lazy
