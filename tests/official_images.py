@@ -29,9 +29,9 @@ def records(planes, *labels):
     return np.column_stack([*columns, planes.reshape(len(planes), -1)]).tobytes()
 
 
-def split_file(valid, test):
+def split_file(first, second, keys=("xvalid", "xtest")):
     """The lists of NAS-Bench-201's code: numbers as text behind their type."""
-    parts = {"xvalid": valid, "xtest": test}
+    parts = dict(zip(keys, (first, second), strict=True))
     return json.dumps(
         {key: ["int", [str(number) for number in part]] for key, part in parts.items()}
     )

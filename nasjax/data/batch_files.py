@@ -210,7 +210,10 @@ def read(
     try:
         content = read_guard.read_file(path)
         if md5 and hashlib.md5(content, usedforsecurity=False).hexdigest() != md5:
-            raise DataError(f"{path} is not the official file: its MD5 is not {md5}")
+            raise DataError(
+                f"{path} is not the official file: its MD5 is not {md5}; pass "
+                "--config.data.verify=false to read it nevertheless"
+            )
         if path.suffix == ".bin":
             pixels, found = _records(kind, path, content)
         else:

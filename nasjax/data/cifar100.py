@@ -97,7 +97,9 @@ def load(
         )
 
     (train,) = (read(name) for name in kind.train)
-    valid, test = split_files.cut(read(kind.test), split, (folder, root))
+    valid, test = split_files.cut(
+        read(kind.test), split, (folder, root), keys=split_files.TEST_KEYS
+    )
     return Dataset(
         name=kind.name,
         num_classes=len(names),

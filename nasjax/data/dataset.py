@@ -157,8 +157,8 @@ class Dataset:
         if self.valid is not None:
             raise ConfigError(
                 f"{self.name} has images to validate on, so none are cut from those to "
-                "train on: pass --config.train_fraction=1.0 where that is a key, or "
-                "--config.data.split= to do without them"
+                "train on: pass --config.data.split= to do without them, or, to train "
+                "one architecture, --config.train_fraction=1.0"
             )
         size = len(self.train)
         first = round(fraction * size)

@@ -102,7 +102,9 @@ def load(
             augmentation=augmentation,
         )
 
-    valid, test = split_files.cut(read(kind.test), split, (folder, root))
+    valid, test = split_files.cut(
+        read(kind.test), split, (folder, root), keys=split_files.TEST_KEYS
+    )
     return Dataset(
         name=kind.name,
         num_classes=num_classes,

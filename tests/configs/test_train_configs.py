@@ -123,20 +123,21 @@ def test_settings_of_nasbench201():
 
 
 @pytest.mark.parametrize(
-    ("preset", "split"),
+    ("preset", "name", "split"),
     [
-        ("cifar100", "cifar100-test-split.txt"),
-        ("imagenet16", "imagenet-16-120-test-split.txt"),
+        ("cifar10_valid", "cifar10", "cifar-split.txt"),
+        ("cifar100", "cifar100", "cifar100-test-split.txt"),
+        ("imagenet16", "imagenet16", "imagenet-16-120-test-split.txt"),
     ],
 )
-def test_other_data_sets_of_nasbench201(preset, split):
-    """They differ from CIFAR-10 in the images alone: one recipe for all three."""
-    read, cifar10 = full("nasbench201", preset), full("nasbench201")
-    assert (read.data["name"], read.data["split"]) == (preset, split)
-    # All training images; validation is a part of the test set.
+def test_other_images_of_nasbench201(preset, name, split):
+    """Presets differ in the images alone: one recipe for all data sets."""
+    read, other = full("nasbench201", preset), full("nasbench201")
+    assert (read.data["name"], read.data["split"]) == (name, split)
+    # Validation is on the images of the list: none are cut from the training images.
     assert read.train_fraction == 1.0
-    assert dataclasses.replace(read, data=cifar10.data, train_fraction=0.5) == cifar10
-    options = inspect.signature(data.DATASETS[preset]).parameters
+    assert dataclasses.replace(read, data=other.data, train_fraction=0.5) == other
+    options = inspect.signature(data.DATASETS[name]).parameters
     assert set(read.data) - {"name"} <= set(options)
 
 

@@ -91,6 +91,18 @@ def test_description(tmp_path, batches):
     assert batch.images.shape == (8, 32, 32, 3)
 
 
+def test_a_split_cuts_the_training_images(tmp_path, batches):
+    write_binary(tmp_path, batches)
+    order = np.random.default_rng(1).permutation(15)
+    lists = official_images.split_file(order[:6], order[6:], ("valid", "train"))
+    (tmp_path / "cifar-split.txt").write_text(lists)
+    dataset = data.load("cifar10", dir=tmp_path, split="cifar-split.txt")
+    labels = np.concatenate([batches[name][1] for name in NAMES[:5]])
+    for found, rows in ((dataset.valid, order[:6]), (dataset.train, order[6:])):
+        np.testing.assert_array_equal(official_images.content(found)[1], labels[rows])
+    assert len(dataset.test) == 6
+
+
 def test_the_real_files():
     folder = shared.shared_file("data", "cifar-10-batches-py")
     dataset = data.load("cifar10", dir=folder)

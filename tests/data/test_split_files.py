@@ -17,15 +17,16 @@ def path(tmp_path):
 
 def test_numbers_come_as_they_are_listed(path):
     order = np.random.default_rng(0).permutation(60)
-    path.write_text(official_images.split_file(order[:25], order[25:]))
-    valid, test = split_files.read(path, 60)
-    np.testing.assert_array_equal(valid, order[:25])
-    np.testing.assert_array_equal(test, order[25:])
+    for keys in (split_files.TRAIN_KEYS, split_files.TEST_KEYS):
+        path.write_text(official_images.split_file(order[:25], order[25:], keys))
+        first, second = split_files.read(path, 60, keys=keys)
+        np.testing.assert_array_equal(first, order[:25])
+        np.testing.assert_array_equal(second, order[25:])
 
 
 def test_plain_lists_are_read(path):
     path.write_text('{"xvalid": [2, 0], "xtest": [1]}')
-    valid, test = split_files.read(path, 3)
+    valid, test = split_files.read(path, 3, keys=split_files.TEST_KEYS)
     assert (valid.tolist(), test.tolist()) == ([2, 0], [1])
 
 
@@ -48,7 +49,7 @@ def test_plain_lists_are_read(path):
         ('{"xvalid": [0, ' + "9" * 400 + '], "xtest": [2]}', "a value of type int"),
         ('{"xvalid": [0, 1], "xtest": [1, 2]}', "lists image 1 twice"),
         ('{"xvalid": [0, 0], "xtest": [1, 2]}', "lists image 0 twice"),
-        ('{"xvalid": [0], "xtest": [1]}', "lists 2 images, and the test set has 3"),
+        ('{"xvalid": [0], "xtest": [1]}', "lists 2 images, and there are 3"),
     ],
 )
 def test_malformed_files_are_named(path, content, fault):
@@ -58,7 +59,7 @@ def test_malformed_files_are_named(path, content, fault):
 
 def refused(path, size, *fragments):
     with pytest.raises(DataError) as caught:
-        split_files.read(path, size)
+        split_files.read(path, size, keys=split_files.TEST_KEYS)
     message = str(caught.value)
     assert "\n" not in message
     for fragment in (*fragments, split_files.SOURCE):

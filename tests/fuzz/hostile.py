@@ -74,6 +74,17 @@ def labels_of_imagenet16(path):
     batch_files.read(batch_files.IMAGENET16, path)
 
 
+def bytes_of_cifar100(path):
+    """As long as a file may be, and nothing but bytes that are no pixels."""
+    from nasjax.data import batch_files
+
+    content = bytes(190 * MB)
+    path.write_bytes(pickle.dumps({b"data": content, b"fine_labels": content[:9]}, 4))
+    del content
+    yield
+    batch_files.read(batch_files.CIFAR100, path)
+
+
 def records_of_cifar100(path):
     """A file of zeros that takes no place on disk."""
     from nasjax.data import batch_files
@@ -90,7 +101,7 @@ def lists_of_a_split(path):
 
     path.write_bytes(b'{"xvalid": ' + b"[" * (4 * MB) + b"]" * (3 * MB) + b"}")
     yield
-    split_files.read(path, 10)
+    split_files.read(path, 10, keys=split_files.TEST_KEYS)
 
 
 def nats_of_lists(path):
