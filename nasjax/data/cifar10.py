@@ -8,7 +8,7 @@ import os
 import numpy as np
 
 from nasjax.core import paths
-from nasjax.data import batch_files, split_files
+from nasjax.data import batch_content, batch_files, split_files
 from nasjax.data.arrays import ArraySplit
 from nasjax.data.dataset import Augmentation, Dataset
 
@@ -56,10 +56,10 @@ def load(*, dir: str | os.PathLike[str], split: str = "") -> Dataset:
     augmentation = Augmentation(pad=4, flip=True, cutout=16)
 
     def read(*names: str) -> ArraySplit:
-        parts = [batch_files.read(kind, folder / f"{name}{suffix}") for name in names]
+        parts = [batch_content.read(kind, folder / f"{name}{suffix}") for name in names]
         pixels, labels = zip(*parts, strict=True)
         return ArraySplit(
-            batch_files.images(np.concatenate(pixels), kind.side),
+            batch_content.images(np.concatenate(pixels), kind.side),
             np.concatenate(labels),
             mean=MEAN,
             std=STD,

@@ -7,7 +7,7 @@ import os
 from typing import NamedTuple
 
 from nasjax.core import errors, paths
-from nasjax.data import batch_files, split_files
+from nasjax.data import batch_content, batch_files, split_files
 from nasjax.data.arrays import ArraySplit
 from nasjax.data.dataset import Augmentation, Dataset
 
@@ -87,9 +87,9 @@ def load(
 
     def read(name: str) -> ArraySplit:
         path = folder / f"{name}{suffix}"
-        pixels, found = batch_files.read(kind, path, labels=key)
+        pixels, found = batch_content.read(kind, path, labels=key)
         return ArraySplit(
-            batch_files.images(pixels, kind.side),
+            batch_content.images(pixels, kind.side),
             found,
             mean=MEAN,
             std=STD,

@@ -11,7 +11,7 @@ import numpy as np
 
 from nasjax.core import paths
 from nasjax.core.errors import ConfigError, DataError
-from nasjax.data import batch_files, split_files
+from nasjax.data import batch_content, batch_files, split_files
 from nasjax.data.arrays import ArraySplit
 from nasjax.data.dataset import Augmentation, Dataset
 
@@ -80,7 +80,7 @@ def load(
 
     def read(*names: str) -> ArraySplit:
         parts = [
-            batch_files.read(
+            batch_content.read(
                 kind,
                 folder / name,
                 max_label=num_classes,
@@ -95,7 +95,7 @@ def load(
                 f"{kind.title} again from {kind.source}"
             )
         return ArraySplit(
-            batch_files.images(pixels, kind.side),
+            batch_content.images(pixels, kind.side),
             found,
             mean=MEAN,
             std=STD,

@@ -28,7 +28,7 @@ from reference import supernet_small
 
 from nasjax import nasbench
 from nasjax.core import arrays, read_guard, result, safe_pickle
-from nasjax.data import batch_files, imagenet, split_files, text
+from nasjax.data import batch_content, batch_files, imagenet, split_files, text
 from nasjax.jobs.search import chunks
 from nasjax.nasbench import readers, sampled_digits, table_file, trainings
 from nasjax.nasbench.readers import (
@@ -100,7 +100,7 @@ def batch_file(kind, name, **options):
             official_images.pickled(pixels, labels, protocol=protocol)
             for protocol in (0, 2, 4)
         ]
-    return seeds, written(name, lambda path: batch_files.read(kind, path, **options))
+    return seeds, written(name, lambda path: batch_content.read(kind, path, **options))
 
 
 @target
