@@ -3,7 +3,9 @@
 python launch/hmnas.py --config=configs/cifar10.py --config.data.dir=PATH \
     --workdir=runs/cifar10
 Presets: full (the thesis' settings), cpu (16x16 feature maps, 8 channels), smoke.
-The thesis' second-order rows: --config.training.order=exact.
+The thesis' second-order rows: --config.training.order=exact. On CIFAR-100 or
+ImageNet16-120, which the thesis has no rows of: --config.data.name=cifar100 or
+imagenet16.
 
 Measured (docs/results/hmnas.md): cpu on 10,000 training and 2,000 test images, one
 seed: test accuracies of 61.40 % (supernet), 62.30 % (masked) and 66.15 % (fine-tuned)

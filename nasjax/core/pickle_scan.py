@@ -43,6 +43,8 @@ _COUNTED = {
     0x8B: 4,  # LONG4
 }
 _LONGS = (0x8A, 0x8B)
+_OLD_STRING = ord("T")
+_TEXTS = (ord("X"), 0x8D)
 _SHORT_TEXT = 0x8C
 _FRAME = 0x95
 _SHORT = b"GKqh\x80MJj"  # without their argument when no handler takes them
@@ -68,6 +70,7 @@ def check(
     *,
     name: str,
     persistent: bool = False,
+    encoding: str = "bytes",
     max_objects_bytes: int = read_guard.MAX_OBJECTS_BYTES,
 ) -> int:
     """Checks that a pickle declares no more than it holds, and is cheap to build.
@@ -76,6 +79,7 @@ def check(
       content: the bytes of one pickle, possibly followed by others.
       name: what the error messages call it.
       persistent: whether persistent ids are read.
+      encoding: of the strings that Python 2 wrote, as it will be unpickled.
       max_objects_bytes: how much memory its objects may take, arrays apart.
 
     Returns:
@@ -88,7 +92,8 @@ def check(
         the file; tuples are nested too deeply, or there are too many objects; or the
         end is missing.
     """
-    return _Scan(content, name, persistent, max_objects_bytes).run()
+    texts = _TEXTS if encoding == "bytes" else (*_TEXTS, _OLD_STRING)
+    return _Scan(content, name, persistent, texts, max_objects_bytes).run()
 
 
 class _Scan:
@@ -97,9 +102,16 @@ class _Scan:
     The size of a tuple is how many values a hash of it looks at.
     """
 
-    def __init__(self, content: bytes, name: str, persistent: bool, max_bytes: int):
+    def __init__(
+        self,
+        content: bytes,
+        name: str,
+        persistent: bool,
+        texts: tuple[int, ...],
+        max_bytes: int,
+    ):
         self._content, self._name, self._persistent = content, name, persistent
-        self._left = max_bytes
+        self._texts, self._left = texts, max_bytes
         self._stack: list[int] = []
         self._marks: list[int] = []
         # Memo indices of tuples, and the opcodes that fetch them, to their sizes.
@@ -262,7 +274,7 @@ class _Scan:
         if code in _LONGS:
             self._count_long(size)
         # A text with one character of another script takes four bytes for each.
-        wide = size > 256 and code != 0x96 and not content[start:end].isascii()
+        wide = size > 256 and code in self._texts and not content[start:end].isascii()
         self._push(0, _TEXT_BYTES + (4 if wide else 1) * size)
         return end
 

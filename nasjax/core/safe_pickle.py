@@ -62,7 +62,8 @@ def load(
     check_list(allow)
     name = name or _name(source)
     content = _read(source, max_bytes, name)
-    pickle_scan.check(content, name=name, persistent=persistent_load is not None)
+    persistent = persistent_load is not None
+    pickle_scan.check(content, name=name, persistent=persistent, encoding=encoding)
     # A cached extension would bypass `find_class`; the scan refuses extensions, too.
     copyreg.clear_extension_cache()
     stream = io.BufferedReader(io.BytesIO(content))

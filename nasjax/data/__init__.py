@@ -13,7 +13,7 @@ from typing import Any
 
 from nasjax.core import registry
 from nasjax.core.errors import ConfigError
-from nasjax.data import cifar10, digits, imagenet, synthetic
+from nasjax.data import cifar10, cifar100, digits, imagenet, imagenet16, synthetic
 from nasjax.data.arrays import from_arrays
 from nasjax.data.dataset import Augmentation, Batch, Dataset, Split
 
@@ -29,8 +29,10 @@ __all__ = [
 
 DATASETS: dict[str, Callable[..., Dataset]] = {
     "cifar10": cifar10.load,
+    "cifar100": cifar100.load,
     "digits": digits.load,
     "imagenet": imagenet.load,
+    "imagenet16": imagenet16.load,
     "synthetic": synthetic.load,
 }
 """Loaders by name; their keyword arguments are the options of `load`."""
@@ -41,8 +43,8 @@ def load(name: str, **options: Any) -> Dataset:
 
     Args:
       name: a key of `DATASETS`.
-      **options: of that data set's loader. `cifar10` and `imagenet` need `dir`, the
-        folder of their files.
+      **options: of that data set's loader. Those of files (`cifar10`, `cifar100`,
+        `imagenet`, `imagenet16`) need `dir`, their folder.
 
     Returns:
       The data set.

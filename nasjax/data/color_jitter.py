@@ -16,12 +16,14 @@ from numpy.typing import ArrayLike
 
 from nasjax.core.errors import ConfigError
 from nasjax.core.types import Array, Key
-from nasjax.data import cifar10, imagenet
+from nasjax.data import cifar10, cifar100, imagenet, imagenet16
 from nasjax.data.dataset import Batch, Dataset, Split
 
 STATISTICS = {
     "cifar10": (cifar10.MEAN, cifar10.STD),
+    "cifar100": (cifar100.MEAN, cifar100.STD),
     "imagenet": (imagenet.MEAN, imagenet.STD),
+    "imagenet16": (imagenet16.MEAN, imagenet16.STD),
 }
 """Mean and deviation per channel that a data set's batches are standardised with."""
 

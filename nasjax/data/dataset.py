@@ -127,6 +127,8 @@ class Dataset:
       train: images to learn from.
       test: images that only report.
       class_names: one name a label, or empty where there are none.
+      valid: images to validate on, where the data set has some of its own; None: they
+        are cut from the training images.
     """
 
     name: str
@@ -136,6 +138,7 @@ class Dataset:
     train: Split
     test: Split
     class_names: tuple[str, ...] = ()
+    valid: Split | None = None
 
     def split_train(self, fraction: float, seed: int) -> tuple[Split, Split]:
         """Cuts the training images in two at random.
@@ -148,8 +151,15 @@ class Dataset:
           Two disjoint splits of `round(fraction * N)` images and of the rest.
 
         Raises:
-          ConfigError: one of the parts would be empty.
+          ConfigError: one of the parts would be empty, or the data set has images to
+            validate on.
         """
+        if self.valid is not None:
+            raise ConfigError(
+                f"{self.name} has images to validate on, so none are cut from those to "
+                "train on: pass --config.data.split= to do without them, or, to train "
+                "one architecture, --config.train_fraction=1.0"
+            )
         size = len(self.train)
         first = round(fraction * size)
         if not 0 < first < size:

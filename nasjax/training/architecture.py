@@ -70,7 +70,7 @@ def train_architecture(
         workdir.release(folder)
 
 
-IGNORED = ("data.dir", "data.num_workers", "data.num_threads")
+IGNORED = ("data.dir", "data.verify", "data.num_workers", "data.num_threads")
 """Where the images lie and how they are read does not change a training."""
 
 

@@ -66,15 +66,16 @@ def split(dataset: data.Dataset, fraction: float, seed: int) -> Splits:
 
     Args:
       dataset: where they come from.
-      fraction: of the training images that are trained on; 1: all, and there is no
-        validation.
+      fraction: of the training images that are trained on; 1: all, and validation is
+        on the images that the data set has for it, if any.
       seed: of the cut.
 
     Raises:
-      ConfigError: the fraction leaves one of the two without images.
+      ConfigError: the fraction leaves one of the two without images, or is below 1
+        though the data set has images to validate on.
     """
     if fraction == 1:
-        return Splits(dataset.train, None, dataset.test)
+        return Splits(dataset.train, dataset.valid, dataset.test)
     return Splits(*dataset.split_train(fraction, seed), dataset.test)
 
 

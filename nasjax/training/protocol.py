@@ -25,7 +25,8 @@ class Protocol:
       network: options of the network (`image_networks.choose`).
       training: settings.
       train_fraction: part of the training images that is trained on; the rest is for
-        validation. 1: all, and there is no validation.
+        validation. 1: all, and validation is on the images that the data set has for
+        it, if any.
       split_seed: of that cut, which all trainings share.
       color_jitter: strengths of `data.color_jitter.jitter`, or () for none.
       label_epochs: over how many last epochs the validation score of a search is

@@ -3,12 +3,14 @@
 import dataclasses
 import functools
 import importlib.util
+import inspect
 
 import filled
 import numpy as np
 import pytest
 import shared
 
+from nasjax import data
 from nasjax.experiments import published
 from nasjax.jobs.train_architecture import architectures, run
 from nasjax.networks import nasbench101
@@ -18,7 +20,12 @@ from nasjax.training.language_model_settings import LanguageModelSettings
 
 FOLDER = shared.ROOT / "configs" / "train"
 NAMES = sorted(file.stem for file in FOLDER.glob("*.py"))
-SHAPES = {"cifar10": (32, 32, 3), "digits": (8, 8, 1)}
+SHAPES = {
+    "cifar10": (32, 32, 3),
+    "cifar100": (32, 32, 3),
+    "imagenet16": (16, 16, 3),
+    "digits": (8, 8, 1),
+}
 
 
 def load(name):
@@ -29,8 +36,8 @@ def load(name):
     return module
 
 
-def full(name):
-    return protocol.read(filled.fill(load(name).get_config()))
+def full(name, preset="full"):
+    return protocol.read(filled.fill(load(name).get_config(preset)))
 
 
 def presets():
@@ -113,6 +120,25 @@ def test_settings_of_nasbench201():
     )
     assert read.train_fraction == 0.5
     assert (read.network["channels"], read.network["num_cells"]) == (16, 5)
+
+
+@pytest.mark.parametrize(
+    ("preset", "name", "split"),
+    [
+        ("cifar10_valid", "cifar10", "cifar-split.txt"),
+        ("cifar100", "cifar100", "cifar100-test-split.txt"),
+        ("imagenet16", "imagenet16", "imagenet-16-120-test-split.txt"),
+    ],
+)
+def test_other_images_of_nasbench201(preset, name, split):
+    """Presets differ in the images alone: one recipe for all data sets."""
+    read, other = full("nasbench201", preset), full("nasbench201")
+    assert (read.data["name"], read.data["split"]) == (name, split)
+    # Validation is on the images of the list: none are cut from the training images.
+    assert read.train_fraction == 1.0
+    assert dataclasses.replace(read, data=other.data, train_fraction=0.5) == other
+    options = inspect.signature(data.DATASETS[name]).parameters
+    assert set(read.data) - {"name"} <= set(options)
 
 
 def test_settings_in_the_darts_space():

@@ -101,6 +101,21 @@ def test_plain_data_round_trip(content, protocol):
     assert pickle_scan.check(data + b"more", name="x") == len(data)
 
 
+def test_bytes_count_once_and_wide_text_four_times():
+    """CIFAR-100's training images are 154 MB of bytes, which Python 2 wrote."""
+    size = (2000).to_bytes(4, "little")
+    strings = {code: code + size + b"\xc3\xa9" * 1000 + b"." for code in (b"T", b"X")}
+    strings[b"B"] = pickle.dumps(b"\xe9" * 2000, 3)
+    limit = {"name": "x", "max_objects_bytes": 4000}
+    for code in (b"B", b"T"):
+        pickle_scan.check(strings[code], **limit)
+    with pytest.raises(DataError, match="too many objects"):
+        pickle_scan.check(strings[b"X"], **limit)
+    with pytest.raises(DataError, match="too many objects"):
+        pickle_scan.check(strings[b"T"], encoding="utf-8", **limit)
+    assert read(strings[b"T"]) == b"\xc3\xa9" * 1000
+
+
 @settings(max_examples=300, deadline=None)
 @given(data=st.data(), protocol=st.sampled_from(PROTOCOLS))
 def test_every_damaged_pickle_is_a_data_error_or_plain(data, protocol):

@@ -5,12 +5,13 @@ import pathlib
 import pickle
 
 import numpy as np
+import official_images
 import pytest
 import shared
 
 from nasjax import data
 from nasjax.core.errors import DataError
-from nasjax.data import cifar10
+from nasjax.data import batch_files
 from nasjax.data.dataset import Augmentation
 
 NAMES = [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]
@@ -30,44 +31,27 @@ def batches():
 def write_python(folder, batches, key=str, protocol=2):
     folder.mkdir(parents=True, exist_ok=True)
     for name, (planes, labels) in batches.items():
-        content = {
-            "batch_label": name,
-            "labels": labels.tolist(),
-            "data": planes.reshape(len(planes), -1),
-            "filenames": [f"{i}.png" for i in range(len(planes))],
-        }
-        content = {key(k): value for k, value in content.items()}
-        (folder / name).write_bytes(pickle.dumps(content, protocol))
+        content = official_images.pickled(
+            planes, {"labels": labels}, key=key, protocol=protocol
+        )
+        (folder / name).write_bytes(content)
     return folder
 
 
 def write_binary(folder, batches):
     folder.mkdir(parents=True, exist_ok=True)
     for name, (planes, labels) in batches.items():
-        flat = planes.reshape(len(planes), -1)
-        records = np.column_stack([labels.astype(np.uint8), flat])
-        (folder / f"{name}.bin").write_bytes(records.tobytes())
+        (folder / f"{name}.bin").write_bytes(official_images.records(planes, labels))
     return folder
-
-
-def content(split):
-    (batch,) = split.eval_batches(batch_size=len(split))
-    return np.asarray(batch.images), np.asarray(batch.labels)
 
 
 def assert_holds(dataset, batches):
     """The splits hold the batches in order, standardised by the usual constants."""
+    mean, std = [0.4914, 0.4822, 0.4465], [0.2470, 0.2435, 0.2616]
     for split, names in ((dataset.train, NAMES[:5]), (dataset.test, NAMES[5:])):
-        planes, labels = (
-            np.concatenate(part)
-            for part in zip(*(batches[name] for name in names), strict=True)
-        )
-        mean = np.array([0.4914, 0.4822, 0.4465])[:, None, None]
-        std = np.array([0.2470, 0.2435, 0.2616])[:, None, None]
-        expected = np.moveaxis((planes / 255 - mean) / std, 1, 3)
-        images, found = content(split)
-        np.testing.assert_array_equal(found, labels)
-        np.testing.assert_allclose(images, expected, rtol=1e-5, atol=1e-5)
+        parts = zip(*(batches[name] for name in names), strict=True)
+        planes, labels = (np.concatenate(part) for part in parts)
+        official_images.assert_holds(split, planes, labels, mean, std)
 
 
 @pytest.mark.parametrize("parent", [False, True])
@@ -107,6 +91,18 @@ def test_description(tmp_path, batches):
     assert batch.images.shape == (8, 32, 32, 3)
 
 
+def test_a_split_cuts_the_training_images(tmp_path, batches):
+    write_binary(tmp_path, batches)
+    order = np.random.default_rng(1).permutation(15)
+    lists = official_images.split_file(order[:6], order[6:], ("valid", "train"))
+    (tmp_path / "cifar-split.txt").write_text(lists)
+    dataset = data.load("cifar10", dir=tmp_path, split="cifar-split.txt")
+    labels = np.concatenate([batches[name][1] for name in NAMES[:5]])
+    for found, rows in ((dataset.valid, order[:6]), (dataset.train, order[6:])):
+        np.testing.assert_array_equal(official_images.content(found)[1], labels[rows])
+    assert len(dataset.test) == 6
+
+
 def test_the_real_files():
     folder = shared.shared_file("data", "cifar-10-batches-py")
     dataset = data.load("cifar10", dir=folder)
@@ -136,7 +132,7 @@ def refused(path, *fragments):
         data.load("cifar10", dir=path)
     message = str(caught.value)
     assert "\n" not in message
-    for fragment in (*fragments, cifar10.SOURCE):
+    for fragment in (*fragments, batch_files.CIFAR_SOURCE):
         assert fragment in message
 
 
@@ -252,13 +248,20 @@ def test_cifar100_is_named(tmp_path, batches):
     folder.mkdir()
     (folder / "train").write_bytes(b"")
     for place in (tmp_path, folder):
-        with pytest.raises(DataError, match="holds CIFAR-100, which is not read"):
-            data.load("cifar10", dir=place)
+        refused(place, f"{folder} holds CIFAR-100, not CIFAR-10", "data.name=cifar100")
     write_python(tmp_path / "renamed", batches)
     content = {"data": np.zeros((1, 3072), np.uint8), "fine_labels": [1]}
     (tmp_path / "renamed" / "data_batch_2").write_bytes(pickle.dumps(content))
-    with pytest.raises(DataError, match="data_batch_2 is a file of CIFAR-100"):
-        data.load("cifar10", dir=tmp_path / "renamed")
+    refused(tmp_path / "renamed", "data_batch_2 has no 'labels'")
+    content["coarse_labels"] = [1]
+    (tmp_path / "renamed" / "data_batch_2").write_bytes(pickle.dumps(content))
+    refused(tmp_path / "renamed", "data_batch_2 is a file of CIFAR-100, not")
+
+
+def test_binary_records_of_cifar100_are_named(tmp_path, batches):
+    path = write_binary(tmp_path, batches) / "data_batch_2.bin"
+    path.write_bytes(bytes(2 * 3074))
+    refused(tmp_path, f"{path} is a file of CIFAR-100, not of CIFAR-10")
 
 
 @pytest.mark.parametrize(
@@ -271,7 +274,9 @@ def test_cifar100_is_named(tmp_path, batches):
 )
 def test_what_stands_for_a_batch_is_named(tmp_path, batches, start, message):
     (write_python(tmp_path, batches) / "data_batch_3").write_bytes(start)
-    with pytest.raises(DataError, match=f"data_batch_3: {message}.*{cifar10.SOURCE}"):
+    with pytest.raises(
+        DataError, match=f"data_batch_3: {message}.*{batch_files.CIFAR_SOURCE}"
+    ):
         data.load("cifar10", dir=tmp_path)
     (write_binary(tmp_path / "b", batches) / "data_batch_3.bin").write_bytes(start)
     with pytest.raises(DataError, match="data_batch_3.bin"):

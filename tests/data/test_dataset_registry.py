@@ -19,7 +19,7 @@ def test_an_unknown_option_suggests_the_nearest():
         data.load("digits", sead=1)
 
 
-@pytest.mark.parametrize("name", ["cifar10", "imagenet"])
+@pytest.mark.parametrize("name", ["cifar10", "cifar100", "imagenet", "imagenet16"])
 @pytest.mark.parametrize("options", [{}, {"dir": ""}])
 def test_a_folder_must_be_given(name, options):
     with pytest.raises(ConfigError, match="--config.data.dir=PATH"):

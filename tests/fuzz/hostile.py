@@ -20,6 +20,8 @@ import time
 import zipfile
 import zlib
 
+import numpy as np
+
 TESTS = pathlib.Path(__file__).parents[1]
 MB = 1 << 20
 LISTS = b"\x80\x04(" + b"]" * (16 * MB) + b"l."
@@ -36,29 +38,70 @@ def _with_header(path, text):
 
 
 def lists_of_cifar10(path):
-    from nasjax.data import cifar10
+    from nasjax.data import batch_content, batch_files
 
     path.write_bytes(LISTS)
     yield
-    cifar10.read_python(path)
+    batch_content.read(batch_files.CIFAR10, path)
 
 
 def numbers_of_cifar10(path):
-    from nasjax.data import cifar10
+    from nasjax.data import batch_content, batch_files
 
     path.write_bytes(b"\x80\x04(" + b"M\x01\x02" * (20 * MB) + b"l.")
     yield
-    cifar10.read_python(path)
+    batch_content.read(batch_files.CIFAR10, path)
 
 
 def wide_text_of_cifar10(path):
-    from nasjax.data import cifar10
+    from nasjax.data import batch_content, batch_files
 
     text = "x" * (90 * MB) + "\U0001f600"
     path.write_bytes(pickle.dumps({"data": text, "labels": []}, 4))
     del text
     yield
-    cifar10.read_python(path)
+    batch_content.read(batch_files.CIFAR10, path)
+
+
+def labels_of_imagenet16(path):
+    """A right array beside lists of lists of labels."""
+    from nasjax.data import batch_content, batch_files
+
+    pixels = pickle.dumps({"data": np.zeros((2, 768), np.uint8)}, 4)
+    labels = b"\x8c\x06labels(" + b"]" * (12 * MB) + b"ls."
+    path.write_bytes(pixels[:-1] + labels)
+    yield
+    batch_content.read(batch_files.IMAGENET16, path)
+
+
+def bytes_of_cifar100(path):
+    """As long as a file may be, and nothing but bytes that are no pixels."""
+    from nasjax.data import batch_content, batch_files
+
+    content = bytes(190 * MB)
+    path.write_bytes(pickle.dumps({b"data": content, b"fine_labels": content[:9]}, 4))
+    del content
+    yield
+    batch_content.read(batch_files.CIFAR100, path)
+
+
+def records_of_cifar100(path):
+    """A file of zeros that takes no place on disk."""
+    from nasjax.data import batch_content, batch_files
+
+    path = path.with_suffix(".bin")
+    with path.open("wb") as file:
+        file.truncate(3074 * 2**21)
+    yield
+    batch_content.read(batch_files.CIFAR100, path)
+
+
+def lists_of_a_split(path):
+    from nasjax.data import split_files
+
+    path.write_bytes(b'{"xvalid": ' + b"[" * (4 * MB) + b"]" * (3 * MB) + b"}")
+    yield
+    split_files.read(path, 10, keys=split_files.TEST_KEYS)
 
 
 def nats_of_lists(path):

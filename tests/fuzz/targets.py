@@ -22,12 +22,13 @@ import joblib
 import lightgbm
 import numpy as np
 import official_files
+import official_images
 import official_surrogates
 from reference import supernet_small
 
 from nasjax import nasbench
 from nasjax.core import arrays, read_guard, result, safe_pickle
-from nasjax.data import cifar10, imagenet, text
+from nasjax.data import batch_content, batch_files, imagenet, split_files, text
 from nasjax.jobs.search import chunks
 from nasjax.nasbench import readers, sampled_digits, table_file, trainings
 from nasjax.nasbench.readers import (
@@ -87,22 +88,55 @@ def safe_pickles():
     return seeds, lambda content, _: safe_pickle.load(content, allow=safe_pickle.NUMPY)
 
 
+def batch_file(kind, name, **options):
+    """Files of two images, and their reader."""
+    rng = np.random.default_rng(0)
+    pixels = official_images.planes(rng, 2, kind.side)
+    labels = {one.key: [one.first, one.last] for one in kind.labels}
+    if name.endswith(".bin"):
+        seeds = [official_images.records(pixels, *labels.values())]
+    else:
+        seeds = [
+            official_images.pickled(pixels, labels, protocol=protocol)
+            for protocol in (0, 2, 4)
+        ]
+    return seeds, written(name, lambda path: batch_content.read(kind, path, **options))
+
+
 @target
 def cifar10_python():
-    rng = np.random.default_rng(0)
-    batch = {
-        "data": rng.integers(0, 256, (2, cifar10.PIXELS), np.uint8),
-        "labels": [1, 9],
-    }
-    seeds = [pickle.dumps(batch, protocol) for protocol in (0, 2, 4)]
-    seeds[0] = seeds[0][:20_000]
-    return seeds, written("data_batch_1", cifar10.read_python)
+    seeds, read = batch_file(batch_files.CIFAR10, "data_batch_1")
+    return [seeds[0][:20_000], *seeds[1:]], read
 
 
 @target
 def cifar10_binary():
-    seeds = [bytes([3]) + bytes(cifar10.PIXELS)]
-    return seeds, written("data_batch_1.bin", cifar10.read_binary)
+    return batch_file(batch_files.CIFAR10, "data_batch_1.bin")
+
+
+@target
+def cifar100_python():
+    return batch_file(batch_files.CIFAR100, "train", labels="fine_labels")
+
+
+@target
+def cifar100_binary():
+    return batch_file(batch_files.CIFAR100, "train.bin", labels="coarse_labels")
+
+
+@target
+def imagenet16():
+    return batch_file(batch_files.IMAGENET16, "val_data", max_label=120)
+
+
+@target
+def split_lists():
+    seeds = [official_images.split_file(range(0, 40, 2), range(1, 40, 2)).encode()]
+
+    def read(path):
+        split_files.read(path, 40, keys=split_files.TEST_KEYS)
+
+    return seeds, written("split.txt", read)
 
 
 def small_results():

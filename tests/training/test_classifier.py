@@ -166,6 +166,14 @@ def test_without_validation_images_there_is_no_validation(dataset, tmp_path):
     assert not any(name.startswith("valid") for name in curves.metrics)
 
 
+def test_images_that_a_data_set_has_for_validation_are_used(dataset):
+    valid, test = dataset.test.take(range(5)), dataset.test.take(range(5, 20))
+    cut = dataclasses.replace(dataset, valid=valid, test=test)
+    assert classifier.split(cut, 1.0, 0) == (dataset.train, valid, test)
+    with pytest.raises(errors.ConfigError, match="synthetic has images to validate on"):
+        classifier.split(cut, 0.5, 0)
+
+
 def test_fewer_epochs_then_more_are_one_training(finished, splits, tmp_path):
     folder, whole = finished
     first = train(tmp_path, splits, epochs=1)
