@@ -177,6 +177,8 @@ def test_all_is_table_5_3():
     assert len(found) == len(set(found)) == 18
     assert set(found) < set(study.names())
     assert all(name.split("_")[1] in fitting.REGRESSORS for name in found)
+    more = [s.name for s in study.surrogates(["all", "svd_lgb_seeds", "svd_lgb_std"])]
+    assert more == [*found, "svd_lgb_seeds"]
 
 
 def test_leaves_in_float32_predict_the_same_from_a_smaller_file(tmp_path):

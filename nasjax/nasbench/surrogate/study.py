@@ -164,13 +164,16 @@ def surrogates(names: Sequence[str], **options: Any) -> list[fitting.Settings]:
         for part in str(name).split(",")
         if part.strip()
     ]
-    if given == ["all"]:
-        given = [
+    if "all" in given:
+        every = [
             f"{c}_{r}_{n}"
             for c in compression.COMPRESSORS
             for r in fitting.REGRESSORS
             for n in noise_models.NOISE_MODELS
         ]
+        given = list(
+            dict.fromkeys([*every, *(name for name in given if name != "all")])
+        )
     if not given:
         raise errors.ConfigError(
             "config.surrogates is empty: pass --config.surrogates=\"('svd_lgb_gkde',)\""
