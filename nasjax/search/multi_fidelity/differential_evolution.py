@@ -17,15 +17,13 @@ def donors(key: Key, pool: Array, others: Array) -> Array:
     """
     size = pool.shape[0]
     scores = sampling.uniform(key, size) + pool + (pool | others)
-    order = jnp.argsort(-scores)
-    first: Array = order[:3].astype(jnp.int32)
-    return first
+    return jnp.argsort(-scores)[:3].astype(jnp.int32)
 
 
 def mutant(points: Array, *, factor: float) -> Array:
     """r1 + F (r2 - r3) of three points `[3, D]`."""
-    first, second, third = points
-    return first + factor * (second - third)
+    moved: Array = points[0] + factor * (points[1] - points[2])
+    return moved
 
 
 def crossover(key: Key, target: Array, mutated: Array, *, chance: float) -> Array:
