@@ -47,7 +47,7 @@ def asha(
     Each ask continues the best training that is among the best floor(n / eta) of the n
     whose results are back on its rung and was not continued yet, from the highest rung
     downwards; if there is none, a random architecture begins. One without a score is
-    never continued.
+    never continued, and a cell that is drawn twice is trained twice.
 
     eta = 4, r = 1 and s = 0 are those of the paper's experiments (section 4).
 

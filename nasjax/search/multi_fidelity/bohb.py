@@ -53,7 +53,8 @@ def bohb(
     A third of the new architectures are random. The others are, of 64 draws from the
     density l of the best 15 % of the results after the most epochs with at least
     N_min + 2 of them, the one of highest l / g, g the density of the others. Random is
-    uniform in the unit cube of `space.decode`, not `space.sample`.
+    uniform in the unit cube of `space.decode`, not `space.sample`. A cell that is
+    proposed twice is trained twice.
 
     Defaults: eta = 3, 15 %, 64, 1/3, factor 3 and N_min = D + 1 are the paper's, and
     h >= .001 is its code's (`optimizers/bohb.py` of github.com/automl/HpBandSter). The

@@ -55,7 +55,8 @@ def dehb(
     were not promoted yet go on to the next, as in Hyperband. From then on each
     evaluation is a new training: members take turns, and one is crossed with a mutant
     of the best of the subpopulation below (of its own on the lowest rung; of all where
-    these are less than three), and replaced if the child is at least as good.
+    these are less than three), and replaced if the child is at least as good. A cell
+    that comes twice is trained twice.
 
     F = .5, crossover .5, eta = 3 and random repair are those of the authors (section 5
     of the paper; `src/dehb/optimizers/` of github.com/automl/DEHB, read there), whose

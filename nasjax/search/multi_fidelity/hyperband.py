@@ -20,7 +20,8 @@ def hyperband(
         algorithm = search.make("hyperband", space, max_epochs=27)
 
     Brackets of successive halving from many short trainings to full ones only, all of
-    about the same cost. eta = 3 and r = 1 are the paper's. NAS-Bench-x11 takes r = 4
+    about the same cost; a cell that is drawn twice is trained twice. eta = 3 and r = 1
+    are the paper's. NAS-Bench-x11 takes r = 4
     (50 epochs: eta 2, r = 1); its code trains from scratch on every rung and charges
     for that (`resume=False`), and reads the curve one epoch later than it pays for,
     which is not done here.

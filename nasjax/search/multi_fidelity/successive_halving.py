@@ -23,8 +23,9 @@ def successive_halving(
 
     n random architectures are trained for R / eta^s epochs, s = floor(log_eta(R / r));
     the best floor(n / eta) of them for eta times as many, and so on to R epochs. Then
-    it starts over. A rung waits until all results of the one below are back. The paper
-    takes any n and eta; the defaults are those of Hyperband's first bracket.
+    it starts over; a cell that is drawn twice is trained twice. A rung waits until all
+    results of the one below are back. The paper takes any n and eta; the defaults are
+    those of Hyperband's first bracket.
 
     Args:
       space: what is searched.
