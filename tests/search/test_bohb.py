@@ -138,7 +138,7 @@ def test_settings_out_of_range_are_named():
         "random_fraction": (1.5, "random_fraction = 1.5 must be 0 to 1"),
         "bandwidth_factor": (0, "bandwidth_factor = 0 must be positive"),
         "min_bandwidth": (1, "min_bandwidth = 1 between"),
-        "capacity": (8, "capacity = 8 must be at least 9"),
+        "max_results": (8, "max_results = 8 must be at least 9"),
         "min_points": (0, "min_points = 0 at least 1"),
         "variant": ("thesiss", "variant of BOHB"),
         "sizes": ("all", "rule of sizes"),

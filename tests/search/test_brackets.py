@@ -52,6 +52,9 @@ def test_brackets_that_a_reader_can_check_by_hand():
     assert pairs(table[1]) == [(12, 3), (4, 10), (1, 30)]
     assert sum(bracket.num_epochs() for bracket in table) == 390
     assert sum(bracket.num_epochs(resume=False) for bracket in table) == 460
+    capped = brackets.hyperband(min_epochs=12, max_epochs=512, eta=3, last_epoch=200)
+    assert pairs(capped[0]) == [(27, 18), (9, 56), (3, 170), (1, 200)]
+    assert pairs(capped[3]) == [(4, 200)]
     authors = brackets.hyperband(max_epochs=30, sizes="authors", **limits)
     assert [bracket.sizes[0] for bracket in authors] == [27, 9, 6, 4]
 
@@ -76,6 +79,8 @@ def test_successive_halving_keeps_one_in_eta():
         brackets.hyperband(min_epochs=1, max_epochs=9, eta=1)
     with pytest.raises(errors.ConfigError, match="min_epochs = 0 must be 1 to"):
         brackets.hyperband(min_epochs=0, max_epochs=9, eta=3)
+    with pytest.raises(errors.ConfigError, match="last_epoch = 170 must be above 170"):
+        brackets.hyperband(min_epochs=12, max_epochs=512, eta=3, last_epoch=170)
     with pytest.raises(errors.ConfigError, match="rule of sizes"):
         brackets.hyperband(min_epochs=1, max_epochs=9, eta=3, sizes="author")
 

@@ -47,19 +47,28 @@ def sampled():
     return [tuple(arch) for arch in np.asarray(jax.vmap(SPACE.sample)(keys)).tolist()]
 
 
-@pytest.mark.parametrize("modulus", [curve_table.DISTINCT, curve_table.TIES])
+KINDS = {
+    "distinct": (curve_table.DISTINCT, curve_table.BROKEN),
+    "ties": (curve_table.TIES, curve_table.BROKEN),
+    "few have a score": (curve_table.DISTINCT, 2),
+    "none has a score": (curve_table.DISTINCT, 1),
+}
+"""Arguments of the benchmark."""
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("resume", [True, False])
 @pytest.mark.parametrize("name", SETTINGS)
 def test_every_evaluation_is_that_of_the_plain_loop(
-    algorithms, sampled, name, resume, modulus
+    algorithms, sampled, name, resume, kind
 ):
     history = run(
-        KEY, algorithms[name, resume], curve_table.evaluate(modulus), NUM_STEPS
+        KEY, algorithms[name, resume], curve_table.evaluate(*KINDS[kind]), NUM_STEPS
     )
     expected = plain.halving(
         LADDERS[name],
         lambda step: sampled[step],
-        lambda trial, arch, epochs: curve_table.plain_score(arch, epochs, modulus),
+        lambda trial, arch, epochs: curve_table.plain_score(arch, epochs, *KINDS[kind]),
         NUM_STEPS,
         resume,
     )

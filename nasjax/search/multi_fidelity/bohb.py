@@ -14,7 +14,8 @@ from nasjax.search.multi_fidelity.observations import Observations
 from nasjax.search.multi_fidelity.rungs import Rungs
 
 VARIANTS = ("thesis", "released")
-_RELEASED_PERCENT = 10
+_DEFAULTS = {"thesis": (15, 64, 1 / 3), "released": (10, 128, 0.2)}
+"""`top_percent`, `num_samples` and `random_fraction` of a variant."""
 
 
 class BohbState(struct.PyTreeNode):
@@ -36,13 +37,14 @@ def bohb(
     min_epochs: int = 1,
     eta: int = 3,
     sizes: str = "paper",
-    top_percent: int = 15,
-    num_samples: int = 64,
-    random_fraction: float = 1 / 3,
+    last_epoch: int | None = None,
+    top_percent: int | None = None,
+    num_samples: int | None = None,
+    random_fraction: float | None = None,
     bandwidth_factor: float = 3.0,
     min_bandwidth: float = 1e-3,
     min_points: int | None = None,
-    capacity: int = 500,
+    max_results: int = 500,
     resume: bool = True,
     variant: str = "thesis",
 ) -> SearchAlgorithm:
@@ -67,17 +69,20 @@ def bohb(
       min_epochs: r, the fewest epochs of a training.
       eta: one in eta is promoted.
       sizes: rule of the brackets' sizes, see `brackets.hyperband`.
-      top_percent: percentage of results that are good.
-      num_samples: draws of which one is taken.
-      random_fraction: share of random architectures.
+      last_epoch: where trainings end although R is more; None: at R.
+      top_percent: percentage of results that are good; None: 15.
+      num_samples: draws of which one is taken; None: 64.
+      random_fraction: share of random architectures; None: 1/3.
       bandwidth_factor: widens the density that draws come from.
       min_bandwidth: bandwidths are at least this.
       min_points: N_min; None: D + 1.
-      capacity: results kept of each number of epochs; of more the oldest go.
+      max_results: results kept of each number of epochs; of more the oldest go.
       resume: a promoted training is continued and pays only for the added epochs; if
         not, it starts again.
       variant: "released": the brackets of NAS-Bench-x11's code, which promotes the best
-        10 % of each rung and repeats the last training (`brackets.keep_top`).
+        10 % (`top_percent`) of each rung and repeats the last training
+        (`brackets.keep_top`), and its 128 draws and random fraction .2; which results
+        are good stays as in the paper.
 
     Raises:
       ConfigError: a number is out of range, or the space lacks what is needed.
@@ -85,26 +90,34 @@ def bohb(
     unit_points.check("bohb", space)
     categories = space.unit_sizes
     least = len(categories) + 1 if min_points is None else min_points
-    _check(top_percent, num_samples, random_fraction, bandwidth_factor, min_bandwidth)
     if variant not in VARIANTS:
         raise errors.unknown_name("variant of BOHB", variant, VARIANTS)
-    if least < 1 or capacity < least + 2:
+    percent, draws, fraction = _DEFAULTS[variant]
+    percent = percent if top_percent is None else top_percent
+    draws = draws if num_samples is None else num_samples
+    fraction = fraction if random_fraction is None else random_fraction
+    _check(percent, draws, fraction, bandwidth_factor, min_bandwidth)
+    if least < 1 or max_results < least + 2:
         raise errors.ConfigError(
-            f"capacity = {capacity} must be at least {least + 2}, two more than the "
-            f"points that a density needs, and min_points = {min_points} at least 1"
+            f"max_results = {max_results} must be at least {least + 2}, two more than "
+            f"a density needs, and min_points = {min_points} at least 1"
         )
     ladder = brackets.hyperband(
-        min_epochs=min_epochs, max_epochs=max_epochs, eta=eta, sizes=sizes
+        min_epochs=min_epochs,
+        max_epochs=max_epochs,
+        eta=eta,
+        sizes=sizes,
+        last_epoch=last_epoch,
     )
     if variant == "released":
-        ladder = tuple(brackets.keep_top(one, _RELEASED_PERCENT) for one in ladder)
+        ladder = tuple(brackets.keep_top(one, percent) for one in ladder)
     table = rungs.schedule(ladder)
-    parts = results.split(capacity, top_percent=top_percent, min_points=least)
+    parts = results.split(max_results, top_percent=percent, min_points=least)
 
     def init(key: Key) -> BohbState:
         del key
         item = jax.ShapeDtypeStruct((len(categories),), jnp.int32)
-        seen = Observations.empty(table.num_levels, capacity, len(categories))
+        seen = Observations.empty(table.num_levels, max_results, len(categories))
         return BohbState(Rungs.empty(table, item), seen)
 
     def model_point(key: Key, points: Array, valid: Array, count: Array) -> Array:
@@ -116,7 +129,7 @@ def bohb(
             for used in results.good_and_bad(valid, count, parts)
         )
         drawn = kernel_density.sample(
-            key, good, num_samples, categories=categories, widen=bandwidth_factor
+            key, good, draws, categories=categories, widen=bandwidth_factor
         )
 
         def score(point: Array) -> Array:
@@ -131,7 +144,7 @@ def bohb(
         random = unit_points.bins(unit_points.draw(key_random, space, 1)[0], space)
         enough = seen.kept >= least + 2
         level = jnp.max(jnp.where(enough, jnp.arange(table.num_levels), -1))
-        modelled = sampling.uniform(key_coin, 1)[0] >= random_fraction
+        modelled = sampling.uniform(key_coin, 1)[0] >= fraction
         modelled &= needed & (level >= 0)
         arguments = (key_model, seen.points[level], seen.valid[level], seen.kept[level])
         point = cond_any(modelled, model_point, arguments, random)

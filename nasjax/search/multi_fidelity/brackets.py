@@ -81,7 +81,12 @@ def successive_halving(
 
 
 def hyperband(
-    *, min_epochs: int, max_epochs: int, eta: int, sizes: str = "paper"
+    *,
+    min_epochs: int,
+    max_epochs: int,
+    eta: int,
+    sizes: str = "paper",
+    last_epoch: int | None = None,
 ) -> tuple[Bracket, ...]:
     """The brackets s = s_max to 0 of one round of Hyperband.
 
@@ -92,6 +97,7 @@ def hyperband(
       sizes: "paper": n = ceil((s_max + 1) eta^s / (s + 1)); "authors": n =
         floor((s_max + 1) / (s + 1)) eta^s, as the code of BOHB (`optimizers/bohb.py` of
         github.com/automl/HpBandSter) and of DEHB have it.
+      last_epoch: where trainings end although R is more; None: at R.
 
     Raises:
       ConfigError: a number is out of range, or there is no such rule of sizes.
@@ -99,14 +105,21 @@ def hyperband(
     if sizes not in SIZES:
         raise errors.unknown_name("rule of sizes", sizes, SIZES)
     most = num_halvings(min_epochs=min_epochs, max_epochs=max_epochs, eta=eta)
+    end = max_epochs if last_epoch is None else last_epoch
+    before = max_epochs // eta if most else 0
+    if not before < end <= max_epochs:
+        raise errors.ConfigError(
+            f"last_epoch = {last_epoch} must be above {before}, the epochs of the last "
+            f"rung but one, and at most max_epochs = {max_epochs}"
+        )
 
     def bracket(s: int) -> Bracket:
         first = -(-(most + 1) * eta**s // (s + 1))
         if sizes == "authors":
             first = (most + 1) // (s + 1) * eta**s
+        epochs = rung_epochs(s, max_epochs=max_epochs, eta=eta)
         return Bracket(
-            tuple(first // eta**i for i in range(s + 1)),
-            rung_epochs(s, max_epochs=max_epochs, eta=eta),
+            tuple(first // eta**i for i in range(s + 1)), (*epochs[:-1], end)
         )
 
     return tuple(bracket(s) for s in range(most, -1, -1))

@@ -42,6 +42,7 @@ def dehb(
     min_epochs: int = 1,
     eta: int = 3,
     sizes: str = "paper",
+    last_epoch: int | None = None,
     mutation_factor: float = 0.5,
     crossover_chance: float = 0.5,
     resume: bool = True,
@@ -71,6 +72,7 @@ def dehb(
       min_epochs: r, the fewest epochs of a training.
       eta: one in eta is promoted.
       sizes: rule of the brackets' sizes, see `brackets.hyperband`.
+      last_epoch: where trainings end although R is more; None: at R.
       mutation_factor: F.
       crossover_chance: how likely a coordinate is the mutant's.
       resume: a promoted training is continued and pays only for the added epochs; if
@@ -86,7 +88,11 @@ def dehb(
             f"crossover_chance = {crossover_chance} 0 to 1"
         )
     ladder = brackets.hyperband(
-        min_epochs=min_epochs, max_epochs=max_epochs, eta=eta, sizes=sizes
+        min_epochs=min_epochs,
+        max_epochs=max_epochs,
+        eta=eta,
+        sizes=sizes,
+        last_epoch=last_epoch,
     )
     table = rungs.schedule(ladder)
     members = _population_sizes(table)
