@@ -16,7 +16,7 @@ class AshaState(struct.PyTreeNode):
       archs: int32 `[P, G]`.
       trial: int32 `[P]`, number of the training, -1 where there is none.
       rung: int32 `[P]`, the highest rung that it was asked for.
-      valid: float32 `[R, P]`, score on each rung, -inf where there is none (yet).
+      valid: float32 `[R, P]`, score on each rung where the result is back.
       told: bool `[R, P]`, whether the result is back.
       started: int32 `[]`, trainings begun.
     """
@@ -97,7 +97,6 @@ def asha(
             archs=state.archs.at[place].set(arch),
             trial=state.trial.at[place].set(trial),
             rung=state.rung.at[place].set(rung),
-            valid=state.valid.at[:, fresh].set(-jnp.inf, mode="drop"),
             told=state.told.at[:, fresh].set(False, mode="drop"),
             started=state.started + ~found,
         )
