@@ -2,11 +2,10 @@
 
 import jax
 import jax.numpy as jnp
-from flax import struct
 
 from nasjax.core import errors, sampling
 from nasjax.core.types import Array, Evaluation, Key, Proposal, SearchSpace
-from nasjax.search.algorithm import SearchAlgorithm
+from nasjax.search.algorithm import ModelState, SearchAlgorithm
 from nasjax.search.model_based.batched_cond import cond_any
 from nasjax.search.multi_fidelity import brackets, kernel_density, rungs, unit_points
 from nasjax.search.multi_fidelity import observations as results
@@ -18,7 +17,7 @@ _DEFAULTS = {"thesis": (15, 64, 1 / 3), "released": (10, 128, 0.2)}
 """`top_percent`, `num_samples` and `random_fraction` of a variant."""
 
 
-class BohbState(struct.PyTreeNode):
+class BohbState(ModelState, kw_only=True):
     """Rungs, whose items are bins of points of the unit cube, and all results.
 
     Attributes:
@@ -118,7 +117,7 @@ def bohb(
         del key
         item = jax.ShapeDtypeStruct((len(categories),), jnp.int32)
         seen = Observations.empty(table.num_levels, max_results, len(categories))
-        return BohbState(Rungs.empty(table, item), seen)
+        return BohbState(rungs=Rungs.empty(table, item), observations=seen)
 
     def model_point(key: Key, points: Array, valid: Array, count: Array) -> Array:
         """int32 `[D]`, the draw of highest l / g; points `[C, D]` are of one level."""
