@@ -39,6 +39,13 @@ from nasjax.search.model_based import (
     neural_predictor,
     pool_local_search,
 )
+from nasjax.search.multi_fidelity import (
+    asha,
+    bohb,
+    dehb,
+    hyperband,
+    successive_halving,
+)
 from nasjax.search.space_arrays import carrying
 
 __all__ = [
@@ -68,6 +75,11 @@ ALGORITHMS: Mapping[str, Callable[..., SearchAlgorithm]] = {
     "regularized_evolution": evolution.regularized_evolution,
     "local_search": local_search.local_search,
     "reinforce": reinforce.reinforce,
+    "successive_halving": successive_halving.successive_halving,
+    "hyperband": hyperband.hyperband,
+    "bohb": bohb.bohb,
+    "dehb": dehb.dehb,
+    "asha": asha.asha,
     "bananas": bananas.bananas,
     "bo_bohamiann": functools.partial(
         bayesian_optimization.bayesian_optimization, predictor="bohamiann"

@@ -20,11 +20,17 @@ LEARNT = {
     "candidates": TABLE["table"].archs,
 }
 EPOCHS = {"predictor_options": {"epochs": 2}}
+FIDELITIES = {"max_epochs": 16}
 SETTINGS = {
     "random_search": {"batch_size": 3},
     "regularized_evolution": {"population_size": 3, "sample_size": 2},
     "local_search": {"num_init": 2},
     "reinforce": {},
+    "successive_halving": FIDELITIES,
+    "hyperband": FIDELITIES,
+    "bohb": {**FIDELITIES, "num_samples": 2},
+    "dehb": FIDELITIES,
+    "asha": FIDELITIES,
     "bananas": {
         "features": encoders.make("path_one_hot", "nasbench201"),
         **SMALL,
@@ -58,7 +64,7 @@ QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes
 
 
 def hidden_arrays():
-    """A space whose sample, mutate and neighbors read 10 MB."""
+    """A space whose functions read 10 MB."""
     space, large = latent_table.SPACE, jnp.zeros(10 * MEGABYTE // 4)
 
     def read(large, arch):
@@ -73,8 +79,12 @@ def hidden_arrays():
     def neighbors(large, arch):
         return space.neighbors(read(large, arch))
 
+    def decode(large, unit):
+        return read(large, space.decode(unit))
+
     return space._replace(
         sample=Partial(sample, large),
+        decode=Partial(decode, large),
         mutate=Partial(mutate, large),
         neighbors=Partial(neighbors, large),
     )

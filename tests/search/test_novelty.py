@@ -15,7 +15,8 @@ from nasjax.spaces import nasbench101, nasbench201
 
 KEYS = jax.random.split(jax.random.key(0), 3)
 NUM_CELLS = 9
-REPEATING = {"random_search", "regularized_evolution", "reinforce"}
+MULTI_FIDELITY = {"successive_halving", "hyperband", "bohb", "dehb", "asha"}
+REPEATING = MULTI_FIDELITY | {"random_search", "regularized_evolution", "reinforce"}
 """Algorithms whose sources train an architecture again, and say so."""
 
 

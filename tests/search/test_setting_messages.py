@@ -28,6 +28,7 @@ def needed(name):
         given |= {"network": supervised.network("nasbench201"), "candidates": ARCHS}
     if "features" in parameters:
         del given["table"]
+    given["max_epochs"] = 27
     return {key: value for key, value in given.items() if key in parameters}
 
 
