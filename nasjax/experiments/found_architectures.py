@@ -27,7 +27,9 @@ BEST = 20
 """Architectures that are kept of a trial."""
 _SEED = 0
 _METRIC = "valid_accuracy"
-_MOST_ROUNDS = 10
+_MOST_ROUNDS = 20
+_FEWEST_TRIALS = 8
+"""Trials of a round: what one finds when little is lacking, others found before."""
 
 
 def find(
@@ -67,9 +69,8 @@ def find(
         key = jax.random.fold_in(jax.random.key(_SEED), place)
         for turn in range(_MOST_ROUNDS):
             share = wanted - len(found)
-            keys = jax.random.split(
-                jax.random.fold_in(key, turn), math.ceil(share / BEST)
-            )
+            count = max(_FEWEST_TRIALS, math.ceil(share / BEST))
+            keys = jax.random.split(jax.random.fold_in(key, turn), count)
             history = trials.run_trials(
                 keys, algorithm, problem.evaluate, budget_queries=QUERIES
             )
