@@ -66,11 +66,7 @@ def draw_curves(
     Raises:
       DataError: no row holds an accuracy.
     """
-    after = recalibrated or {}
-    stages = [
-        s._replace(recalibrated=1.0 - after[s.name]) if s.name in after else s
-        for s in read_stages(rows)
-    ]
+    stages = with_recalibrated(read_stages(rows), recalibrated or {})
     figure = curves_figure(stages, title=title)
     path = pathlib.Path(path)
     return [
@@ -114,6 +110,16 @@ def read_stages(rows: Iterable[Mapping[str, Any]]) -> list[Stage]:
             "'train_accuracy'; let the run log at least one epoch"
         )
     return stages
+
+
+def with_recalibrated(
+    stages: Iterable[Stage], accuracy: Mapping[str, float]
+) -> list[Stage]:
+    """Stages with the test accuracy that some have once BN statistics are fresh."""
+    return [
+        s._replace(recalibrated=1.0 - accuracy[s.name]) if s.name in accuracy else s
+        for s in stages
+    ]
 
 
 def curves_figure(stages: list[Stage], *, title: str = "") -> Figure:

@@ -141,6 +141,27 @@ def ecdf_figure(
     return figure
 
 
+def legend(name: str, num_trials: int, num_embeddings: int = 0) -> str:
+    """An entry of the legend: a name for readers, and how many trials it is of."""
+    words = [_WORDS.get(word, word) for word in name.split("_")]
+    trials = f"{num_trials} trial{'s' if num_trials != 1 else ''}"
+    of = f", {num_embeddings} embeddings" if num_embeddings > 1 else ""
+    return f"{' '.join(words)} ({trials}{of})"
+
+
+_WORDS = {
+    "bananas": "BANANAS",
+    "bo": "BO",
+    "bohamiann": "BOHAMIANN",
+    "dngo": "DNGO",
+    "gcn": "GCN",
+    "gp": "GP",
+    "reinforce": "REINFORCE",
+    "rl": "RL",
+}
+"""Words of names that readers write otherwise."""
+
+
 def looks() -> Iterator[dict[str, Any]]:
     """Colour and dashes of each algorithm: no two of the first 32 are the same."""
     for dashes in _DASHES:
@@ -203,7 +224,7 @@ def _finish_figure(figure: Figure, grid: list[Axes], title: str) -> None:
     for axes in grid:
         handles, labels = axes.get_legend_handles_labels()
         entries.update(dict(zip(labels, handles, strict=True)))
-    figure.legend(
+    legend = figure.legend(
         list(entries.values()),
         list(entries),
         loc="outside lower center",
@@ -211,6 +232,8 @@ def _finish_figure(figure: Figure, grid: list[Axes], title: str) -> None:
         fontsize=8,
         frameon=False,
     )
+    for text in legend.get_texts():
+        text.set_parse_math(False)  # names are a user's own
 
 
 def _save(figure: Figure, path: str | os.PathLike[str]) -> list[pathlib.Path]:

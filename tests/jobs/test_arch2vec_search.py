@@ -1,7 +1,6 @@
 """Searches with embeddings on several data sets: tables, budgets, lists, bad input."""
 
 import copy
-import types
 
 import jax
 import numpy as np
@@ -12,7 +11,7 @@ from nasjax.core import arrays, errors, result
 from nasjax.experiments import comparison, search_inputs
 from nasjax.jobs import config_door
 from nasjax.jobs.arch2vec import search as arch2vec_search
-from nasjax.jobs.search import algorithms, chunks, clusters, figures, problem, settings
+from nasjax.jobs.search import algorithms, chunks, clusters, problem, settings
 from nasjax.jobs.search import tables as search_summary
 from nasjax.jobs.search import trials as search
 from nasjax.nasbench import table_file
@@ -211,16 +210,6 @@ def test_trials_of_an_embedding_are_those_of_a_run_with_it_alone(finished, place
     own = clusters.with_arrays(both.algorithm, both.others[0]())
     same = [jax.tree.structure(as_argument(a)) for a in (both.algorithm, own)]
     assert same[0] == same[1]
-
-
-def test_a_legend_says_of_how_many_trials_a_curve_is():
-    trials = np.zeros(10)
-    scores = types.SimpleNamespace(num_queries=trials, embeddings=("a", "b"))
-    assert figures.legend("arch2vec_rl", scores) == (
-        "arch2vec RL (10 trials, 2 embeddings)"
-    )
-    alone = types.SimpleNamespace(num_queries=trials[:1], embeddings=())
-    assert figures.legend("bo_gp", alone) == "BO GP (1 trial)"
 
 
 def test_what_hides_its_embedding_is_not_given_anothers():
