@@ -244,6 +244,12 @@ def _mean(values: np.ndarray) -> float | None:
     return float(values.mean()) if np.isfinite(values).all() else None
 
 
+def ordered(outcome: Mapping[str, Any]) -> list[str]:
+    """Algorithms of a result in the order of its configuration; JSON sorts them."""
+    rows, asked = outcome["algorithms"], outcome["config"]["algorithms"]
+    return sorted(rows, key=lambda n: asked.index(n) if n in asked else len(asked))
+
+
 def statements(
     label: str, compared: Mapping[str, Mapping[str, Mapping[str, Any]]]
 ) -> list[str]:

@@ -149,9 +149,10 @@ def curves_figure(stages: list[Stage], *, title: str = "") -> Figure:
         [unique[name] for name in order],
         order,
         fontsize=8,
-        loc="upper right",
-        framealpha=1.0,
-        edgecolor="#CCCCCC",
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.13),  # below, where no point is
+        ncols=2,
+        frameon=False,
     )
     return figure
 
@@ -183,6 +184,7 @@ def _draw_recalibrated(axes: Axes, stage: Stage) -> None:
             color=canvas.PALETTE[1],
             markersize=4.5,
             label="test error, BN statistics recalibrated",
+            clip_on=False,  # the last one stands on the edge
         )
 
 
@@ -200,4 +202,5 @@ def _draw_errors(
             marker="o" if few else "",
             markersize=2.5,
             label=label,
+            clip_on=False,
         )

@@ -44,7 +44,7 @@ def element(tag: str, *parts: Any, **attributes: str) -> Markup:
 
 def paragraph(*parts: Any, class_: str = "") -> Markup:
     """A paragraph."""
-    return element("p", *parts, **({"class_": class_} if class_ else {}))
+    return element("p", *map(_prose, parts), **({"class_": class_} if class_ else {}))
 
 
 def heading(level: int, title: Any, anchor: str = "") -> Markup:
@@ -79,7 +79,12 @@ def details(summary: Any, *parts: Any) -> Markup:
 
 def figure(drawing: Markup, caption: Any) -> Markup:
     """A drawing, as `inline_svg` makes it, with a caption."""
-    return element("figure", drawing, element("figcaption", caption))
+    return element("figure", drawing, element("figcaption", _prose(caption)))
+
+
+def _prose(part: Any) -> Markup:
+    """Text whose percent signs stay with their numbers."""
+    return Markup(text(part).replace(" %", "\u00a0%"))
 
 
 def facts(values: Mapping[str, Any]) -> Markup:
@@ -98,21 +103,27 @@ def table(
       rows: a cell for each column; a pair `(value, shown)` is sorted by its value.
       caption: printed above.
     """
-    heads = (
-        element("th", element("button", c, type="button"), scope="col") for c in columns
-    )
-    body = (element("tr", *map(_cell, row)) for row in rows)
+    cells = [list(row) for row in rows]
+    heads = [
+        element(
+            "th",
+            element("button", head, type="button"),
+            scope="col",
+            class_="number" if cells and isinstance(cells[0][place], tuple) else "",
+        )
+        for place, head in enumerate(columns)
+    ]
+    body = (element("tr", *map(_cell, row)) for row in cells)
     parts = [element("caption", caption)] if caption else []
     parts += [element("thead", element("tr", *heads)), element("tbody", *body)]
     return element("div", element("table", *parts), class_="wide")
 
 
 def _cell(cell: Any) -> Markup:
-    value, shown = cell if isinstance(cell, tuple) else (cell, cell)
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number and not isinstance(cell, tuple):
-        return element("td", shown)
-    known = is_number and math.isfinite(value)
+    if not isinstance(cell, tuple):
+        return element("td", cell)
+    value, shown = cell
+    known = isinstance(value, int | float) and math.isfinite(value)
     key = repr(value) if known else ""
     return element("td", shown, class_="number", data_value=key)
 

@@ -31,8 +31,9 @@ table{border-collapse:collapse;font-size:.88rem;font-variant-numeric:tabular-num
 caption{text-align:left;padding:.2rem 0 .4rem}
 th,td{padding:.26rem .7rem .26rem 0;border-bottom:1px solid var(--line);
 text-align:left;vertical-align:top}
-th{border-bottom:2px solid var(--line);white-space:nowrap}
-td.number{text-align:right;white-space:nowrap}
+th{border-bottom:2px solid var(--line);vertical-align:bottom;line-height:1.25}
+.number{text-align:right}
+td.number{white-space:nowrap}
 th button{all:unset;cursor:pointer;font-weight:600}
 th button:focus-visible{outline:2px solid var(--link)}
 th[aria-sort=ascending] button::after{content:" \\2191"}

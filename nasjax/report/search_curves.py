@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from nasjax.core import statistics
 from nasjax.core.errors import DataError
@@ -19,6 +19,8 @@ from nasjax.report import canvas
 
 _DASHES = ("-", "--", ":", "-.")
 _COLUMNS = 4
+_LOGARITHMIC = 3.0
+"""Times the lowest mean: up to there a linear axis shows as much, with better ticks."""
 
 
 class Band(NamedTuple):
@@ -176,8 +178,11 @@ def _use_logarithms(axes: Axes, bands: list[Band], scale: float) -> None:
         axes.xaxis.set_major_formatter(FuncFormatter(_plain))
         # Decades are enough: labels between them take half the time of a figure.
         axes.xaxis.set_minor_formatter(NullFormatter())
+    elif all((np.asarray(band.x) % 1 == 0).all() for band in bands):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     lowest = min((_lowest(band.mean) for band in bands), default=np.inf)
-    if np.isfinite(lowest):
+    highest = max(float(band.mean.max()) for band in bands)
+    if highest >= _LOGARITHMIC * lowest:
         # A mean of 0 (all trials at the optimum) leaves the axes at the bottom.
         axes.set_yscale("log", nonpositive="clip")
         axes.set_ylim(bottom=0.7 * scale * lowest)

@@ -1,9 +1,10 @@
 """Regret by query and by time, and where trials end."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from nasjax.core import statistics
 from nasjax.core.errors import DataError
@@ -114,7 +115,7 @@ def results_of_run(
       DataError: the two are not of one run.
     """
     rows = outcome["algorithms"]
-    names = [name for name in rows if name in arrays]
+    names = [name for name in comparison.ordered(outcome) if name in arrays]
     if not names:
         raise DataError(
             "search: curves of other algorithms than result.json; run the same command "
@@ -175,7 +176,7 @@ def regret_plot(found: SearchResults, axis: str = "queries") -> Plot:
     caption = (
         f"Mean {found.word} of the best architecture so far, by {label}: "
         f"{found.title}, {_trials(found)}. Bands are 95 % intervals of the mean over "
-        f"{_units(found)}."
+        f"{_units(found)}.{_cut(figure, parts)}"
     )
     return Plot(f"{found.word}_{axis}", figure, caption, stack(parts))
 
@@ -213,7 +214,7 @@ def ecdf_plot(found: SearchResults) -> Plot:
 
 
 def thin(band: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """At most `MOST_POINTS` points of a curve, even in their logarithm, and both ends."""
+    """At most `MOST_POINTS` points of a curve, even in their logarithm, ends kept."""
     x = np.asarray(band["x"], np.float64)
     if len(x) > MOST_POINTS:
         wanted = np.geomspace(max(x[0], 1e-9), x[-1], MOST_POINTS)
@@ -232,6 +233,14 @@ def _spread(values: np.ndarray) -> np.ndarray:
         return values
     places = np.linspace(0, len(values) - 1, MOST_POINTS).round().astype(int)
     return np.take(values, places)
+
+
+def _cut(figure: Figure, parts: Sequence[Mapping[str, Any]]) -> str:
+    """Says so where bands go on below a logarithmic axis."""
+    bottom = max(axes.get_ylim()[0] for axes in figure.axes)
+    reaches = min(float(np.min(part["low"])) for part in parts)
+    is_cut = figure.axes[0].get_yscale() == "log" and reaches < bottom
+    return " Bands that leave the axis reach lower, some to 0." if is_cut else ""
 
 
 def _units(found: SearchResults) -> str:

@@ -10,6 +10,7 @@ from nasjax.jobs.report.parts import (
     Headline,
     Part,
     attempt,
+    counted,
     interval,
     notes,
     number,
@@ -31,7 +32,8 @@ def build(found: Workdir) -> Part:
     pieces: list[Any] = [
         page.paragraph(
             f"Variants {', '.join(map(str, config['variants']))} on {config['space']}, "
-            f"{config['epochs']} epochs. Seeds: {', '.join(map(str, seeds))}. "
+            f"{counted(config['epochs'], 'epoch')}. Seeds: "
+            f"{', '.join(map(str, seeds))}. "
             + ("One seed has no interval." if len(seeds) == 1 else "")
         ),
         *tables(outcome["tables"]),
@@ -54,8 +56,8 @@ def build(found: Workdir) -> Part:
     headline = Headline(
         f"arch2vec, {config['space']}",
         told,
-        interval(best["ci95"], 2) if best else "–",
-        f"{len(seeds)} seed{'s' if len(seeds) > 1 else ''}",
+        interval(best["ci95"], 2) if best and len(seeds) > 1 else "one seed has none",
+        counted(len(seeds), "seed"),
     )
     return Part(f"arch2vec on {config['space']}", headline, pieces)
 
@@ -84,8 +86,8 @@ def _representations(outcome: Mapping[str, Any]) -> list[Markup]:
         "L2 and edit distance: Spearman",
     )
     caption = (
-        "Predictions of accuracy (in [0, 1]) from the embedding, means over seeds; mean "
-        "edit distance along walks from neighbour to neighbour."
+        "Predictions of accuracy (in [0, 1]) from the embedding, means over seeds; "
+        "mean edit distance along walks from neighbour to neighbour."
     )
     return [page.table(columns, rows, caption=caption)]
 

@@ -57,7 +57,25 @@ def number(value: Any, digits: int = 3, *, scale: float = 1.0, sign: str = "") -
     """A cell of a table, sorted by its value; a dash where there is none."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return (None, "–")
-    return (scale * value, f"{scale * value:{sign},.{digits}f}")
+    scaled = round(scale * value, digits) + 0.0  # no -0.000
+    return (scale * value, f"{scaled:{sign},.{digits}f}")
+
+
+def counted(count: int, word: str) -> str:
+    """`1 trial` or `2 trials`."""
+    return f"{count:,} {word}{'' if count == 1 else 's'}"
+
+
+def known_columns(
+    columns: Sequence[str], rows: Sequence[Sequence[Any]]
+) -> tuple[list[str], list[list[Any]]]:
+    """A table without the columns that have no value in any row."""
+    kept = [
+        place
+        for place in range(len(columns))
+        if any(_shown(row[place]) not in (None, "–") for row in rows)
+    ]
+    return [columns[p] for p in kept], [[row[p] for p in kept] for row in rows]
 
 
 def interval(ends: Any, digits: int = 3, *, scale: float = 1.0) -> str:
@@ -68,6 +86,10 @@ def interval(ends: Any, digits: int = 3, *, scale: float = 1.0) -> str:
         return "–"
     low, high = sorted(scale * end for end in ends)
     return f"{low:.{digits}f} – {high:.{digits}f}"
+
+
+def _shown(cell: Any) -> Any:
+    return cell[1] if isinstance(cell, tuple) else cell
 
 
 def p_value(value: float) -> str:
@@ -86,27 +108,33 @@ def notes(outcome: Mapping[str, Any]) -> list[Markup]:
 
 
 def tables(found: Mapping[str, Any]) -> list[Markup]:
-    """Rows of the thesis' tables that a run reproduces, each beside its number there."""
-    made = []
-    for name, rows in found.items():
-        if not rows:
-            continue
-        keys = list(dict.fromkeys(key for row in rows for key in row["settings"]))
-        shown = [
-            [
-                *(row["settings"].get(key) for key in keys),
-                number(row["value"]),
-                interval(row.get("ci95")),
-                number(row.get("std")),
-                number(row.get("num_seeds"), 0),
-                number(row.get("thesis")),
-            ]
-            for row in rows
+    """Rows of the thesis' tables that a run reproduces, beside its numbers."""
+    return [_published(name, rows) for name, rows in found.items() if rows]
+
+
+def _published(name: str, rows: Sequence[Mapping[str, Any]]) -> Markup:
+    keys = list(dict.fromkeys(key for row in rows for key in row["settings"]))
+    same = {
+        key: rows[0]["settings"][key]
+        for key in keys
+        if len(rows) > 1 and len({str(row["settings"].get(key)) for row in rows}) == 1
+    }
+    own = [key for key in keys if key not in same]
+    shown = [
+        [
+            *(row["settings"].get(key) for key in own),
+            number(row["value"]),
+            (row["value"], interval(row.get("ci95"))),
+            number(row.get("std")),
+            number(row.get("num_seeds"), 0),
+            number(row.get("thesis")),
         ]
-        title = name if name.startswith("figure") else f"table {name}"
-        columns = (*keys, "value", "95 % interval", "deviation", "seeds", "thesis")
-        caption = (
-            f"As {title} of Yan (2022); – is not measured, or not of this setting."
-        )
-        made.append(page.table(columns, shown, caption=caption))
-    return made
+        for row in rows
+    ]
+    columns = (*own, "value", "95 % interval", "deviation", "seeds", "thesis")
+    heads, cells = known_columns([c.replace("_", " ") for c in columns], shown)
+    title = name if name.startswith("figure") else f"table {name}"
+    facts = [f"{key.replace('_', ' ')} {value}" for key, value in same.items()]
+    missing = "" if "thesis" in heads else "; the thesis has none of this setting"
+    caption = f"As {title} of Yan (2022){missing}. {', '.join(facts)}"
+    return page.table(heads, cells, caption=caption.strip())

@@ -3,7 +3,7 @@
 import collections
 import pathlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from nasjax.core import atomic_file, errors, paths, progress, read_guard
@@ -18,7 +18,7 @@ from nasjax.jobs.report import (
     training_section,
     workdirs,
 )
-from nasjax.jobs.report.parts import Part
+from nasjax.jobs.report.parts import Part, counted
 from nasjax.jobs.report.workdirs import Workdir
 from nasjax.report import page
 from nasjax.report.page import Markup
@@ -74,8 +74,7 @@ def run(folders: Sequence[str], output: str, figures: str = "") -> pathlib.Path:
         for name, one in zip(names, found, strict=True):
             file = place / name / reproduction.CONFIG_FILE
             atomic_file.write_text(file, reproduction.config_text(one))
-    count = len(found)
-    title = f"nasjax: {count} run{'s' if count != 1 else ''}"
+    title = f"nasjax: {counted(len(found), 'run')}"
     top = [_summary(found, parts, names), *_refused(refused)]
     links = [page.link(n, n) for n in (*names, *([RANKS] if ranks else []))]
     text = page.document(title, [*top, *sections, _sources()], links=links)
@@ -104,13 +103,12 @@ def _read(
 
 
 def _names(found: Sequence[Workdir]) -> list[str]:
-    """A name for each run, of letters that files and links can have, no two the same."""
+    """A name for each run that files and links can have, no two the same."""
     names: list[str] = []
     counts: collections.Counter[str] = collections.Counter([RANKS])
     for one in found:
-        own = (
-            re.sub(r"[^A-Za-z0-9]+", "-", one.folder.resolve().name).strip("-") or "run"
-        )
+        own = re.sub(r"[^A-Za-z0-9]+", "-", one.folder.resolve().name).strip("-")
+        own = own or "run"
         own = own if own[0].isalpha() else f"run-{own}"
         counts[own] += 1
         name = own if counts[own] == 1 else f"{own}-{counts[own]}"
@@ -172,10 +170,11 @@ def _sources() -> Markup:
         "methods",
         page.paragraph(
             "Intervals of a mean: Student's t over up to 9 independent units, the same "
-            "with its skewness removed (Hall, 1992) below 500, the percentile bootstrap "
-            "beyond; the units are the largest thing that was drawn. Ranks: Friedman's "
-            "test and Nemenyi's critical difference (Demšar, 2006). Tables: Yan, Towards "
-            "Efficient Automated Machine Learning, 2022."
+            "with its skewness removed (Hall, 1992) below 500, the percentile "
+            "bootstrap beyond; the units are the largest thing that was drawn. "
+            "Differences: sign flips of the pairs, or t over embeddings, as the tables "
+            "say. Ranks: Friedman's test and Nemenyi's critical difference (Demšar, "
+            "2006). Tables and figures of the thesis: Yan (2022)."
         ),
     )
 

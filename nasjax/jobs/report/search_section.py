@@ -11,7 +11,9 @@ from nasjax.jobs.report.parts import (
     Headline,
     Part,
     attempt,
+    counted,
     interval,
+    known_columns,
     notes,
     number,
     p_value,
@@ -43,7 +45,7 @@ def build(found: Workdir) -> Part:
 
 
 def best_of(rows: Mapping[str, Any]) -> str:
-    """The algorithm with the best mean, by the score that all have; "" where none has."""
+    """The algorithm with the best mean of the score that all have, "" for none."""
     key = f"final_{judged_by(rows)}_mean"
     known = {name: row[key] for name, row in rows.items() if row[key] is not None}
     return max(known, key=lambda name: known[name], default="")
@@ -95,13 +97,14 @@ def _introduction(found: Workdir) -> Markup:
         kind = outcome["optimum"]["kind"]
         against = "the best of the table" if kind == "table" else "the best found here"
         judged = (
-            f"Incumbents are judged by mean scores after epoch {report['epoch']}, regret "
-            f"is to {against}."
+            f"Incumbents are judged by mean scores after epoch {report['epoch']}, "
+            f"regret is to {against}."
         )
     else:
         judged = "Every architecture was trained; incumbents are judged by their own."
     return page.paragraph(
-        f"Reward: one training of {reward['epoch']} epochs on {reward['data_set']}. "
+        f"Reward: one training of {counted(reward['epoch'], 'epoch')} on "
+        f"{reward['data_set']}. "
         f"Budget of a trial: {', '.join(limits) or 'as configured'}. Seed "
         f"{config['seed']}. {judged} Intervals are of the mean, 95 %."
     )
@@ -121,7 +124,7 @@ def _table(outcome: Mapping[str, Any]) -> Markup:
         row = rows[name]
         embeddings = row.get("clusters")
         trials = f"{row['num_trials']}" + (
-            f" ({embeddings} embeddings)" if embeddings else ""
+            f" ({counted(embeddings, 'embedding')})" if embeddings else ""
         )
         shown.append(
             [
@@ -151,7 +154,7 @@ def _table(outcome: Mapping[str, Any]) -> Markup:
         "seconds searched",
         "CPU s",
     )
-    return page.table(columns, shown)
+    return page.table(*known_columns(columns, shown))
 
 
 def _comparisons(outcome: Mapping[str, Any]) -> Markup | None:
@@ -175,7 +178,7 @@ def _comparisons(outcome: Mapping[str, Any]) -> Markup | None:
     if not rows:
         return None
     points = "points" if unit == "%" else unit
-    columns = ("algorithm", "is", "control", f"by ({points})", "95 %", "p", "test")
+    columns = ("algorithm", "is", "control", f"by ({points})", "95 %", "p", "over")
     of = next(iter(next(iter(outcome["comparisons"].values())).values()))["of"]
     caption = f"Differences of mean {'validation' if of == 'valid' else of} scores."
     return page.table(columns, rows, caption=caption)
@@ -196,14 +199,15 @@ def _curves(found: Workdir) -> list[Any]:
 def _cells(outcome: Mapping[str, Any]) -> list[Markup]:
     scale, unit = _scale(outcome)
     best = {}
-    for name, row in outcome["algorithms"].items():
-        for first in row.get("found", ())[:1]:
+    for name in comparison.ordered(outcome):
+        for first in outcome["algorithms"][name].get("found", ())[:1]:
             scores = [
                 f"{words} {abs(scale) * abs(first[key]):.2f} {unit}"
                 for key, words in (("valid", "validation"), ("test", "test"))
                 if isinstance(first[key], float)
             ]
-            often = f"the end of {first['trials']} of {first['num_trials']} trials"
+            trials = counted(first["num_trials"], "trial")
+            often = f"the end of {first['trials']} of {trials}"
             facts = {"caption": ", ".join([*scores, often])}
             best[name] = {"arch": first["arch"], "genes": first["genes"], **facts}
     try:
@@ -222,7 +226,8 @@ def _headline(outcome: Mapping[str, Any], best: str) -> Headline:
     words = "test" if split == "test" else "validation"
     kind = "accuracy" if unit == "%" else "loss"
     value = scale * row[f"final_{split}_mean"]
-    embeddings = f", {row['clusters']} embeddings" if row.get("clusters") else ""
+    clusters = row.get("clusters")
+    embeddings = f", {counted(clusters, 'embedding')}" if clusters else ""
     control = "–"
     # The first control of an entry is the one that differs in one thing.
     for name, against in list(outcome["comparisons"].get(best, {}).items())[:1]:
@@ -232,6 +237,6 @@ def _headline(outcome: Mapping[str, Any], best: str) -> Headline:
         what,
         f"{best}: {words} {kind} {value:.{POINTS}f} {unit}",
         interval(ends, POINTS, scale=scale),
-        f"{row['num_trials']} trials{embeddings}",
+        counted(row["num_trials"], "trial") + embeddings,
         control,
     )

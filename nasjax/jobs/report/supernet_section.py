@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from nasjax.core import metric_log
 from nasjax.experiments import plots
 from nasjax.jobs.report import reproduction
@@ -19,15 +17,16 @@ def build(found: Workdir) -> Part:
     """The section of one run of HM-NAS."""
     outcome, config = found.outcome, found.config
     stages, data = outcome["stages"], config["data"]["name"]
+    known = sorted(stages, key=lambda name: list(STAGES).index(name))
     rows = [
         [
-            STAGES.get(name, name),
+            STAGES[name],
             number(100 * (1 - row["test_accuracy"]), 2),
             number(row["params"], 0),
             number(row["macs"], 0),
             number(100 * (1 - row["params"] / row["counts"]["params"]["dense"]), 1),
         ]
-        for name, row in stages.items()
+        for name, row in ((name, stages[name]) for name in known)
     ]
     columns = (
         "network",
@@ -39,8 +38,8 @@ def build(found: Workdir) -> Part:
     alive = (
         f"{100 * outcome['operations_alive']:.1f} % of the operations, "
         f"{100 * outcome['edges_alive']:.1f} % of the edges and "
-        f"{100 * outcome['weights_alive']:.1f} % of the weights are left. One run, seed "
-        f"{config['seed']}: it has no interval; other seeds differ."
+        f"{100 * outcome['weights_alive']:.1f} % of the weights are left. One run, "
+        f"seed {config['seed']}: it has no interval; other seeds differ."
     )
     pieces = [
         page.paragraph(alive),

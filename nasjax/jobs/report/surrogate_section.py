@@ -34,9 +34,9 @@ def build(found: Workdir) -> Part:
     pieces: list[Any] = [
         page.paragraph(
             f"Fitted to {outcome['num_train']:,} architectures, judged on "
-            f"{outcome['num_test']:,} others; one split, seed {config['seed']}, so there "
-            "is no interval. The mean curve and a ridge on the features are what any "
-            "surrogate must beat."
+            f"{outcome['num_test']:,} others; one split, seed {config['seed']}, so "
+            "there is no interval. The mean curve and a ridge on the features are what "
+            "any surrogate must beat."
         ),
         *notes(outcome),
         _table({**outcome["surrogates"], **outcome["baselines"]}),

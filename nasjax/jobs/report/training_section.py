@@ -11,7 +11,9 @@ from nasjax.jobs.report.parts import (
     Headline,
     Part,
     attempt,
+    counted,
     interval,
+    known_columns,
     number,
     tables,
 )
@@ -43,7 +45,7 @@ def build(found: Workdir) -> Part:
         shown.append(
             [
                 *(number(n["mean"], 3, scale=scale) for n in own),
-                interval(own[-1]["ci95"], 3, scale=scale),
+                (own[-1]["mean"], interval(own[-1]["ci95"], 3, scale=scale)),
                 number(len(row[f"{names[-1]}_{kind}"]), 0),
                 number(row["parameters"], 0),
                 page.code(str(row["arch"])),
@@ -59,9 +61,12 @@ def build(found: Workdir) -> Part:
     more = len(rows) - len(shown)
     diverged = sum(int(row["diverged"]) for row in rows)
     remarks = [f"... and {more} more"] if more > 0 else []
-    remarks += [f"{diverged} trainings diverged"] if diverged else []
+    remarks += [f"{counted(diverged, 'training')} diverged"] if diverged else []
     pieces: list[Any] = [
-        page.table(columns, shown, caption="Means over seeds, after the last epoch."),
+        page.table(
+            *known_columns(columns, shown),
+            caption="Means over seeds, after the last epoch.",
+        ),
         *(page.paragraph(text, class_="soft") for text in remarks),
         *tables(outcome["tables"]),
         attempt(found.folder, lambda: _curves(found, f"{space} on {data}")),
@@ -74,9 +79,9 @@ def build(found: Workdir) -> Part:
     value = "diverged" if best["mean"] is None else f"{scale * best['mean']:.2f} {unit}"
     headline = Headline(
         f"trainings, {space}, {data}",
-        f"best {_WORDS[judge]} {kind} {value} of {len(rows)} architectures",
+        f"best {_WORDS[judge]} {kind} {value} of {counted(len(rows), 'architecture')}",
         interval(best["ci95"], 2, scale=scale),
-        f"{len(first[f'{judge}_{kind}'])} seeds",
+        counted(len(first[f"{judge}_{kind}"]), "seed"),
     )
     return Part(f"Trainings: {space} on {data}", headline, pieces)
 
