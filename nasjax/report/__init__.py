@@ -24,6 +24,7 @@ __all__ = [
     "learning_curves",
     "loss_curves",
     "page",
+    "plot",
     "rank_diagram",
     "search_curves",
     "surrogate_curves",

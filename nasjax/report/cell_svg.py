@@ -57,7 +57,7 @@ def is_end(name: str) -> bool:
 
 
 def draw(cell: GraphCell, colors: Mapping[str, str], *, label: str) -> str:
-    """An `<svg>` element of a cell.
+    """An `<svg>` element of a cell; what leads from no input to the output is faint.
 
     Args:
       cell: at least one node.
@@ -75,20 +75,29 @@ def draw(cell: GraphCell, colors: Mapping[str, str], *, label: str) -> str:
             f"cell: {count} operations with a matrix {list(matrix.shape)}; edges lead "
             "from lower to higher nodes of a square matrix"
         )
-    layers = _layers(matrix)
+    layers, live = _layers(matrix, cell.operations), live_nodes(matrix, cell.operations)
     columns, chains = _columns(matrix, layers)
     rows = _arrange(columns, chains)
     width = 2 * _MARGIN + _BOX[0] + _PITCH[0] * max(layers)
     height = 2 * _MARGIN + _BOX[1] + _PITCH[1] * max(rows.values())
-    lines = "".join(_line([(*_at(p, rows),) for p in chain]) for chain in chains)
-    boxes = "".join(
-        _box(*_at((node, layers[node]), rows), name, colors.get(name, ENDS))
+    drawn = [
+        (live[chain[0][0]] and live[chain[-1][0]], _line([_at(p, rows) for p in chain]))
+        for chain in chains
+    ]
+    drawn += [
+        (
+            live[node],
+            _box(_at((node, layers[node]), rows), name, colors.get(name, ENDS)),
+        )
         for node, name in enumerate(cell.operations)
-    )
+    ]
+    dead = "".join(part for is_live, part in drawn if not is_live)
+    alive = "".join(part for is_live, part in drawn if is_live)
+    faded = f'<g class="dead">{dead}</g>' if dead else ""
     return (
         f'<svg class="cell" viewBox="0 0 {width:g} {height:g}" role="img" '
         f'aria-label="{html.escape(label)}" style="max-width:{width:.0f}px">'
-        f"{lines}{boxes}</svg>"
+        f"{faded}{alive}</svg>"
     )
 
 
@@ -115,12 +124,38 @@ _SHORT = {
 }
 
 
-def _layers(matrix: np.ndarray) -> list[int]:
-    """The longest path to each node; an unused node stands at the left."""
+def live_nodes(matrix: np.ndarray, operations: Sequence[str]) -> np.ndarray:
+    """bool `[n]`: nodes on a path from an input to the last node, if that is an output.
+
+    All of them where a cell has no inputs or outputs of its own.
+    """
+    count = len(operations)
+    inputs = [i for i in range(count - 1) if is_end(operations[i])]
+    fed, used = np.zeros(count, bool), np.zeros(count, bool)
+    fed[[i for i in inputs if not matrix[:, i].any()]] = True
+    used[-1] = is_end(operations[-1])
+    if not (fed.any() and used.any()):
+        return np.ones(count, bool)
+    for node in range(count):
+        fed[node] |= bool((matrix[:, node] & fed).any())
+    for node in reversed(range(count)):
+        used[node] |= bool((matrix[node] & used).any())
+    return fed & used
+
+
+def _layers(matrix: np.ndarray, operations: Sequence[str]) -> list[int]:
+    """The longest path to each node; an output stands behind all others."""
     layers = [0] * len(matrix)
     for target in range(len(matrix)):
         sources = np.flatnonzero(matrix[:, target])
         layers[target] = max((layers[s] + 1 for s in sources), default=0)
+    for node in range(len(matrix)):
+        if not (matrix[:, node].any() or is_end(operations[node])):
+            # Fed by nothing: beside the first node that it would feed.
+            targets = [layers[t] for t in np.flatnonzero(matrix[node])]
+            layers[node] = max(min(targets, default=1) - 1, 0)
+    if len(layers) > 1 and is_end(operations[-1]):
+        layers[-1] = max(max(layers[:-1]) + 1, layers[-1])
     return layers
 
 
@@ -205,8 +240,8 @@ def _line(points: Sequence[tuple[float, float]]) -> str:
     )
 
 
-def _box(x: float, y: float, name: str, color: str) -> str:
-    width, height = _BOX
+def _box(middle: tuple[float, float], name: str, color: str) -> str:
+    (x, y), (width, height) = middle, _BOX
     return (
         f'<g><title>{html.escape(name)}</title><rect x="{x - width / 2:g}" '
         f'y="{y - height / 2:g}" width="{width}" height="{height}" rx="5" '

@@ -7,7 +7,7 @@ STYLE = """
 --paper:#14181c;--tint:#1d2329;--link:#7cbcf0;--warn:#f0c07c;--warn-tint:#2b2318}
 figure svg:not(.cell){filter:invert(1) hue-rotate(180deg)}}
 *{box-sizing:border-box}
-body{margin:0 auto;padding:1.5rem 1.25rem 4rem;max-width:66rem;color:var(--ink);
+body{margin:0 auto;padding:1.5rem 1.25rem 4rem;max-width:68rem;color:var(--ink);
 background:var(--paper);font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,
 "DejaVu Sans",sans-serif}
 h1{font-size:1.7rem;line-height:1.2;margin:.2rem 0 .5rem}
@@ -29,7 +29,7 @@ pre code{overflow-wrap:normal}
 .wide{overflow-x:auto;margin:.8rem 0}
 table{border-collapse:collapse;font-size:.88rem;font-variant-numeric:tabular-nums}
 caption{text-align:left;padding:.2rem 0 .4rem}
-th,td{padding:.26rem .7rem .26rem 0;border-bottom:1px solid var(--line);
+th,td{padding:.26rem .8rem .26rem 0;border-bottom:1px solid var(--line);
 text-align:left;vertical-align:top}
 th{border-bottom:2px solid var(--line);vertical-align:bottom;line-height:1.25}
 .number{text-align:right}
@@ -47,6 +47,7 @@ figcaption{max-width:50rem;margin-top:.3rem}
 .cells figcaption{max-width:26rem}
 svg.cell .edge{fill:none;stroke:var(--soft);stroke-width:1.3}
 svg.cell .tip{fill:var(--soft)}
+svg.cell .dead{opacity:.35}
 svg.cell text{fill:#fff;font:600 9.5px system-ui,"DejaVu Sans",sans-serif;
 text-anchor:middle}
 .legend{display:flex;flex-wrap:wrap;gap:.2rem 1.1rem;font-size:.85rem;

@@ -94,6 +94,16 @@ def regret_figure(
     return figure
 
 
+def leave_axis(figure: Figure, panels: Mapping[str, Bands], unit: str) -> bool:
+    """Whether a band of `regret_figure` goes on below its logarithmic axis."""
+    scale = 100.0 if unit == "%" else 1.0
+    return any(
+        axes.get_yscale() == "log" and scale * band.low.min() < axes.get_ylim()[0]
+        for axes, bands in zip(figure.axes, panels.values(), strict=True)
+        for band in bands.values()
+    )
+
+
 def draw_ecdf(
     panels: Mapping[str, Mapping[str, np.ndarray]],
     path: str | os.PathLike[str],

@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 _MEMBERS = {
-    "Plot": "plot",
+    "Plot": "search_plots",
     "SearchResults": "search_plots",
     "cell_plot": "training_plots",
     "ecdf_plot": "search_plots",

@@ -4,8 +4,8 @@ import numpy as np
 
 from nasjax.core import metrics
 from nasjax.experiments.forecasts import LEVELS, Forecasts
-from nasjax.experiments.plots.plot import Plot, stack
 from nasjax.report import forecasts as drawings
+from nasjax.report.plot import Plot, stack
 
 PANELS = 6
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from nasjax.experiments import ranking
-from nasjax.experiments.plots.plot import Plot
 from nasjax.report import rank_diagram
+from nasjax.report.plot import Plot
 
 
 def rank_plot(scores: Mapping[str, Mapping[str, float | None]]) -> Plot:

@@ -1,19 +1,18 @@
 """Regret by query and by time, and where trials end."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from nasjax.core import statistics
 from nasjax.core.errors import DataError
 from nasjax.core.types import LAST
 from nasjax.experiments import comparison, search_scores
-from nasjax.experiments.plots.plot import Plot, stack
 from nasjax.experiments.search_problem import Problem
 from nasjax.experiments.search_scores import SPLITS, Optima, Scores
 from nasjax.report import search_curves
+from nasjax.report.plot import Plot, stack
 
 MOST_POINTS = 120
 """Of a curve that is drawn; more cannot be told apart, and make a page of megabytes."""
@@ -173,10 +172,13 @@ def regret_plot(found: SearchResults, axis: str = "queries") -> Plot:
     figure = search_curves.regret_figure(
         panels, label=label, unit=found.unit, title=found.title
     )
+    cut = ""
+    if search_curves.leave_axis(figure, panels, found.unit):
+        cut = " Bands that leave the axis reach lower, some to 0."
     caption = (
         f"Mean {found.word} of the best architecture so far, by {label}: "
         f"{found.title}, {_trials(found)}. Bands are 95 % intervals of the mean over "
-        f"{_units(found)}.{_cut(figure, parts)}"
+        f"{_units(found)}.{cut}"
     )
     return Plot(f"{found.word}_{axis}", figure, caption, stack(parts))
 
@@ -233,14 +235,6 @@ def _spread(values: np.ndarray) -> np.ndarray:
         return values
     places = np.linspace(0, len(values) - 1, MOST_POINTS).round().astype(int)
     return np.take(values, places)
-
-
-def _cut(figure: Figure, parts: Sequence[Mapping[str, Any]]) -> str:
-    """Says so where bands go on below a logarithmic axis."""
-    bottom = max(axes.get_ylim()[0] for axes in figure.axes)
-    reaches = min(float(np.min(part["low"])) for part in parts)
-    is_cut = figure.axes[0].get_yscale() == "log" and reaches < bottom
-    return " Bands that leave the axis reach lower, some to 0." if is_cut else ""
 
 
 def _units(found: SearchResults) -> str:

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from nasjax.core.errors import DataError
-from nasjax.experiments.plots.plot import Plot, stack
 from nasjax.report import cells, curves, genotypes, learning_curves, loss_curves
+from nasjax.report.plot import Plot, stack
 
 _PARTS = ("train", "valid", "test")
 

@@ -1,7 +1,7 @@
 """arch2vec: what each variant has learnt, its loss, and the rows of table 3.1."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nasjax.core import metric_log
 from nasjax.experiments import plots
@@ -19,6 +19,9 @@ from nasjax.jobs.report.parts import (
 from nasjax.jobs.report.workdirs import Workdir
 from nasjax.report import page
 from nasjax.report.page import Markup
+
+if TYPE_CHECKING:
+    from nasjax.report.plot import Plot
 
 ACCURACY = "accuracy"
 """The column of table 3.1: reconstruction."""
@@ -92,5 +95,6 @@ def _representations(outcome: Mapping[str, Any]) -> list[Markup]:
     return [page.table(columns, rows, caption=caption)]
 
 
-def _losses(found: Workdir) -> plots.Plot:
-    return plots.pretraining_plot(metric_log.read(found.folder))
+def _losses(found: Workdir) -> "Plot":
+    made: Plot = plots.pretraining_plot(metric_log.read(found.folder))
+    return made

@@ -9,7 +9,7 @@ from nasjax.report import page
 from nasjax.report.page import Markup
 
 if TYPE_CHECKING:
-    from nasjax.experiments.plots import Plot
+    from nasjax.report.plot import Plot
 
 
 class Headline(NamedTuple):

@@ -4,10 +4,9 @@ import collections
 import pathlib
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nasjax.core import atomic_file, errors, paths, progress, read_guard
-from nasjax.experiments import plots
 from nasjax.jobs.report import (
     encoder_section,
     rank_section,
@@ -22,6 +21,9 @@ from nasjax.jobs.report.parts import Part, counted
 from nasjax.jobs.report.workdirs import Workdir
 from nasjax.report import page
 from nasjax.report.page import Markup
+
+if TYPE_CHECKING:
+    from nasjax.report.plot import Plot
 
 SECTIONS = {
     workdirs.SEARCH: search_section.build,
@@ -137,10 +139,10 @@ def _piece(piece: Any, name: str, place: pathlib.Path | None) -> Markup:
     return page.figure(Markup(drawn), piece.caption)
 
 
-def write(plot: plots.Plot, folder: pathlib.Path) -> None:
+def write(plot: "Plot", folder: pathlib.Path) -> None:
     """A plot as SVG and PDF, and what is drawn as CSV."""
-    from nasjax.experiments.plots.plot import csv_text  # here: it loads matplotlib
     from nasjax.report import canvas
+    from nasjax.report.plot import csv_text  # here: it loads matplotlib
 
     for kind in ("svg", "pdf"):
         canvas.save(plot.figure, folder / f"{plot.name}.{kind}")

@@ -122,10 +122,6 @@ def _table(outcome: Mapping[str, Any]) -> Markup:
     shown = []
     for name in order:
         row = rows[name]
-        embeddings = row.get("clusters")
-        trials = f"{row['num_trials']}" + (
-            f" ({counted(embeddings, 'embedding')})" if embeddings else ""
-        )
         shown.append(
             [
                 name,
@@ -135,7 +131,8 @@ def _table(outcome: Mapping[str, Any]) -> Markup:
                 number(row["regret_mean"], POINTS, scale=abs(scale)),
                 (row["regret_mean"], interval(row["regret_ci95"], 3, scale=abs(scale))),
                 number(row["found_optimum"], 0, scale=100.0),
-                (row["num_trials"], trials),
+                number(row["num_trials"], 0),
+                number(row["clusters"], 0),
                 number(row["queries"], 0),
                 number(row["simulated_seconds"], 0),
                 number(row["cpu_seconds"], 0),
@@ -150,8 +147,9 @@ def _table(outcome: Mapping[str, Any]) -> Markup:
         "95 % of regret",
         "optimum found (%)",
         "trials",
+        "embeddings",
         "queries",
-        "seconds searched",
+        "seconds",
         "CPU s",
     )
     return page.table(*known_columns(columns, shown))

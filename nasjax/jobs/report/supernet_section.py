@@ -1,7 +1,7 @@
 """HM-NAS: errors and sizes of the three stages, curves, and the cells that are left."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nasjax.core import metric_log
 from nasjax.experiments import plots
@@ -9,6 +9,9 @@ from nasjax.jobs.report import reproduction
 from nasjax.jobs.report.parts import Headline, Part, attempt, number, tables
 from nasjax.jobs.report.workdirs import Workdir
 from nasjax.report import page
+
+if TYPE_CHECKING:
+    from nasjax.report.plot import Plot
 
 STAGES = {"supernet": "supernet", "masked": "masked", "finetuned": "fine-tuned"}
 
@@ -66,13 +69,15 @@ def build(found: Workdir) -> Part:
     return Part(f"HM-NAS on {data}", headline, pieces)
 
 
-def _curves(found: Workdir) -> plots.Plot:
+def _curves(found: Workdir) -> "Plot":
     # Stages are logged by other names than the networks that they end with.
     fresh = {}
     if found.config["masking"]["recalibration_batches"]:
         fresh["masking"] = float(found.outcome["stages"]["masked"]["test_accuracy"])
-    return plots.supernet_plot(metric_log.read(found.folder), recalibrated=fresh)
+    made: Plot = plots.supernet_plot(metric_log.read(found.folder), recalibrated=fresh)
+    return made
 
 
-def _cell(name: str, cell: Mapping[str, Any]) -> plots.Plot:
-    return plots.cell_plot(name, cell)
+def _cell(name: str, cell: Mapping[str, Any]) -> "Plot":
+    made: Plot = plots.cell_plot(name, cell)
+    return made

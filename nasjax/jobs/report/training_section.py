@@ -1,6 +1,6 @@
 """Trainings of single architectures: last scores over seeds, curves, and the best."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +21,9 @@ from nasjax.jobs.report.workdirs import AGAIN, Workdir
 from nasjax.jobs.train_architecture import run
 from nasjax.report import page
 from nasjax.report.page import Markup
+
+if TYPE_CHECKING:
+    from nasjax.report.plot import Plot
 
 MOST = 50
 """Architectures that are listed."""
@@ -104,10 +107,11 @@ def _order(rows: Any, key: str, kind: str) -> list[int]:
     return [int(place) for place in order]
 
 
-def _curves(found: Workdir, title: str) -> plots.Plot:
+def _curves(found: Workdir, title: str) -> "Plot":
     tree = arrays.load(found.folder / run.CURVES_FILE)
     metrics = {k: v for k, v in tree.items() if k.endswith(("_loss", "_accuracy"))}
-    return plots.learning_curve_plot(metrics, title=title)
+    made: Plot = plots.learning_curve_plot(metrics, title=title)
+    return made
 
 
 def _cells(
