@@ -12,7 +12,7 @@ FONTS = "'DejaVu Sans', Verdana, sans-serif"
 
 _DROPPED = re.compile(
     r"<metadata>.*?</metadata>|<!--.*?-->|<style[^>]*>.*?</style>"
-    r"|<defs>\s*</defs>|\s+xmlns(:\w+)?=\"[^\"]*\"",
+    r"|\s+xmlns(:\w+)?=\"[^\"]*\"",
     re.DOTALL,
 )
 _GEOMETRY = re.compile(r' (d|x|y|x1|x2|y1|y2|width|height|points|transform)="([^"]*)"')
@@ -36,6 +36,7 @@ def inline(figure: Figure, name: str, *, label: str) -> str:
     """
     text = canvas.to_svg(figure)
     text = _DROPPED.sub("", text[text.index("<svg") :])
+    text = re.sub(r"<defs>\s*</defs>", "", text)
     text = text.replace("xlink:href", "href").replace("'DejaVu Sans'", FONTS)
     used = {found[1] for found in _REFERENCE.findall(text)}
     text = re.sub(

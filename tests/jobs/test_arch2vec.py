@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+import report_page
 
 from nasjax.core import arrays, errors, metric_log, result
 from nasjax.experiments import search_inputs
@@ -216,3 +217,13 @@ def test_a_mode_and_a_folder_are_needed(tmp_path):
         pretrain.run(config(), str(tmp_path), "trian")
     with pytest.raises(errors.ConfigError, match="--workdir"):
         pretrain.run(config(), "")
+
+
+def test_the_report_has_the_rows_of_table_3_1_and_the_losses(folder, tmp_path):
+    found = report_page.of(folder, tmp_path, tmp_path / "figures")
+    cells = found.text("td")
+    assert "strict validity" in cells and "improved" in cells
+    (file,) = (tmp_path / "figures").glob("*/pretraining.csv")
+    lines = file.read_text("utf-8").splitlines()
+    losses = [r["train_loss"] for r in metric_log.read(folder) if "train_loss" in r]
+    assert sorted(float(line.split(",")[2]) for line in lines[1:]) == sorted(losses)

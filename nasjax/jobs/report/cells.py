@@ -49,6 +49,8 @@ def drawings(space_name: str, found: Mapping[str, Mapping[str, Any]]) -> list[Ma
         for name, color in colors.items()
         if name in used and not cell_svg.is_end(name)
     ]
+    if any('class="dead"' in figure for figure in figures):
+        legend.append(page.element("span", "faint: from no input to the output"))
     return [
         page.element("div", *legend, class_="legend"),
         page.element("div", *figures, class_="cells"),
