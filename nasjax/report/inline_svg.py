@@ -17,6 +17,9 @@ _DROPPED = re.compile(
 )
 _GEOMETRY = re.compile(r' (d|x|y|x1|x2|y1|y2|width|height|points|transform)="([^"]*)"')
 _LONG = re.compile(r"-?\d+\.\d{2,}(e-?\d+)?")
+_NUMBER = r"(-?\d[\d.]*(?:e-?\d+)?)"
+_POINT = re.compile(rf"([ML])\s*{_NUMBER}\s+{_NUMBER}|[zZ]")
+_STRAIGHT = re.compile(rf"(?:\s*(?:[ML]\s*{_NUMBER}\s+{_NUMBER}|[zZ]))+\s*")
 _REFERENCE = re.compile(r'(href="#|url\(#)([^")]+)')
 _ROOT = re.compile(r'<svg[^>]*?viewBox="[\d.]+ [\d.]+ ([\d.]+) ([\d.]+)"[^>]*>')
 _PIXELS = 96 / 72
@@ -45,7 +48,7 @@ def inline(figure: Figure, name: str, *, label: str) -> str:
         text,
     )
     text = _REFERENCE.sub(lambda m: f"{m[1]}{name}-{m[2]}", text)
-    text = _GEOMETRY.sub(lambda m: f' {m[1]}="{_short(m[2])}"', text)
+    text = _GEOMETRY.sub(lambda m: f' {m[1]}="{_short(m[1], m[2])}"', text)
     root = _ROOT.match(text)
     assert root is not None  # matplotlib always writes one
     width, height = float(root[1]), float(root[2])
@@ -56,7 +59,45 @@ def inline(figure: Figure, name: str, *, label: str) -> str:
     return head + re.sub(r">\s+<", "><", text[root.end() :]).strip()
 
 
-def _short(values: str) -> str:
-    """Numbers with one decimal, and no line breaks."""
+def _short(name: str, values: str) -> str:
+    """Numbers with one decimal, and no line breaks; straight paths step by step."""
+    if name == "d" and _STRAIGHT.fullmatch(values):
+        return _steps(values)
     rounded = _LONG.sub(lambda m: f"{float(m[0]):.1f}".removesuffix(".0"), values)
     return " ".join(rounded.split())
+
+
+def _steps(path: str) -> str:
+    """A path of straight lines, each point by its distance from the one before.
+
+    Points are rounded before distances are taken: errors do not add up.
+    """
+    made, point, start, is_line = [], (0, 0), (0, 0), False
+    for command, first, second in _POINT.findall(path):
+        if not command:
+            made.append("z")
+            point, is_line = start, False
+            continue
+        x, y = round(10 * float(first)), round(10 * float(second))
+        if command == "M":
+            made.append(f"M{_tenths(x)}{_apart(_tenths(y))}")
+            start, is_line = (x, y), False
+        else:
+            step = _tenths(x - point[0])
+            made.append(_apart(step) if is_line else f"l{step}")
+            made.append(_apart(_tenths(y - point[1])))
+            is_line = True
+        point = x, y
+    return "".join(made)
+
+
+def _tenths(count: int) -> str:
+    """So many tenths, as `-12.3` or `.4`."""
+    whole, tenth = divmod(abs(count), 10)
+    digits = f"{whole or ''}.{tenth}" if tenth else str(whole)
+    return f"-{digits}" if count < 0 else digits
+
+
+def _apart(number: str) -> str:
+    """A number behind another one: a sign is enough between them."""
+    return number if number[0] == "-" else f" {number}"

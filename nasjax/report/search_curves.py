@@ -19,6 +19,8 @@ from nasjax.report import canvas
 
 _DASHES = ("-", "--", ":", "-.")
 _COLUMNS = 4
+_DEEPEST = 5.0
+"""Times a band may reach below the lowest mean and be shown on a logarithmic axis."""
 _LOGARITHMIC = 3.0
 """Times the lowest mean: up to there a linear axis shows as much, with better ticks."""
 
@@ -195,7 +197,9 @@ def _use_logarithms(axes: Axes, bands: list[Band], scale: float) -> None:
     if highest >= _LOGARITHMIC * lowest:
         # A mean of 0 (all trials at the optimum) leaves the axes at the bottom.
         axes.set_yscale("log", nonpositive="clip")
-        axes.set_ylim(bottom=0.7 * scale * lowest)
+        # Bands are shown whole, unless one of few trials would flatten all curves.
+        ends = max(min(_lowest(band.low) for band in bands), lowest / _DEEPEST)
+        axes.set_ylim(bottom=scale * min(0.7 * lowest, 0.95 * ends))
         axes.yaxis.set_major_formatter(FuncFormatter(_plain))
         wide = axes.get_ylim()[1] >= 10 * axes.get_ylim()[0]
         axes.yaxis.set_minor_formatter(NullFormatter() if wide else FuncFormatter(_few))

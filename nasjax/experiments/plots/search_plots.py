@@ -14,7 +14,7 @@ from nasjax.experiments.search_scores import SPLITS, Optima, Scores
 from nasjax.report import search_curves
 from nasjax.report.plot import Plot, stack
 
-MOST_POINTS = 120
+MOST_POINTS = 100
 """Of a curve that is drawn; more cannot be told apart, and make a page of megabytes."""
 AXES = ("queries", "seconds")
 
@@ -174,7 +174,7 @@ def regret_plot(found: SearchResults, axis: str = "queries") -> Plot:
     )
     cut = ""
     if search_curves.leave_axis(figure, panels, found.unit):
-        cut = " Bands that leave the axis reach lower, some to 0."
+        cut = " Bands that leave the axis reach lower."
     caption = (
         f"Mean {found.word} of the best architecture so far, by {label}: "
         f"{found.title}, {_trials(found)}. Bands are 95 % intervals of the mean over "
