@@ -114,9 +114,10 @@ def table(
         for place, head in enumerate(columns)
     ]
     body = (element("tr", *map(_cell, row)) for row in cells)
-    parts = [element("caption", caption)] if caption else []
-    parts += [element("thead", element("tr", *heads)), element("tbody", *body)]
-    return element("div", element("table", *parts), class_="wide")
+    # A caption element would be as narrow as its table.
+    above = [paragraph(caption, class_="soft")] if caption else []
+    parts = [element("thead", element("tr", *heads)), element("tbody", *body)]
+    return element("div", *above, element("table", *parts), class_="wide")
 
 
 def _cell(cell: Any) -> Markup:

@@ -17,7 +17,7 @@ h3{font-size:1.02rem;margin:1.6rem 0 .4rem}
 p{margin:.5rem 0;max-width:50rem}
 a{color:var(--link)}
 nav{color:var(--soft)}
-.soft,figcaption,caption{color:var(--soft);font-size:.87rem}
+.soft,figcaption{color:var(--soft);font-size:.87rem}
 .warning{color:var(--warn);background:var(--warn-tint);padding:.4rem .7rem;
 border-radius:5px}
 code,pre{font:12.5px/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,
@@ -28,7 +28,6 @@ max-height:26rem;margin:.5rem 0}
 pre code{overflow-wrap:normal}
 .wide{overflow-x:auto;margin:.8rem 0}
 table{border-collapse:collapse;font-size:.88rem;font-variant-numeric:tabular-nums}
-caption{text-align:left;padding:.2rem 0 .4rem}
 th,td{padding:.26rem .8rem .26rem 0;border-bottom:1px solid var(--line);
 text-align:left;vertical-align:top}
 th{border-bottom:2px solid var(--line);vertical-align:bottom;line-height:1.25}
@@ -60,6 +59,8 @@ dt{color:var(--soft)}
 dd{margin:0;overflow-wrap:anywhere}
 details{margin:.6rem 0}
 summary{cursor:pointer;color:var(--link)}
+@media (max-width:40rem){figure{overflow-x:auto}
+figure svg:not(.cell){width:44rem;max-width:none!important}}
 @media print{body{max-width:none;font-size:11px}pre{max-height:none}
 section{break-inside:auto}figure{break-inside:avoid}}
 """

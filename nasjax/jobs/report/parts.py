@@ -136,5 +136,7 @@ def _published(name: str, rows: Sequence[Mapping[str, Any]]) -> Markup:
     title = name if name.startswith("figure") else f"table {name}"
     facts = [f"{key.replace('_', ' ')} {value}" for key, value in same.items()]
     missing = "" if "thesis" in heads else "; the thesis has none of this setting"
-    caption = f"As {title} of Yan (2022){missing}. {', '.join(facts)}"
-    return page.table(heads, cells, caption=caption.strip())
+    caption = f"As {title} of Yan (2022){missing}."
+    if facts:
+        caption += f" In all rows: {', '.join(facts)}."
+    return page.table(heads, cells, caption=caption)
