@@ -2,6 +2,7 @@
 
 import copy
 import csv
+import json
 import pathlib
 import runpy
 import shutil
@@ -308,3 +309,38 @@ def test_searches_inside_a_folder_are_found(finished, tmp_path):
     (outer / "search" / "tables").mkdir()
     found = workdirs.expand([str(outer)])
     assert found == [outer, outer / "search", pathlib.Path(inside)]
+
+
+def places(tree, path=()):
+    """Paths of all values of a JSON object."""
+    yield path
+    items = tree.items() if isinstance(tree, dict) else enumerate(tree)
+    for key, value in items:
+        if isinstance(value, dict | list):
+            yield from places(value, (*path, key))
+        else:
+            yield (*path, key)
+
+
+WRONG = (None, "x", -1, 1e308, True, [], {}, [[1]], {"a": {}}, "\x00$\\frac", 10**400)
+
+
+def test_any_wrong_value_in_a_result_is_shown_or_refused(copied, tmp_path):
+    (copied / "curves.safetensors").unlink()  # the page is made sooner without
+    outcome = result.read(copied / "result.json")
+    everywhere = [path for path in places(outcome) if path]
+    rng = np.random.default_rng(0)
+    refused = 0
+    for _ in range(150):
+        changed = copy.deepcopy(outcome)
+        *above, last = everywhere[rng.integers(len(everywhere))]
+        inner = changed
+        for key in above:
+            inner = inner[key]
+        inner[last] = WRONG[rng.integers(len(WRONG))]
+        (copied / "result.json").write_text(json.dumps(changed))
+        path = tmp_path / "page.html"
+        run.run([str(copied)], str(path))
+        found = report_page.read(path)
+        refused += found.text("h1") == "nasjax: 0 runs"
+    assert 0 < refused < 150

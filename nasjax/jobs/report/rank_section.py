@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nasjax.core import errors
+from nasjax.core import errors, read_guard
 from nasjax.experiments import plots, ranking
 from nasjax.jobs.report import search_section
-from nasjax.jobs.report.workdirs import SEARCH, Workdir
+from nasjax.jobs.report.workdirs import AGAIN, SEARCH, Workdir
 from nasjax.report import page
 
 
@@ -40,6 +40,7 @@ def build(found: Sequence[Workdir]) -> list[Any]:
         )
         return [page.paragraph(told), *remarks]
     try:
-        return [plots.rank_plot(scores), *remarks]
+        with read_guard.guard("ranks", "scores cannot be compared", remedy=AGAIN):
+            return [plots.rank_plot(scores), *remarks]
     except errors.DataError as error:
         return [page.paragraph(str(error), class_="warning"), *remarks]

@@ -1,10 +1,10 @@
 """Reads working directories and writes the page, its figures and their numbers."""
 
-import collections
+import itertools
 import pathlib
 import re
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nasjax.core import atomic_file, errors, paths, progress, read_guard
 from nasjax.jobs.report import (
@@ -37,7 +37,8 @@ SECTIONS = {
 }
 """What writes the section of a kind of run."""
 HEADS = ("run", "what", "main number", "95 % interval", "seeds", "control")
-RANKS = "ranks"
+RANKS, METHODS = "ranks", "methods"
+"""Anchors of sections that are of no run."""
 
 
 def run(folders: Sequence[str], output: str, figures: str = "") -> pathlib.Path:
@@ -62,81 +63,92 @@ def run(folders: Sequence[str], output: str, figures: str = "") -> pathlib.Path:
         raise errors.ConfigError("--output is empty: pass --output=report.html")
     path = paths.expand(output)
     atomic_file.require_writable(path)
-    found, parts, refused = _read(workdirs.expand(folders))
     place = paths.expand(figures) if figures else None
-    names = _names(found)
-    sections = [
-        _section(part, name, place) for part, name in zip(parts, names, strict=True)
-    ]
-    ranks = rank_section.build(found)
+    shown, refused = _read(workdirs.expand(folders))
+    sections = [page.section(one.part.title, one.name, *one.drawn) for one in shown]
+    ranks = rank_section.build([one.found for one in shown])
     if ranks:
-        body = page.join(_piece(piece, RANKS, place) for piece in ranks)
-        sections.append(page.section("Ranks over data sets", RANKS, body))
+        drawn = [_draw(piece, RANKS) for piece in ranks]
+        sections.append(page.section("Ranks over data sets", RANKS, *drawn))
     if place is not None:
-        for name, one in zip(names, found, strict=True):
-            file = place / name / reproduction.CONFIG_FILE
-            atomic_file.write_text(file, reproduction.config_text(one))
-    title = f"nasjax: {counted(len(found), 'run')}"
-    top = [_summary(found, parts, names), *_refused(refused)]
-    links = [page.link(n, n) for n in (*names, *([RANKS] if ranks else []))]
-    text = page.document(title, [*top, *sections, _sources()], links=links)
+        _write_figures(shown, ranks, place)
+    title = f"nasjax: {counted(len(shown), 'run')}"
+    top = [_summary(shown), *_refused(refused)]
+    anchors = [*(one.name for one in shown), *([RANKS] if ranks else [])]
+    links = [page.link(anchor, anchor) for anchor in anchors]
+    text = page.document(title, [*top, *sections, _methods()], links=links)
     atomic_file.write_text(path, text)
     _tell(path, len(text.encode()), refused, place)
     return path
 
 
-def _read(
-    folders: Iterable[pathlib.Path],
-) -> tuple[list[Workdir], list[Part], list[str]]:
-    """Runs with their parts, and why others have none."""
-    found, parts, refused = [], [], []
+class _Shown(NamedTuple):
+    """A run on the page.
+
+    Attributes:
+      found: its working directory.
+      part: what is said of it.
+      name: that files and links can have, no two the same.
+      drawn: HTML of its pieces.
+    """
+
+    found: Workdir
+    part: Part
+    name: str
+    drawn: list[Markup]
+
+
+def _read(folders: Iterable[pathlib.Path]) -> tuple[list[_Shown], list[str]]:
+    """Runs with what is shown of them, and why others are not."""
+    shown: list[_Shown] = []
+    refused = []
     for folder in folders:
+        name = _name(folder, {RANKS, METHODS, *(one.name for one in shown)})
+        what = "not a result that can be shown"
         try:
-            one = workdirs.read(folder)
-            what = "not a result that can be shown"
+            found = workdirs.read(folder)
             with read_guard.guard(folder, what, remedy=workdirs.AGAIN):
-                part = SECTIONS[one.kind](one)
+                part = SECTIONS[found.kind](found)
+                drawn = [_draw(piece, name) for piece in part.pieces]
         except errors.DataError as error:
             refused.append(str(error))
             continue
-        found.append(one)
-        parts.append(part)
-    return found, parts, refused
+        shown.append(_Shown(found, part, name, drawn))
+    return shown, refused
 
 
-def _names(found: Sequence[Workdir]) -> list[str]:
-    """A name for each run that files and links can have, no two the same."""
-    names: list[str] = []
-    counts: collections.Counter[str] = collections.Counter([RANKS])
-    for one in found:
-        own = re.sub(r"[^A-Za-z0-9]+", "-", one.folder.resolve().name).strip("-")
-        own = own or "run"
-        own = own if own[0].isalpha() else f"run-{own}"
-        counts[own] += 1
-        name = own if counts[own] == 1 else f"{own}-{counts[own]}"
-        while name in names:
-            counts[own] += 1
-            name = f"{own}-{counts[own]}"
-        names.append(name)
-    return names
+def _name(folder: pathlib.Path, taken: Collection[str]) -> str:
+    """Letters, digits and dashes, beginning with a letter, that are not taken."""
+    own = re.sub(r"[^A-Za-z0-9]+", "-", folder.resolve().name).strip("-")
+    own = own if own[:1].isalpha() else f"run-{own}".rstrip("-")
+    numbered = (f"{own}-{count}" for count in itertools.count(2))
+    return next(n for n in itertools.chain([own], numbered) if n not in taken)
 
 
-def _section(part: Part, name: str, place: pathlib.Path | None) -> Markup:
-    own = place / name if place is not None else None
-    return page.section(part.title, name, *(_piece(p, name, own) for p in part.pieces))
-
-
-def _piece(piece: Any, name: str, place: pathlib.Path | None) -> Markup:
-    """HTML as it is; a plot drawn in the page, and written where figures go."""
+def _draw(piece: Any, name: str) -> Markup:
+    """HTML as it is, or a plot as a figure of the page."""
     if isinstance(piece, Markup):
         return piece
     from nasjax.report import inline_svg  # here: it loads matplotlib
 
-    if place is not None:
-        write(piece, place)
     own = f"{name}-{piece.name}".replace("_", "-")
     drawn = inline_svg.inline(piece.figure, own, label=piece.caption)
     return page.figure(Markup(drawn), piece.caption)
+
+
+def _write_figures(
+    shown: Iterable[_Shown], ranks: Iterable[Any], place: pathlib.Path
+) -> None:
+    """Every plot and configuration, in a folder for each run."""
+    for one in shown:
+        for piece in one.part.pieces:
+            if not isinstance(piece, Markup):
+                write(piece, place / one.name)
+        text = reproduction.config_text(one.found)
+        atomic_file.write_text(place / one.name / reproduction.CONFIG_FILE, text)
+    for piece in ranks:
+        if not isinstance(piece, Markup):
+            write(piece, place)
 
 
 def write(plot: "Plot", folder: pathlib.Path) -> None:
@@ -149,14 +161,12 @@ def write(plot: "Plot", folder: pathlib.Path) -> None:
     atomic_file.write_text(folder / f"{plot.name}.csv", csv_text(plot.columns))
 
 
-def _summary(
-    found: Sequence[Workdir], parts: Sequence[Part], names: Sequence[str]
-) -> Markup:
-    if not found:
+def _summary(shown: Sequence[_Shown]) -> Markup:
+    if not shown:
         return page.paragraph("No finished run was found.", class_="warning")
     rows = [
-        [page.link(one.folder.name or one.name, name), *part.headline]
-        for one, part, name in zip(found, parts, names, strict=True)
+        [page.link(one.found.folder.name or one.name, one.name), *one.part.headline]
+        for one in shown
     ]
     return page.table(HEADS, rows)
 
@@ -165,11 +175,11 @@ def _refused(lines: Iterable[str]) -> list[Markup]:
     return [page.paragraph(line, class_="warning") for line in lines]
 
 
-def _sources() -> Markup:
+def _methods() -> Markup:
     """What the numbers rest on."""
     return page.section(
         "Methods",
-        "methods",
+        METHODS,
         page.paragraph(
             "Intervals of a mean: Student's t over up to 9 independent units, the same "
             "with its skewness removed (Hall, 1992) below 500, the percentile "
