@@ -76,7 +76,7 @@ def read(path):
 
 def of(folder, tmp_path, figures=""):
     """The page of one working directory."""
-    path = tmp_path / "report.html"
+    path = tmp_path / "report.html"  # the folder is made where it is missing
     run.run([str(folder)], str(path), str(figures))
     found = read(path)
     assert "warning" not in [a.get("class") for _, a in found.tags], found.text("p")

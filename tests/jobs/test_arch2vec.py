@@ -117,6 +117,9 @@ def test_several_seeds_are_rows_with_intervals_and_tables_for_searches(
     exact = [seed["reconstruction_exact"] for seed in outcome["variants"]["thesis"]]
     assert rows[0]["value"] == pytest.approx(100 * np.mean(exact))
     assert rows[0]["num_seeds"] == 2 and rows[0]["ci95"][0] <= rows[0]["value"]
+    found = report_page.of(tmp_path, tmp_path / "page")
+    assert "python launch/arch2vec.py --mode=pretrain" in found.text("code")
+    assert "2 seeds" in found.text("td")
     # A second call reads what is there; another configuration is refused.
     before = own.stat().st_mtime_ns
     again = pretrain.run(made, str(tmp_path), "pretrain")

@@ -5,12 +5,14 @@ import copy
 import jax
 import numpy as np
 import pytest
+import report_page
 import search_files
 
 from nasjax.core import arrays, errors, result
 from nasjax.experiments import comparison, search_inputs
 from nasjax.jobs import config_door
 from nasjax.jobs.arch2vec import search as arch2vec_search
+from nasjax.jobs.report import run as report
 from nasjax.jobs.search import algorithms, chunks, clusters, problem, settings
 from nasjax.jobs.search import tables as search_summary
 from nasjax.jobs.search import trials as search
@@ -379,3 +381,16 @@ def test_settings_that_do_not_fit_are_named(places, tmp_path):
     with pytest.raises(errors.ConfigError, match="network 'gim'"):
         settings["supervised_rl"] |= {"network": "gim", "network_options": {}}
         arch2vec_search.run(config(file, settings=settings, **learnt), folder)
+
+
+def test_the_report_has_the_searches_of_a_folder(finished, tmp_path):
+    folder, outcome = finished
+    report.run([str(folder)], str(tmp_path / "page.html"))
+    found = report_page.read(tmp_path / "page.html")
+    heads = found.text("h2")
+    assert "Searches in embeddings, all data sets" in heads
+    for label in outcome["comparisons"]:
+        assert f"Search: nasbench201 on {label.split('_')[0]}" in heads
+    listed = found.text("li").replace("\u00a0", " ")
+    assert all(line in listed for line in outcome["statements"])
+    assert "--mode=search" in found.text("code")

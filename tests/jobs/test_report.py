@@ -302,13 +302,20 @@ def test_folders_of_one_name_are_apart_and_one_named_twice_is_one(copied, tmp_pa
     assert (tmp_path / "figures" / "run-2" / "config.py").exists()
 
 
+def test_a_path_that_is_none_is_a_line(tmp_path):
+    found = report(["~nobody_of_that_name/x", "a\0b", "x" * 5000], tmp_path)
+    assert [a.get("class") for _, a in found.tags].count("warning") == 4
+
+
 def test_searches_inside_a_folder_are_found(finished, tmp_path):
     outer = tmp_path / "outer"
     inside = shutil.copytree(finished[0], outer / "search" / "cifar10")
     (outer / "search" / "result.json").write_text("{}")
     (outer / "search" / "tables").mkdir()
     found = workdirs.expand([str(outer)])
-    assert found == [outer, outer / "search", pathlib.Path(inside)]
+    assert found == [outer / "search", pathlib.Path(inside)]
+    (outer / "pretraining.json").write_text("{}")
+    assert workdirs.expand([str(outer)]) == [outer, *found]
 
 
 def places(tree, path=()):

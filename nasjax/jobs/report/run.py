@@ -103,10 +103,10 @@ def _read(folders: Iterable[pathlib.Path]) -> tuple[list[_Shown], list[str]]:
     shown: list[_Shown] = []
     refused = []
     for folder in folders:
-        name = _name(folder, {RANKS, METHODS, *(one.name for one in shown)})
         what = "not a result that can be shown"
         try:
             found = workdirs.read(folder)
+            name = _name(folder, {RANKS, METHODS, *(one.name for one in shown)})
             with read_guard.guard(folder, what, remedy=workdirs.AGAIN):
                 part = SECTIONS[found.kind](found)
                 drawn = [_draw(piece, name) for piece in part.pieces]

@@ -51,27 +51,34 @@ class Workdir(NamedTuple):
 def expand(folders: Iterable[str]) -> list[pathlib.Path]:
     """The folders, each once, with those of searches that a folder has inside.
 
-    `launch/arch2vec.py --mode=search` leaves a search of each data set in `search/`.
+    `launch/arch2vec.py --mode=search` leaves a search of each data set in `search/`. A
+    folder that cannot be looked at is kept: `read` says why.
 
     Raises:
       ConfigError: there is none.
-      DataError: a path is none.
     """
     found: list[pathlib.Path] = []
     for name in folders:
-        folder = paths.expand(name.strip())
-        found.append(folder)
-        inside = folder / "search"
-        if paths.is_folder(inside) and paths.is_file(inside / RESULT_FILES[0]):
-            found.append(inside)
-            found += [
-                p for p in paths.entries(inside) if (p / RESULT_FILES[0]).exists()
-            ]
+        try:
+            found += _searches(paths.expand(name.strip()))
+        except errors.DataError:
+            found.append(pathlib.Path(name))
     if not found:
         raise errors.ConfigError(
             "no working directory: pass --workdirs=FOLDER or --workdirs=FOLDER,FOLDER"
         )
     return list(dict.fromkeys(found))
+
+
+def _searches(folder: pathlib.Path) -> list[pathlib.Path]:
+    """A folder and the searches in it."""
+    inside = folder / "search"
+    if not paths.is_file(inside / RESULT_FILES[0]):
+        return [folder]
+    searches = [p for p in paths.entries(inside) if (p / RESULT_FILES[0]).exists()]
+    # Embeddings may come from elsewhere: then the folder holds searches only.
+    own = [folder] if any(paths.is_file(folder / f) for f in RESULT_FILES) else []
+    return [*own, inside, *searches]
 
 
 def read(folder: pathlib.Path) -> Workdir:
