@@ -12,7 +12,7 @@ CONFIG_FILE = "config.py"
 
 def config_text(found: Workdir) -> str:
     """A configuration file of a run, as `--config` takes it."""
-    values = pprint.pformat(_plain(found.config), width=86, sort_dicts=True)
+    values = pprint.pformat(dict(found.config), width=86)
     return (
         '"""The configuration of a run, with every default written out."""\n\n'
         f"import ml_collections\n\nCONFIG = {values}\n\n\n"
@@ -39,10 +39,3 @@ def pieces(found: Workdir) -> list[Markup]:
     versions = found.outcome.get("versions", {})
     facts["versions"] = ", ".join(f"{name} {v}" for name, v in versions.items()) or None
     return [*made, page.facts(facts)]
-
-
-def _plain(value: Any) -> Any:
-    """Tuples for lists: one that is empty or of numbers can then be replaced."""
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list) else value
