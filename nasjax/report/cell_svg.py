@@ -96,13 +96,15 @@ def draw(cell: GraphCell, colors: Mapping[str, str], *, label: str) -> str:
     faded = f'<g class="dead">{dead}</g>' if dead else ""
     return (
         f'<svg class="cell" viewBox="0 0 {width:g} {height:g}" role="img" '
-        f'aria-label="{html.escape(label)}" style="max-width:{width:.0f}px">'
+        f'aria-label="{html.escape(label)}" style="width:{width:.0f}px;max-width:100%">'
         f"{faded}{alive}</svg>"
     )
 
 
 def short(name: str) -> str:
     """`nor_conv_3x3` as `conv 3x3`: what fits a box; a hint there has the whole."""
+    if name.startswith("c_{"):
+        return name.removeprefix("c_{").removesuffix("}")[:9]
     for long, brief in _SHORT.items():
         name = name.replace(long, brief)
     words = name.replace("_", " ").replace("-", " ").strip()
@@ -119,8 +121,9 @@ _SHORT = {
     "sep_conv": "sep",
     "dil_conv": "dil",
     "skip_connect": "skip",
-    "{": "",
-    "}": "",
+    "activation_": "",
+    "leaky_relu": "leaky",
+    "elementwise": "elem",
 }
 
 

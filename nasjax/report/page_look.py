@@ -42,8 +42,8 @@ figure svg{display:block;width:100%;height:auto}
 figure svg *{stroke-linejoin:round}
 figcaption{max-width:50rem;margin-top:.3rem}
 .cells{display:flex;flex-wrap:wrap;gap:1rem 2rem}
-.cells figure{margin:.3rem 0;max-width:100%;flex:0 1 auto;min-width:14rem}
-.cells figcaption{max-width:26rem}
+.cells figure{margin:.3rem 0;max-width:100%;flex:0 1 auto;min-width:20rem}
+.cells figcaption{contain:inline-size;max-width:40rem}
 svg.cell .edge{fill:none;stroke:var(--soft);stroke-width:1.3}
 svg.cell .tip{fill:var(--soft)}
 svg.cell .dead{opacity:.35}

@@ -314,8 +314,11 @@ def test_searches_inside_a_folder_are_found(finished, tmp_path):
     (outer / "search" / "tables").mkdir()
     found = workdirs.expand([str(outer)])
     assert found == [outer / "search", pathlib.Path(inside)]
+    assert workdirs.expand([str(outer / "search")]) == [outer / "search"]
     (outer / "pretraining.json").write_text("{}")
     assert workdirs.expand([str(outer)]) == [outer, *found]
+    shutil.rmtree(inside)
+    assert workdirs.expand([str(outer)]) == [outer]
 
 
 def places(tree, path=()):

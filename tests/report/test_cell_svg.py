@@ -93,13 +93,17 @@ def test_names_are_escaped_and_shortened():
     titles = [title.text for title in root.iter("title")]
     assert titles[1:3] == ["<script>alert(1)</script>", "nor_conv_3x3"]
     assert [text.text for text in root.iter("text")][2] == "conv 3x3"
+    assert cell_svg.short("c_{k-2}") == "k-2"
 
 
-@pytest.mark.parametrize("name", ["nasbench101", "nasbench201", "darts_shared"])
+@pytest.mark.parametrize(
+    "name", ["nasbench101", "nasbench201", "darts_shared", "nasbench_nlp"]
+)
 def test_short_names_of_a_space_are_different_and_fit(name):
     names = spaces.make(name).graph_op_names
     shorts = [cell_svg.short(n) for n in names]
     assert len(set(shorts)) == len(names) and max(map(len, shorts)) <= 9
+    assert not any("…" in brief for brief in shorts)
     colors = cell_svg.colors_of(names)
     own = [colors[n] for n in names if not cell_svg.is_end(n)]
     assert len(set(own)) == len(own)

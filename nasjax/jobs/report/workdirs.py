@@ -76,6 +76,8 @@ def _searches(folder: pathlib.Path) -> list[pathlib.Path]:
     if not paths.is_file(inside / RESULT_FILES[0]):
         return [folder]
     searches = [p for p in paths.entries(inside) if (p / RESULT_FILES[0]).exists()]
+    if not searches:  # a run that is called so
+        return [folder]
     # Embeddings may come from elsewhere: then the folder holds searches only.
     own = [folder] if any(paths.is_file(folder / f) for f in RESULT_FILES) else []
     return [*own, inside, *searches]
