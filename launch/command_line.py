@@ -76,25 +76,34 @@ def run(
       main: gets the configuration as nested dicts of JSON-able values, the working
         directory and the mode.
       modes: values of `--mode`; the first is the default. With one, and no
-        `bare_modes`, there is no such flag.
+        `bare_modes`, there is no such flag; with none there are no `--config` and
+        `--workdir` either.
       bare_modes: further modes, which need neither `--config` nor `--workdir`; `main`
         gets `{}` and `""` for what is not given.
       configs: folder of the script's configurations, which hints list.
     """
     known = (*modes, *bare_modes)
     argv = _exit_on_error(_read_argv)
-    flags.DEFINE_string("config", "", "FILE or FILE:PRESET, the configuration.")
-    flags.DEFINE_string("workdir", "", "Folder of the run; the same one resumes it.")
+    if modes:
+        flags.DEFINE_string("config", "", "FILE or FILE:PRESET, the configuration.")
+        flags.DEFINE_string(
+            "workdir", "", "Folder of the run; the same one resumes it."
+        )
     if len(known) > 1:
         flags.DEFINE_enum("mode", known[0], known, "What to do.")
 
     def parse(argv: list[str]) -> list[str]:
+        if not modes:
+            return _exit_on_error(lambda: _parse_bare(argv))
         return _exit_on_error(lambda: _parse(argv, bare_modes, configs))
 
     def call(_: list[str]) -> None:
         progress.plain_warnings()
         signal.signal(signal.SIGTERM, _terminate)
         mode = FLAGS.mode if len(known) > 1 else known[0]
+        if not modes:
+            _exit_on_error(lambda: main({}, "", mode))
+            return
         _exit_on_error(
             lambda: main(
                 to_plain(FLAGS.config) if FLAGS.config else {},
@@ -189,18 +198,42 @@ def _parse(argv: list[str], bare_modes: Sequence[str], configs: str) -> list[str
             config_flags.DEFINE_config_dict("config", config, sys_argv=argv)
         rest = FLAGS(argv)
     except flags.UnrecognizedFlagError as error:
-        near = errors.suggest(error.flagname, FLAGS)
-        raise errors.ConfigError(f"unknown flag --{error.flagname}{near}") from error
+        raise _unknown_flag(error) from error
     except Exception as error:  # the file has been run: only a value can be wrong
         raise _wrong_value(error, file_values) from error
     if file_values is not None:
         _check_tuples(FLAGS.config, file_values)
-    if len(rest) > 1:
-        raise errors.ConfigError(f"unexpected argument {rest[1]!r}")
+    _without_arguments(rest)
     if getattr(FLAGS, "mode", None) not in bare_modes:
         _check_present(argv[0], configs, has_config=config is not None)
+    return rest
+
+
+def _parse_bare(argv: list[str]) -> list[str]:
+    """Sets `FLAGS` of a script that takes no configuration."""
+    if any(argument in _HELP for argument in argv[1:]):
+        _print_docstring()
+        sys.exit(0)
+    try:
+        rest = FLAGS(argv)
+    except flags.UnrecognizedFlagError as error:
+        raise _unknown_flag(error) from error
+    except flags.Error as error:
+        raise errors.ConfigError(" ".join(str(error).split())) from error
+    return _without_arguments(rest)
+
+
+def _unknown_flag(error: flags.UnrecognizedFlagError) -> errors.ConfigError:
+    near = errors.suggest(error.flagname, FLAGS)
+    return errors.ConfigError(f"unknown flag --{error.flagname}{near}")
+
+
+def _without_arguments(rest: list[str]) -> list[str]:
+    """What is left of the command line; absl's stream of notes is turned off."""
+    if len(rest) > 1:
+        raise errors.ConfigError(f"unexpected argument {rest[1]!r}")
     if FLAGS["verbosity"].using_default_value:
-        FLAGS.verbosity = -1  # warnings; absl's own default is a stream of notes
+        FLAGS.verbosity = -1  # warnings
     return rest
 
 
@@ -393,10 +426,14 @@ def _check_present(script: str, configs: str, *, has_config: bool) -> None:
         raise errors.ConfigError(f"--workdir is empty; give a folder, as in: {example}")
 
 
-def _print_help(script: str, config: ConfigDict | None) -> None:
+def _print_docstring() -> None:
     print((sys.modules["__main__"].__doc__ or "").strip())
     print("\nFlags (--helpfull lists those of the libraries too):")
     print(FLAGS.main_module_help().split("\n", 2)[-1].rstrip())
+
+
+def _print_help(script: str, config: ConfigDict | None) -> None:
+    _print_docstring()
     print("\nAny value of the configuration can be given:")
     print(f"  python {script} --config=FILE.py:PRESET --config.GROUP.KEY=VALUE ...")
     if config is None:

@@ -36,6 +36,7 @@ JOBS = (
     "nasjax.jobs.arch2vec.pretrain",
     "nasjax.jobs.hmnas.modes",
     "nasjax.jobs.nasbench_x11.modes",
+    "nasjax.jobs.report.run",
     "nasjax.jobs.search.trials",
     "nasjax.jobs.train_architecture.run",
 )

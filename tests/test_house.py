@@ -61,7 +61,7 @@ DOORS = {
     "lightgbm": SURROGATE,
     "xgboost": SURROGATE,
     "pyarrow": SURROGATE,
-    "scipy": SURROGATE,
+    "scipy": (*SURROGATE, "nasjax/experiments/ranking"),
     "sklearn": ("nasjax/data/digits", *SURROGATE, "nasjax/report"),
     "orbax": ("nasjax/core/checkpoint",),
     "safetensors": ("nasjax/core/arrays",),

@@ -11,10 +11,14 @@ from nasjax.core import lazy
 
 __all__ = [
     "algorithms",
+    "comparison",
+    "forecasts",
     "latent_walks",
     "make",
+    "plots",
     "predictive_performance",
     "published",
+    "ranking",
     "search_inputs",
     "search_problem",
     "search_scores",

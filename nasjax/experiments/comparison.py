@@ -32,6 +32,11 @@ def regret(values: np.ndarray, optimum: float | None) -> np.ndarray:
     return np.where(np.abs(short) < _ROUNDING, 0.0, short)
 
 
+def final_regrets(scores: Scores, optima: Optima) -> dict[str, np.ndarray]:
+    """Regrets `[R]` of the last incumbents by split, NaN where there is none."""
+    return {s: regret(scores.final(s), optima.values[s]) for s in SPLITS}
+
+
 def summarize(scores: Scores, optima: Optima) -> dict[str, Any]:
     """The numbers of one algorithm; what is not recorded is None.
 
@@ -239,6 +244,12 @@ def _mean(values: np.ndarray) -> float | None:
     return float(values.mean()) if np.isfinite(values).all() else None
 
 
+def ordered(outcome: Mapping[str, Any]) -> list[str]:
+    """Algorithms of a result in the order of its configuration; JSON sorts them."""
+    rows, asked = outcome["algorithms"], outcome["config"]["algorithms"]
+    return sorted(rows, key=lambda n: asked.index(n) if n in asked else len(asked))
+
+
 def statements(
     label: str, compared: Mapping[str, Mapping[str, Mapping[str, Any]]]
 ) -> list[str]:
@@ -255,9 +266,7 @@ def statements(
     for name, controls in compared.items():
         for control, found in controls.items():
             low, high = (100 * end for end in found["ci95"])
-            word = "not separated from"
-            if found["p_value"] < _SIGNIFICANCE and low * high > 0:
-                word = "better than" if low > 0 else "worse than"
+            word = verdict(found)
             which = " with this one embedding" if 1 in found["clusters"] else ""
             value = found["p_value"]
             chance = "p < 0.0001" if value < 1e-4 else f"p = {value:.4f}"
@@ -268,6 +277,14 @@ def statements(
                 f"{chance}, {_units(found)}"
             )
     return sentences
+
+
+def verdict(found: Mapping[str, Any]) -> str:
+    """What one of `comparisons` says: `"better than"` its control, or otherwise."""
+    low, high = found["ci95"]
+    if found["p_value"] < _SIGNIFICANCE and low * high > 0:
+        return "better than" if low > 0 else "worse than"
+    return "not separated from"
 
 
 def _units(found: Mapping[str, Any]) -> str:

@@ -15,6 +15,7 @@ __all__ = [
     "hmnas",
     "nasbench_x11",
     "progress",
+    "report",
     "search",
     "train_architecture",
 ]

@@ -13,12 +13,19 @@ from nasjax.core import lazy
 
 __all__ = [
     "canvas",
+    "cell_svg",
     "cell_walks",
     "cells",
     "curves",
+    "forecasts",
     "genotypes",
+    "inline_svg",
     "latent_space",
     "learning_curves",
+    "loss_curves",
+    "page",
+    "plot",
+    "rank_diagram",
     "search_curves",
     "surrogate_curves",
 ]

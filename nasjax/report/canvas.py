@@ -1,5 +1,6 @@
 """How every figure is written: no display, no pyplot, the same bytes every time."""
 
+import io
 import os
 import pathlib
 from typing import Any
@@ -14,6 +15,9 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from nasjax.core.errors import ConfigError, unknown_name
 
 FORMATS = ("svg", "png")
+"""What a job writes of every figure."""
+KINDS = (*FORMATS, "pdf")
+"""What can be written."""
 PALETTE = (
     "#0072B2",
     "#D55E00",
@@ -31,6 +35,7 @@ _STYLE: dict[Any, Any] = {
     "mathtext.fontset": "dejavusans",
     "svg.fonttype": "none",  # text stays text: searchable, editable and small
     "svg.hashsalt": "nasjax",  # element ids do not change from run to run
+    "pdf.fonttype": 42,  # TrueType: journals refuse the other kind
 }
 
 
@@ -74,7 +79,7 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> pathlib.Path:
 
     Args:
       figure: a `matplotlib.figure.Figure` made without pyplot.
-      path: file to write, `.svg` or `.png`; missing folders are made.
+      path: file to write, `.svg`, `.png` or `.pdf`; missing folders are made.
 
     Returns:
       `path`.
@@ -86,10 +91,26 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> pathlib.Path:
     kind = path.suffix.lower().removeprefix(".")
     if not kind:
         raise ConfigError(f"figure {path}: give the name a suffix, .svg or .png")
-    if kind not in FORMATS:
-        raise unknown_name("figure format", kind, FORMATS)
+    if kind not in KINDS:
+        raise unknown_name("figure format", kind, KINDS)
     path.parent.mkdir(parents=True, exist_ok=True)
-    dated = {"Date": None} if kind == "svg" else None
     with matplotlib.rc_context(_STYLE):
-        figure.savefig(path, format=kind, dpi=150, metadata=dated)
+        figure.savefig(path, format=kind, dpi=150, metadata=_UNDATED.get(kind))
     return path
+
+
+def to_svg(figure: Figure) -> str:
+    """The text of an SVG file of a figure, its background left out."""
+    text = io.StringIO()
+    with matplotlib.rc_context(_STYLE):
+        figure.savefig(
+            text, format="svg", dpi=150, transparent=True, metadata=_UNDATED["svg"]
+        )
+    return text.getvalue()
+
+
+_UNDATED: dict[str, dict[str, Any]] = {
+    "svg": {"Date": None},
+    "pdf": {"CreationDate": None},
+}
+"""Metadata of a kind of file without the time of writing."""

@@ -66,11 +66,7 @@ def draw_curves(
     Raises:
       DataError: no row holds an accuracy.
     """
-    after = recalibrated or {}
-    stages = [
-        s._replace(recalibrated=1.0 - after[s.name]) if s.name in after else s
-        for s in read_stages(rows)
-    ]
+    stages = with_recalibrated(read_stages(rows), recalibrated or {})
     figure = curves_figure(stages, title=title)
     path = pathlib.Path(path)
     return [
@@ -116,6 +112,16 @@ def read_stages(rows: Iterable[Mapping[str, Any]]) -> list[Stage]:
     return stages
 
 
+def with_recalibrated(
+    stages: Iterable[Stage], accuracy: Mapping[str, float]
+) -> list[Stage]:
+    """Stages with the test accuracy that some have once BN statistics are fresh."""
+    return [
+        s._replace(recalibrated=1.0 - accuracy[s.name]) if s.name in accuracy else s
+        for s in stages
+    ]
+
+
 def curves_figure(stages: list[Stage], *, title: str = "") -> Figure:
     """The curves as a figure that is not yet written."""
     figure = Figure(figsize=(7.2, 4.2), layout="constrained", facecolor="white")
@@ -143,9 +149,10 @@ def curves_figure(stages: list[Stage], *, title: str = "") -> Figure:
         [unique[name] for name in order],
         order,
         fontsize=8,
-        loc="upper right",
-        framealpha=1.0,
-        edgecolor="#CCCCCC",
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.13),  # below, where no point is
+        ncols=2,
+        frameon=False,
     )
     return figure
 
@@ -177,6 +184,7 @@ def _draw_recalibrated(axes: Axes, stage: Stage) -> None:
             color=canvas.PALETTE[1],
             markersize=4.5,
             label="test error, BN statistics recalibrated",
+            clip_on=False,  # the last one stands on the edge
         )
 
 
@@ -194,4 +202,5 @@ def _draw_errors(
             marker="o" if few else "",
             markersize=2.5,
             label=label,
+            clip_on=False,
         )

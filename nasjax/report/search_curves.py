@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from nasjax.core import statistics
 from nasjax.core.errors import DataError
@@ -19,6 +19,10 @@ from nasjax.report import canvas
 
 _DASHES = ("-", "--", ":", "-.")
 _COLUMNS = 4
+_DEEPEST = 5.0
+"""Times a band may reach below the lowest mean and be shown on a logarithmic axis."""
+_LOGARITHMIC = 3.0
+"""Times the lowest mean: up to there a linear axis shows as much, with better ticks."""
 
 
 class Band(NamedTuple):
@@ -92,6 +96,16 @@ def regret_figure(
     return figure
 
 
+def leave_axis(figure: Figure, panels: Mapping[str, Bands], unit: str) -> bool:
+    """Whether a band of `regret_figure` goes on below its logarithmic axis."""
+    scale = 100.0 if unit == "%" else 1.0
+    return any(
+        axes.get_yscale() == "log" and scale * band.low.min() < axes.get_ylim()[0]
+        for axes, bands in zip(figure.axes, panels.values(), strict=True)
+        for band in bands.values()
+    )
+
+
 def draw_ecdf(
     panels: Mapping[str, Mapping[str, np.ndarray]],
     path: str | os.PathLike[str],
@@ -141,6 +155,27 @@ def ecdf_figure(
     return figure
 
 
+def legend(name: str, num_trials: int, num_embeddings: int = 0) -> str:
+    """An entry of the legend: a name for readers, and how many trials it is of."""
+    words = [_WORDS.get(word, word) for word in name.split("_")]
+    trials = f"{num_trials} trial{'s' if num_trials != 1 else ''}"
+    of = f", {num_embeddings} embeddings" if num_embeddings > 1 else ""
+    return f"{' '.join(words)} ({trials}{of})"
+
+
+_WORDS = {
+    "bananas": "BANANAS",
+    "bo": "BO",
+    "bohamiann": "BOHAMIANN",
+    "dngo": "DNGO",
+    "gcn": "GCN",
+    "gp": "GP",
+    "reinforce": "REINFORCE",
+    "rl": "RL",
+}
+"""Words of names that readers write otherwise."""
+
+
 def looks() -> Iterator[dict[str, Any]]:
     """Colour and dashes of each algorithm: no two of the first 32 are the same."""
     for dashes in _DASHES:
@@ -155,11 +190,16 @@ def _use_logarithms(axes: Axes, bands: list[Band], scale: float) -> None:
         axes.xaxis.set_major_formatter(FuncFormatter(_plain))
         # Decades are enough: labels between them take half the time of a figure.
         axes.xaxis.set_minor_formatter(NullFormatter())
+    elif all((np.asarray(band.x) % 1 == 0).all() for band in bands):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     lowest = min((_lowest(band.mean) for band in bands), default=np.inf)
-    if np.isfinite(lowest):
+    highest = max(float(band.mean.max()) for band in bands)
+    if highest >= _LOGARITHMIC * lowest:
         # A mean of 0 (all trials at the optimum) leaves the axes at the bottom.
         axes.set_yscale("log", nonpositive="clip")
-        axes.set_ylim(bottom=0.7 * scale * lowest)
+        # Bands are shown whole, unless one of few trials would flatten all curves.
+        ends = max(min(_lowest(band.low) for band in bands), lowest / _DEEPEST)
+        axes.set_ylim(bottom=scale * min(0.7 * lowest, 0.95 * ends))
         axes.yaxis.set_major_formatter(FuncFormatter(_plain))
         wide = axes.get_ylim()[1] >= 10 * axes.get_ylim()[0]
         axes.yaxis.set_minor_formatter(NullFormatter() if wide else FuncFormatter(_few))
@@ -203,7 +243,7 @@ def _finish_figure(figure: Figure, grid: list[Axes], title: str) -> None:
     for axes in grid:
         handles, labels = axes.get_legend_handles_labels()
         entries.update(dict(zip(labels, handles, strict=True)))
-    figure.legend(
+    legend = figure.legend(
         list(entries.values()),
         list(entries),
         loc="outside lower center",
@@ -211,6 +251,8 @@ def _finish_figure(figure: Figure, grid: list[Axes], title: str) -> None:
         fontsize=8,
         frameon=False,
     )
+    for text in legend.get_texts():
+        text.set_parse_math(False)  # names are a user's own
 
 
 def _save(figure: Figure, path: str | os.PathLike[str]) -> list[pathlib.Path]:

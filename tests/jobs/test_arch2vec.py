@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+import report_page
 
 from nasjax.core import arrays, errors, metric_log, result
 from nasjax.experiments import search_inputs
@@ -116,6 +117,9 @@ def test_several_seeds_are_rows_with_intervals_and_tables_for_searches(
     exact = [seed["reconstruction_exact"] for seed in outcome["variants"]["thesis"]]
     assert rows[0]["value"] == pytest.approx(100 * np.mean(exact))
     assert rows[0]["num_seeds"] == 2 and rows[0]["ci95"][0] <= rows[0]["value"]
+    found = report_page.of(tmp_path, tmp_path / "page")
+    assert "python launch/arch2vec.py --mode=pretrain" in found.text("code")
+    assert "2 seeds" in found.text("td")
     # A second call reads what is there; another configuration is refused.
     before = own.stat().st_mtime_ns
     again = pretrain.run(made, str(tmp_path), "pretrain")
@@ -216,3 +220,13 @@ def test_a_mode_and_a_folder_are_needed(tmp_path):
         pretrain.run(config(), str(tmp_path), "trian")
     with pytest.raises(errors.ConfigError, match="--workdir"):
         pretrain.run(config(), "")
+
+
+def test_the_report_has_the_rows_of_table_3_1_and_the_losses(folder, tmp_path):
+    found = report_page.of(folder, tmp_path, tmp_path / "figures")
+    cells = found.text("td")
+    assert "strict validity" in cells and "improved" in cells
+    (file,) = (tmp_path / "figures").glob("*/pretraining.csv")
+    lines = file.read_text("utf-8").splitlines()
+    losses = [r["train_loss"] for r in metric_log.read(folder) if "train_loss" in r]
+    assert sorted(float(line.split(",")[2]) for line in lines[1:]) == sorted(losses)

@@ -1,18 +1,19 @@
 """Searches with embeddings on several data sets: tables, budgets, lists, bad input."""
 
 import copy
-import types
 
 import jax
 import numpy as np
 import pytest
+import report_page
 import search_files
 
 from nasjax.core import arrays, errors, result
 from nasjax.experiments import comparison, search_inputs
 from nasjax.jobs import config_door
 from nasjax.jobs.arch2vec import search as arch2vec_search
-from nasjax.jobs.search import algorithms, chunks, clusters, figures, problem, settings
+from nasjax.jobs.report import run as report
+from nasjax.jobs.search import algorithms, chunks, clusters, problem, settings
 from nasjax.jobs.search import tables as search_summary
 from nasjax.jobs.search import trials as search
 from nasjax.nasbench import table_file
@@ -213,16 +214,6 @@ def test_trials_of_an_embedding_are_those_of_a_run_with_it_alone(finished, place
     assert same[0] == same[1]
 
 
-def test_a_legend_says_of_how_many_trials_a_curve_is():
-    trials = np.zeros(10)
-    scores = types.SimpleNamespace(num_queries=trials, embeddings=("a", "b"))
-    assert figures.legend("arch2vec_rl", scores) == (
-        "arch2vec RL (10 trials, 2 embeddings)"
-    )
-    alone = types.SimpleNamespace(num_queries=trials[:1], embeddings=())
-    assert figures.legend("bo_gp", alone) == "BO GP (1 trial)"
-
-
 def test_what_hides_its_embedding_is_not_given_anothers():
     first = SearchAlgorithm(lambda key: key, lambda key, state: 1, lambda *_: 0)
     other = SearchAlgorithm(lambda key: key, lambda key, state: 2, lambda *_: 0)
@@ -390,3 +381,16 @@ def test_settings_that_do_not_fit_are_named(places, tmp_path):
     with pytest.raises(errors.ConfigError, match="network 'gim'"):
         settings["supervised_rl"] |= {"network": "gim", "network_options": {}}
         arch2vec_search.run(config(file, settings=settings, **learnt), folder)
+
+
+def test_the_report_has_the_searches_of_a_folder(finished, tmp_path):
+    folder, outcome = finished
+    report.run([str(folder)], str(tmp_path / "page.html"))
+    found = report_page.read(tmp_path / "page.html")
+    heads = found.text("h2")
+    assert "Searches in embeddings, all data sets" in heads
+    for data_set in ("cifar10", "cifar100"):
+        assert f"Search: nasbench201 on {data_set}" in heads
+    listed = found.text("li").replace("\u00a0", " ")
+    assert all(line in listed for line in outcome["statements"])
+    assert "--mode=search" in found.text("code")

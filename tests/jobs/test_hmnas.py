@@ -13,6 +13,7 @@ import jax
 import numpy as np
 import patience
 import pytest
+import report_page
 import shared
 from PIL import Image
 
@@ -370,3 +371,16 @@ def test_imagenet_folders_from_two_classes_to_three(tmp_path):
     saved = saved_model.load(tmp_path / "run" / "model.safetensors")
     assert saved.net.num_classes == 3
     assert 0 < outcome["params"]["effective"] <= outcome["params"]["dense"]
+
+
+def test_the_report_has_the_stages_curves_and_cells(finished, tmp_path):
+    folder, outcome = finished
+    found = report_page.of(folder, tmp_path, tmp_path / "figures")
+    cells = found.text("td")
+    for row in outcome["stages"].values():
+        assert f"{100 * (1 - row['test_accuracy']):.2f}" in cells
+        assert f"{row['params']:,}" in cells
+    # One curve, and a drawing for each cell.
+    assert found.count("figure") == 1 + len(outcome["genotype"]["cells"])
+    files = sorted(path.name for path in (tmp_path / "figures" / "run").glob("*.csv"))
+    assert files == ["cell_normal.csv", "cell_reduce.csv", "curves.csv"]

@@ -7,14 +7,17 @@ import re
 import shutil
 
 import filled
+import jax
 import numpy as np
 import official_surrogates as official
 import pytest
+import report_page
 import shared
 
 from nasjax import nasbench
 from nasjax.core import arrays
 from nasjax.core.errors import ConfigError, DataError, WorkdirError
+from nasjax.experiments import forecasts
 from nasjax.jobs.nasbench_x11 import build as pieces
 from nasjax.jobs.nasbench_x11 import modes, surrogates
 from nasjax.jobs.nasbench_x11.settings import Build
@@ -293,3 +296,48 @@ def test_import_of_an_official_checkpoint(tmp_path, capsys):
     assert storage.load(output).space == "nasbench_nlp"
     with pytest.raises(ConfigError, match="--output is missing"):
         modes.import_official("x", "")
+
+
+def test_forecasts_are_those_of_the_fitted_surrogate(run):
+    config, folder, _ = run
+    tree = arrays.load(folder / "forecasts.safetensors")
+    facts = arrays.load_metadata(folder / "forecasts.safetensors")
+    assert facts == {"surrogate": "svd_lgb_gkde", "metric": "valid_accuracy"}
+    made = surrogates.experiment.read(
+        surrogates.config_door.read(surrogates.Fits, config)
+    )
+    fitted = storage.load(folder / "surrogates" / "svd_lgb_gkde.safetensors")
+    curve_model = fitted.require("valid_accuracy")
+    np.testing.assert_array_equal(tree["rows"], made.test)
+    true = made.data.curves["valid_accuracy"][made.test]
+    np.testing.assert_array_equal(tree["true"], true)
+    # By hand: the last architecture with bands, and the same draws sorted.
+    place = tree["drawn"][-1]
+    features = made.data.features[tree["rows"][place]]
+    mean = curve_model.mean(features)
+    np.testing.assert_allclose(tree["predicted"][place], mean, atol=1e-6)
+    key = jax.random.split(made.key, len(tree["drawn"]))[-1]
+    keys = jax.random.split(key, forecasts.NUM_DRAWS)
+    draws = np.sort(jax.vmap(curve_model.sample, (0, None))(keys, features), axis=0)
+    for i, level in enumerate(forecasts.LEVELS):
+        inside = (tree["low"][-1, i] <= draws) & (draws <= tree["high"][-1, i])
+        assert np.abs(inside.mean(axis=0) - level).max() <= 0.01
+    found = forecasts.Forecasts(**tree)
+    true = true[tree["drawn"]]
+    inside = (tree["low"][:, 0] <= true) & (true <= tree["high"][:, 0])
+    assert found.coverage(0.95) == inside.mean()
+    assert found.coverage(0.5) < found.coverage(0.8) < found.coverage(0.95)
+
+
+def test_the_report_has_scores_scatter_and_fans(run, tmp_path):
+    _, folder, outcome = run
+    found = report_page.of(folder, tmp_path, tmp_path / "figures")
+    cells = found.text("td")
+    for score in (*outcome["surrogates"].values(), *outcome["baselines"].values()):
+        assert f"{round(score['final_kt'], 3) + 0.0:.3f}" in cells
+    assert found.count("figure") == 2
+    (file,) = (tmp_path / "figures").glob("*/surrogate_scatter.csv")
+    lines = file.read_text("utf-8").splitlines()[1:]
+    tree = arrays.load(folder / "forecasts.safetensors")
+    predicted = [float(line.split(",")[2]) for line in lines]
+    np.testing.assert_array_equal(predicted, 100 * tree["predicted"][:, -1])

@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+import report_page
 
 from nasjax import search as searches
 from nasjax import spaces
@@ -260,3 +261,18 @@ def test_a_configuration_of_trials_cannot_be_driven(tmp_path):
     del settings["protocol"]
     with pytest.raises(errors.ConfigError, match="configs/search/digits.py"):
         trials.run(settings, str(tmp_path / "run"), "drive")
+
+
+def test_the_report_shows_errors_where_no_optimum_is_known(finished, tmp_path):
+    folder, outcome = finished
+    found = report_page.of(folder, tmp_path, tmp_path / "figures")
+    assert "regret" not in found.text("th") and "trained" in found.text("p")
+    assert "python launch/search.py --mode=drive" in found.text("code")
+    place = tmp_path / "figures" / "run"
+    assert {p.name for p in place.glob("*.csv")} == {
+        "ecdf.csv",
+        "error_queries.csv",
+        "error_seconds.csv",
+    }
+    for row in outcome["algorithms"].values():
+        assert row["best"] in found.text("code")

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import patience
 import pytest
+import report_page
 import shared
 
 from nasjax import spaces
@@ -329,3 +330,18 @@ def test_nasbench111_reads_the_searched_cells(tmp_path, monkeypatch):
     chosen = choose(settings)
     assert np.bincount(chosen.groups).tolist() == [861, 3, 91]
     np.testing.assert_array_equal(chosen.archs[861:864], large)
+
+
+def test_the_report_has_scores_curves_and_cells(finished, tmp_path):
+    folder, outcome = finished
+    found = report_page.of(folder, tmp_path, tmp_path / "figures")
+    cells = found.text("td")
+    for row in outcome["architectures"]:
+        assert f"{100 * np.mean(row['test_accuracy'], dtype=np.float64):.3f}" in cells
+        assert row["arch"] in found.text("code") and f"{row['parameters']:,}" in cells
+    assert found.count("figure") == 3
+    (file,) = (tmp_path / "figures").glob("*/curves.csv")
+    lines = [line.split(",") for line in file.read_text("utf-8").splitlines()[1:]]
+    own = [float(value) for _, name, _, value in lines if name == "valid_accuracy"]
+    tree = arrays.load(folder / "curves.safetensors")
+    np.testing.assert_array_equal(own, tree["valid_accuracy"].ravel())

@@ -103,3 +103,10 @@ def test_nothing_to_draw_is_an_error():
             search_curves.regret_figure(panels, label="queries")
         with pytest.raises(DataError, match="no algorithm"):
             search_curves.ecdf_figure(panels)
+
+
+def test_a_legend_says_of_how_many_trials_a_curve_is():
+    assert search_curves.legend("arch2vec_rl", 10, 2) == (
+        "arch2vec RL (10 trials, 2 embeddings)"
+    )
+    assert search_curves.legend("bo_gp", 1) == "BO GP (1 trial)"

@@ -13,6 +13,7 @@ import numpy as np
 from absl import logging
 
 from nasjax.core import arrays, errors, progress, result, stopwatch
+from nasjax.experiments import forecasts
 from nasjax.jobs import config_door
 from nasjax.jobs.nasbench_x11 import experiment, figures, tables
 from nasjax.jobs.nasbench_x11.settings import Fits
@@ -30,6 +31,8 @@ RESULT_FILE = "result.json"
 EVALUATION_FILE = "evaluation.json"
 SAMPLES_FILE = "samples.safetensors"
 SURROGATES = "surrogates"
+FORECASTS_FILE = "forecasts.safetensors"
+"""Of the first surrogate, `experiments.forecasts`."""
 
 
 def fit(config: dict[str, Any], folder: pathlib.Path) -> dict[str, Any]:
@@ -151,6 +154,9 @@ def _fit_all(made: Study, folder: pathlib.Path, fits: Fits) -> dict[str, Any]:
     if len(made.repeated(made.test)):
         outcome["seed_noise"] = held_out.judge_seed_noise(made, curve_model)
     outcome["studies"] = figures.draw_studies(made, curve_model, folder)
+    foretold = forecasts.foretell(made.key, curve_model, made)
+    facts = {"surrogate": first, "metric": made.metric}
+    arrays.save(folder / FORECASTS_FILE, foretold._asdict(), metadata=facts)
     return outcome
 
 

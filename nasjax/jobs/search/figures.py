@@ -2,16 +2,12 @@
 
 import pathlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nasjax.core import arrays, metric_log
-from nasjax.experiments import comparison
+from nasjax.experiments import plots
 from nasjax.experiments.search_scores import SPLITS, Optima, Scores
-
-if TYPE_CHECKING:
-    from nasjax.report import search_curves
 
 CURVES_FILE = "curves.safetensors"
 _LOGGED = 50
@@ -44,84 +40,30 @@ def draw(
       word: what the difference to the optima is called.
       log: whether the metric log is written anew.
     """
-    from nasjax.report import search_curves  # here: it loads matplotlib
+    from nasjax.report import canvas  # here: it loads matplotlib
 
-    curves = {name: comparison.curves(s, optima) for name, s in judged.items()}
-    labels = {name: legend(name, scores) for name, scores in judged.items()}
-    title = f"{title}; bands are 95 % intervals of the mean"
+    found = plots.results_of_scores(
+        judged, optima, title=title, unit=unit, word=word, seconds=seconds
+    )
     tree = {
-        name: {key.replace("/", "_"): band for key, band in found.items()}
-        for name, found in curves.items()
-        if found
+        name: {key.replace("/", "_"): band for key, band in curves.items()}
+        | {"final": dict(found.finals[name])}
+        for name, curves in found.curves.items()
+        if curves
     }
     if tree:
         arrays.save(folder / CURVES_FILE, tree)
     if log:
-        _log(folder, curves, word)
-    names = {"valid": f"validation {word}", "test": f"test {word}"}
-    for axis, label in (("queries", "queries"), ("seconds", seconds)):
-        panels = _panels(curves, axis, names, labels)
-        if panels:
-            path = folder / "figures" / f"{word}_{axis}"
-            search_curves.draw_regret(panels, path, label=label, unit=unit, title=title)
-    finals = _finals(judged, optima, names, labels)
-    if finals:
-        path = folder / "figures" / "ecdf"
-        search_curves.draw_ecdf(finals, path, unit=unit, title=title.split(";")[0])
-
-
-def legend(name: str, scores: Scores) -> str:
-    """An entry of the legend: a name for readers, and how many trials it is of."""
-    words = [_WORDS.get(word, word) for word in name.split("_")]
-    trials, embeddings = len(scores.num_queries), len(scores.embeddings)
-    of = f", {embeddings} embeddings" if embeddings > 1 else ""
-    return f"{' '.join(words)} ({trials} trial{'s' if trials != 1 else ''}{of})"
-
-
-_WORDS = {
-    "bananas": "BANANAS",
-    "bo": "BO",
-    "bohamiann": "BOHAMIANN",
-    "dngo": "DNGO",
-    "gcn": "GCN",
-    "gp": "GP",
-    "reinforce": "REINFORCE",
-    "rl": "RL",
-}
-"""Words of names that readers write otherwise."""
-
-
-def _panels(
-    curves: Curves, axis: str, names: Mapping[str, str], labels: Mapping[str, str]
-) -> "dict[str, dict[str, search_curves.Band]]":
-    from nasjax.report import search_curves  # here: it loads matplotlib
-
-    panels = {}
-    for split in SPLITS:
-        bands = {
-            labels[name]: search_curves.Band(**found[f"{axis}/{split}"])
-            for name, found in curves.items()
-            if f"{axis}/{split}" in found
-        }
-        if bands:
-            panels[names[split]] = bands
-    return panels
-
-
-def _finals(
-    judged: Mapping[str, Scores],
-    optima: Optima,
-    names: Mapping[str, str],
-    labels: Mapping[str, str],
-) -> dict[str, dict[str, np.ndarray]]:
-    panels: dict[str, dict[str, np.ndarray]] = {}
-    for split in SPLITS:
-        for name, scores in judged.items():
-            short = comparison.regret(scores.final(split), optima.values[split])
-            known = short[np.isfinite(short)]
-            if len(known):
-                panels.setdefault(names[split], {})[labels[name]] = known
-    return panels
+        _log(folder, found.curves, word)
+    drawn = []
+    for axis in ("queries", "seconds"):
+        if any(f"{axis}/{s}" in own for own in found.curves.values() for s in SPLITS):
+            drawn.append(plots.regret_plot(found, axis))
+    if any(np.isfinite(f).any() for own in found.finals.values() for f in own.values()):
+        drawn.append(plots.ecdf_plot(found))
+    for plot in drawn:
+        for kind in canvas.FORMATS:
+            canvas.save(plot.figure, folder / "figures" / f"{plot.name}.{kind}")
 
 
 def _log(folder: pathlib.Path, curves: Curves, word: str) -> None:
