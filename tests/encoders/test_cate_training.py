@@ -79,7 +79,7 @@ def test_the_loss_falls_and_a_training_resumes_bit_by_bit(whole, tmp_path):
         checkpoints.save(4, middle)
         restored = checkpoints.restore(training.start(KEY, model))
     assert restored is not None
-    again, _ = run(model, recipe, data.train, 5, state=restored[0])
+    again, _ = run(model, recipe, data.train, 5, state=restored[1])
     assert_same(again, final)
 
 
