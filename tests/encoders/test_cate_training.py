@@ -8,7 +8,7 @@ from reference import plain_cate as plain
 
 from nasjax.core import checkpoint, errors
 from nasjax.encoders import corpus
-from nasjax.encoders.cate import distinct, evaluation, pretraining, training
+from nasjax.encoders.cate import adamw, distinct, evaluation, pretraining, training
 from nasjax.encoders.cate.objective import Terms
 
 TINY = {
@@ -132,7 +132,8 @@ def test_a_step_is_adamw_on_the_mean_over_predicted_operations(whole):
 
 def test_the_rate_rises_and_falls(whole):
     recipe = whole[1]
-    rates = [float(training._rate(recipe, jnp.int32(n), 30)) for n in range(30)]
+    given = recipe.learning_rate, recipe.warmup, 30
+    rates = [float(adamw.rate(jnp.int32(n), *given)) for n in range(30)]
     np.testing.assert_allclose(rates[:3], 0.02 * np.arange(1, 4) / 3, rtol=1e-5)
     np.testing.assert_allclose(rates[3:], 0.02 * np.arange(27, 0, -1) / 27, rtol=1e-5)
 
@@ -166,7 +167,7 @@ def test_released_decays_norms(archs):
     model, recipe = configure("released")
     weights = model.init(KEY)
     for recipe_, kept in ((recipe, ("bias",)), (configure()[1], ("bias", "scale"))):
-        marks = training._decayed(recipe_, weights)
+        marks = adamw.decayed(weights, norms=recipe_.decay_norms)
         expected = sum(
             leaf.size
             for path, leaf in jax.tree_util.tree_leaves_with_path(weights)
