@@ -2,9 +2,9 @@
 
 Equations 4.2 to 4.5 have no norm and no residual. Such a stack does not train at depth
 12: after 150 steps of Adam (rate 1e-3, 128 NAS-Bench-101 cells each, no dropout) masked
-operations cost 1.39 nats and .33 are right, with the pre-norm blocks of
-`core.attention`, which the published code has, 1.04 nats and .48; the first slope of the
-embeddings is 170 times smaller. All variants have these blocks.
+operations cost 1.39 nats and .33 are right. With the pre-norm blocks of
+`core.attention`, which the published code has, it is 1.04 nats and .48, and the first
+slope of the embeddings is 170 times larger. All variants have these blocks.
 """
 
 import functools
