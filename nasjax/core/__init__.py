@@ -13,6 +13,7 @@ __all__ = [
     "arrays",
     "atomic_file",
     "attention",
+    "attention_weights",
     "batching",
     "checkpoint",
     "compilation",

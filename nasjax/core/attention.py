@@ -28,14 +28,14 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from nasjax.core import formulation, hashed_bits
+from nasjax.core import attention_weights as weighing
+from nasjax.core import hashed_bits
 from nasjax.core.types import Array, Key
 
 Params = Any
 
 EPSILON = 1e-5
 """Added to the variance of a layer norm."""
-_MASKED = -1e9
 # Uses of one layer's random bits.
 _ON_WEIGHTS, _ON_ATTENTION, _ON_HIDDEN, _ON_OUTPUT = range(4)
 
@@ -147,7 +147,8 @@ def weights(params: Params, x: Array, mask: Array, *, num_heads: int) -> Array:
     layer = jax.tree.map(lambda leaf: leaf[0], _fold(params["layers"]))
     static = _Static(num_heads, 0.0, True)
     qkv = _linear(layer["qkv"], _normalize(x)[0])
-    return _attend(static, _heads(static, qkv), mask)
+    queries, keys, _ = _heads(static, qkv)
+    return weighing.attend(queries, keys, mask, uniform=True)
 
 
 def _norm(shape: tuple[int, ...]) -> Params:
@@ -196,8 +197,7 @@ def _stack_backward(static: _Static, kept: Any, slope: Array) -> Any:
 
 
 def _seeds(seed: Array, index: Array) -> list[Array]:
-    """Of the uses of a layer. Read from an array they would slow down what uses them:
-    XLA's CPU loops would look them up for every number."""
+    """Of the uses of one layer's bits."""
     return [hashed_bits.fold_in(seed, 4 * index + use) for use in range(4)]
 
 
@@ -211,24 +211,21 @@ def _forward(
     shape = x.shape
     before, scale_before = _normalize(x)
     qkv = _linear(layer["qkv"], before)
-    parts = _heads(static, qkv)
-    attention = _attend(static, parts, mask)
+    queries, keys, values = _heads(static, qkv)
+    attention = weighing.attend(queries, keys, mask, uniform=static.uniform)
     if static.dropout:
-        # A weight that is dropped is stored as a negative one.
-        kept = hashed_bits.bernoulli(
-            seeds[_ON_WEIGHTS], 1 - static.dropout, attention.shape
-        )
-        attention = jnp.where(kept, attention, -attention)
-    read = _read(_survivors(static, attention), parts[2]).reshape(shape)
-    x = x + hashed_bits.drop(
-        seeds[_ON_ATTENTION], static.dropout, _linear(layer["attention_out"], read)
-    )
+        seed, keep = seeds[_ON_WEIGHTS], 1 - static.dropout
+        kept = hashed_bits.bernoulli(seed, keep, attention.shape)
+        attention = weighing.signed(attention, kept)
+    read = weighing.read(weighing.survivors(attention, static.dropout), values)
+    read = read.reshape(shape)
+    added = _linear(layer["attention_out"], read)
+    x = x + hashed_bits.drop(seeds[_ON_ATTENTION], static.dropout, added)
     after, scale_after = _normalize(x)
     hidden = jax.nn.relu(_linear(layer["hidden"], after))
     hidden = hashed_bits.drop(seeds[_ON_HIDDEN], static.dropout, hidden)
-    x = x + hashed_bits.drop(
-        seeds[_ON_OUTPUT], static.dropout, _linear(layer["hidden_out"], hidden)
-    )
+    added = _linear(layer["hidden_out"], hidden)
+    x = x + hashed_bits.drop(seeds[_ON_OUTPUT], static.dropout, added)
     return x, (before, scale_before, qkv, attention, read, after, scale_after, hidden)
 
 
@@ -252,7 +249,15 @@ def _backward(
 
     given = hashed_bits.drop(seeds[_ON_ATTENTION], static.dropout, slope)
     inner, slopes["attention_out"] = _linear_slopes(layer["attention_out"], read, given)
-    inner = _attention_slopes(static, qkv, attention, mask, inner)
+    parts = _heads(static, qkv)
+    inner = weighing.slopes(
+        parts,
+        attention,
+        mask,
+        inner.reshape(parts.shape[1:]),
+        dropout=static.dropout,
+        uniform=static.uniform,
+    ).reshape(qkv.shape)
     inner, slopes["qkv"] = _linear_slopes(layer["qkv"], before, inner)
     return slope + _normalize_slopes(before, scale_before, inner), slopes
 
@@ -284,75 +289,6 @@ def _normalize_slopes(normal: Array, scale: Array, slope: Array) -> Array:
     return scale * (slope - slope.mean(0, keepdims=True) - normal * along)
 
 
-# --------------------------------------------------------------------------- attention
-
-
 def _heads(static: _Static, qkv: Array) -> Array:
     """Queries, keys and values `[3, H, D / H, N, B]` of `[3 D, N, B]`."""
     return qkv.reshape(3, static.num_heads, -1, *qkv.shape[1:])
-
-
-def _attend(static: _Static, parts: Array, mask: Array) -> Array:
-    """Attention weights `[H, N, N, B]`."""
-    queries, keys, _ = parts
-    scores = _products(queries * queries.shape[1] ** -0.5, keys)
-    scores = jnp.where(mask, scores, jnp.asarray(_MASKED, scores.dtype))
-    raised = jnp.exp(scores - scores.max(2, keepdims=True))
-    found = raised / raised.sum(2, keepdims=True)
-    return found if static.uniform else jnp.where(mask, found, 0)
-
-
-def _products(queries: Array, keys: Array) -> Array:
-    """Inner products `[H, N, N, B]` of `[H, D / H, N, B]`.
-
-    XLA's CPU products of many matrices of 7 x 8 numbers are slow; this is a loop over
-    vectors of the batch.
-    """
-    terms = (queries[:, e, :, None] * keys[:, e, None] for e in range(keys.shape[1]))
-    return functools.reduce(jnp.add, terms)
-
-
-def _read(attention: Array, values: Array) -> Array:
-    """Sums `[H, D / H, N, B]` over the columns that rows attend."""
-
-    def read(values: Array, attention: Array) -> Array:
-        columns = range(values.shape[2])
-        terms = (attention[:, None, :, j] * values[:, :, j, None] for j in columns)
-        return functools.reduce(jnp.add, terms)
-
-    # Else every weight is computed anew for each of the D / H numbers it is read for.
-    return formulation.compute_apart(read, values, attention)
-
-
-def _written(attention: Array, slope: Array) -> Array:
-    """Sums over rows: `_read` of the transposed weights."""
-    return _read(jnp.swapaxes(attention, 1, 2), slope)
-
-
-def _survivors(static: _Static, attention: Array) -> Array:
-    """Weights after dropout."""
-    if not static.dropout:
-        return attention
-    return jnp.maximum(attention, 0) / (1 - static.dropout)
-
-
-def _attention_slopes(
-    static: _Static, qkv: Array, attention: Array, mask: Array, slope: Array
-) -> Array:
-    """Of queries, keys and values `[3 D, N, B]`."""
-    queries, keys, values = _heads(static, qkv)
-    slope = slope.reshape(values.shape)
-    inner = _products(slope, values)
-    if static.dropout:
-        inner = jnp.where(attention > 0, inner / (1 - static.dropout), 0)
-    plain = jnp.abs(attention)
-    inner = plain * (inner - (plain * inner).sum(2, keepdims=True))
-    inner = inner * queries.shape[1] ** -0.5
-    if static.uniform:  # weights of rows without a key, which no score moves
-        inner = jnp.where(mask, inner, 0)
-    parts = (
-        _read(inner, keys),
-        _written(inner, queries),
-        _written(_survivors(static, attention), slope),
-    )
-    return jnp.stack(parts).reshape(qkv.shape)

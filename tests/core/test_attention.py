@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from reference import plain_attention as plain
 
-from nasjax.core import attention
+from nasjax.core import attention, formulation
 
 HEADS, WIDTH, NODES, BATCH = 2, 6, 4, 3
 SIZES = attention.Sizes(num_layers=2, width=WIDTH, num_heads=HEADS, hidden=5)
@@ -72,6 +72,27 @@ def _plain_loss(params, x, mask, uniform):
         hidden = jax.nn.relu(linear(norm(x, layer["hidden_norm"]), layer["hidden"]))
         x = x + linear(hidden, layer["hidden_out"])
     return (norm(x, params["norm"]) ** 3).sum()
+
+
+@pytest.mark.parametrize("name", [formulation.LAX, formulation.CPU])
+def test_both_formulations_are_the_same(name):
+    """Products of accelerators and sums of CPUs, forward and backward."""
+
+    def loss(params, x, mask):
+        found = attention.apply(
+            params, x, mask, num_heads=HEADS, key=jax.random.key(5), dropout=0.3
+        )
+        return (found**3).sum()
+
+    with jax.enable_x64(True):
+        params, (x, mask) = random_params(jnp.float64), random_case(jnp.float64)
+        with formulation.use(name):
+            jaxpr = str(jax.make_jaxpr(loss)(params, x, mask))
+            found = jax.jit(jax.value_and_grad(loss))(params, x, mask)
+        expected = jax.jit(jax.value_and_grad(loss))(params, x, mask)
+        assert ("cond" in jaxpr) == (name == formulation.CPU)
+        compare = functools.partial(np.testing.assert_allclose, atol=1e-10)
+        jax.tree.map(compare, found, expected)
 
 
 @pytest.mark.parametrize("uniform", [False, True])

@@ -17,6 +17,7 @@ For example:
 from nasjax.core import lazy
 
 __all__ = [
+    "adamw",
     "distinct",
     "evaluation",
     "forms",

@@ -29,8 +29,8 @@ Step = Callable[[TrainState], tuple[TrainState, Progress]]
 """One part of an epoch."""
 RunParts = Callable[[TrainState, Step, int], TrainState]
 """Runs so many parts from an initial state, or from where it was stopped."""
-# Graphs of one compiled call of the encoder.
-_CHUNK = 256
+# Graphs of one compiled call of the encoder; on CPU their states stay in a cache.
+CHUNK = 256
 
 
 class Corpus(NamedTuple):
@@ -239,13 +239,13 @@ def embeddings(model: PairModel, weights: Weights, archs: Any) -> np.ndarray:
     first, place = distinct.classes(model, archs)
     graphs = to_graphs(model.form, archs[first])
 
-    encode = functools.partial(_embed, weights, model=model)
-    vectors: np.ndarray = batching.map_batched(encode, graphs, _CHUNK)
+    encode = functools.partial(embed_graphs, weights, model=model)
+    vectors: np.ndarray = batching.map_batched(encode, graphs, CHUNK)
     found: np.ndarray = vectors[place]
     return found
 
 
 @functools.partial(jax.jit, static_argnames="model")
-def _embed(weights: Weights, graphs: Graphs, *, model: PairModel) -> Array:
+def embed_graphs(weights: Weights, graphs: Graphs, *, model: PairModel) -> Array:
     inputs = models.read(model, graphs.ops, graphs.adjacency)
     return models.embed(model, weights, inputs)

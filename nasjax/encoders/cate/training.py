@@ -1,7 +1,7 @@
 """Pre-training steps: one compiled loop over the batches of a part of an epoch."""
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -9,20 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 from jax import lax
-from jax.flatten_util import ravel_pytree
 
 from nasjax.core import errors
 from nasjax.core.types import Array, Key
+from nasjax.encoders.cate import adamw, objective, pairs
 from nasjax.encoders.cate import model as models
-from nasjax.encoders.cate import objective, pairs
 from nasjax.encoders.cate.model import PairModel, Weights
 from nasjax.encoders.cate.objective import Terms
 from nasjax.encoders.cate.pairs import Windows
 from nasjax.encoders.stored_graphs import Graphs
-
-# XLA's CPU loops over vectors of other lengths are 8 times slower.
-_BLOCK = 1024
-_BETAS, _EPSILON = (0.9, 0.999), 1e-8
 
 
 class TrainSettings(NamedTuple):
@@ -151,7 +146,7 @@ def _length(recipe: TrainSettings, steps: int) -> int:
 def start(key: Key, model: PairModel) -> TrainState:
     """Before the first step."""
     weights = model.init(key)
-    vector, _ = _ravel(weights)
+    vector, _ = adamw.ravel(weights)
     moments = (jnp.zeros_like(vector), jnp.zeros_like(vector))
     return TrainState(weights, moments, jnp.int32(0))
 
@@ -201,18 +196,22 @@ def _run(
     epoch, first, last = bounds
     keys = jax.random.split(key, 2)
     batches = _batches(keys[0], recipe, data, epoch)
-    vector, unravel = _ravel(state.weights)
-    decayed = _decayed(recipe, state.weights)
+    vector, unravel = adamw.ravel(state.weights)
+    decayed = adamw.decayed(state.weights, norms=recipe.decay_norms)
 
     def step(place: Array, carry: Any) -> Any:
         vector, moments, number, sums = carry
         weights = unravel(vector)
         key_step = jax.random.fold_in(keys[1], number)
         slopes, found = _slopes(key_step, model, recipe, weights, data, batches[place])
-        slope = _ravel(slopes)[0] / jnp.maximum(found.labels, 1)
-        rate = _rate(recipe, number, total)
-        vector, moments = _adamw(
-            recipe, rate, number + 1, vector, slope, moments, decayed
+        slope = adamw.ravel(slopes)[0] / jnp.maximum(found.labels, 1)
+        vector, moments = adamw.step(
+            number + 1,
+            vector,
+            slope,
+            moments,
+            rate=adamw.rate(number, recipe.learning_rate, recipe.warmup, total),
+            decay=recipe.weight_decay * decayed,
         )
         return vector, moments, number + 1, jax.tree.map(jnp.add, sums, found)
 
@@ -286,52 +285,6 @@ def predict(
     inputs = models.read(model, graphs.ops, graphs.adjacency)
     inputs, labels = objective.corrupt(key_corrupt, model, inputs)
     return objective.terms(model, model.logits(weights, inputs, key_dropout), labels)
-
-
-def _rate(recipe: TrainSettings, number: Array, total: int) -> Array:
-    """Of a step, counted from 0."""
-    rising = (number + 1) / recipe.warmup
-    falling = (total - number) / max(total - recipe.warmup, 1)
-    return recipe.learning_rate * jnp.clip(jnp.minimum(rising, falling), 0, 1)
-
-
-def _adamw(
-    recipe: TrainSettings,
-    rate: Array,
-    number: Array,
-    vector: Array,
-    slope: Array,
-    moments: tuple[Array, Array],
-    decayed: Array,
-) -> tuple[Array, tuple[Array, Array]]:
-    """One step, counted from 1 (Loshchilov and Hutter, 2019)."""
-    first = _BETAS[0] * moments[0] + (1 - _BETAS[0]) * slope
-    second = _BETAS[1] * moments[1] + (1 - _BETAS[1]) * slope * slope
-    corrected = [
-        moment / (1 - beta ** number.astype(jnp.float32))
-        for beta, moment in zip(_BETAS, (first, second), strict=True)
-    ]
-    update = corrected[0] / (jnp.sqrt(corrected[1]) + _EPSILON)
-    vector = vector - rate * (update + recipe.weight_decay * decayed * vector)
-    return vector, (first, second)
-
-
-def _decayed(recipe: TrainSettings, weights: Weights) -> Array:
-    """1 where a parameter decays."""
-    kept = ("bias",) if recipe.decay_norms else ("bias", "scale")
-
-    def mark(path: Any, leaf: Array) -> Array:
-        return jnp.full(leaf.shape, float(path[-1].key not in kept), leaf.dtype)
-
-    return _ravel(jax.tree_util.tree_map_with_path(mark, weights))[0]
-
-
-def _ravel(weights: Weights) -> tuple[Array, Callable[[Array], Weights]]:
-    """All parameters as one vector, filled up with zeros to whole blocks, and the way
-    back: an optimizer of many small arrays is slow."""
-    size = sum(leaf.size for leaf in jax.tree.leaves(weights))
-    vector, unravel = ravel_pytree((weights, jnp.zeros(-size % _BLOCK)))
-    return vector, lambda trained: unravel(trained)[0]
 
 
 def make_data(graphs: Graphs, values: np.ndarray, recipe: TrainSettings) -> Data:
