@@ -35,13 +35,11 @@ def get_config(preset: str = "full") -> ml_collections.ConfigDict:
         }
     )
     config.surrogate = ml_collections.ConfigDict({"boosting": "small"})
-    config.surrogates = ("all", "svd_lgb_seeds")
-    config.sample = ml_collections.ConfigDict({"surrogate": "svd_lgb_seeds"})
+    config.surrogates = ("all",)
     if preset == "shipped":
-        config.surrogates = ("svd_lgb_seeds",)
-        config.keep_all_metrics = ("svd_lgb_seeds",)
+        config.surrogates = ("svd_lgb_gkde",)
+        config.keep_all_metrics = ("svd_lgb_gkde",)
     if preset == "smoke":
         config.surrogates = ("svd_lgb_gkde",)
         config.surrogate.num_rounds = 30
-        config.sample.surrogate = "svd_lgb_gkde"
     return config

@@ -13,6 +13,7 @@ only name them. An entry's settings name
     network        "gin", arch2vec's encoder without pre-training, with
                    `network_options`
     capacity       is the budget in queries where it is not given
+    max_epochs     is the benchmark's last where it is not given
 
 and everything else goes to the factory as it stands.
 """
@@ -95,6 +96,8 @@ def make(
     if "features" in known:
         given.setdefault("features", _default_features(kind, inputs.space))
         _name_features(given, inputs.space)
+    if "max_epochs" in known and inputs.benchmark is not None:
+        given.setdefault("max_epochs", int(inputs.benchmark.epochs[-1]))
     if has_open_capacity(kind, given) and inputs.queries:
         given["capacity"] = inputs.queries
     return search.make(kind, inputs.space, **given)
