@@ -16,7 +16,9 @@ def test_the_last_epoch_is_that_of_the_benchmark(name):
     table = nasbench.load("digits201")
     algorithm = experiments.make(name, SPACE, table)
     keys = jax.random.split(jax.random.key(0), 2)
-    history = search.run_trials(keys, algorithm, table.evaluate, budget_epochs=150)
+    history = search.run_trials(
+        keys, algorithm, table.evaluate, budget_epochs=150, last_epoch=30
+    )
     epochs = np.where(history.mask, history.epochs, 0)
     whole = epochs == LAST
     assert epochs.max() < 30 and whole.any()
