@@ -23,7 +23,14 @@ SMALL = {
     "bo_dngo": SIZES,
     "bo_gp": SIZES,
     "latent_dngo": {"num_init": 4, "batch_size": 2, "capacity": 8},
+    "cate_dngo": {"num_init": 4, "batch_size": 2, "capacity": 8},
+    "cate_dngo_ls": {"num_init": 4, "batch_size": 2, "capacity": 8},
+    "asha": {"max_epochs": 9},
+    "hyperband": {"max_epochs": 9},
+    "successive_halving": {"max_epochs": 9},
 }
+DECODING = ("bohb", "dehb")
+"""Those that search the unit cube."""
 
 
 RUN = ("random_search", "regularized_evolution", "local_search", "reinforce")
@@ -100,7 +107,11 @@ def test_an_own_space_is_searched_by_all_that_need_no_graph(name, table):
         with pytest.raises(errors.ConfigError, match="unknown space of arch2vec 'mine"):
             algorithms.make(name, RANGED, candidates=table.archs)
         return
-    given = {"table": table} if name.startswith("latent_") else {}
+    if name in DECODING:
+        with pytest.raises(errors.ConfigError, match="decode"):
+            search.make(name, RANGED, max_epochs=9)
+        return
+    given = {"table": table} if name.startswith(("latent_", "cate_")) else {}
     algorithm = algorithms.make(name, RANGED, **given, **SMALL.get(name, {}))
 
     def run(key):
