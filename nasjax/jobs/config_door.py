@@ -30,7 +30,6 @@ ZERO: Mapping[str, str] = {
     "*.settings.*.num_trials": "as many as the others",
     "arch2vec:num_archs": "all",
     "cate:*.num_archs": "all",
-    "cate:*.settings.*.partners": "as many as the space's",
     "hmnas:data.cutout": "none",
     "*:data.num_classes": "all",
     "*.data.num_classes": "all",
@@ -63,12 +62,13 @@ COUNTS = frozenset(
     """
     ask_ahead batch_size capacity channels chunk_size data.cutout decay_epoch
     early_stopping embedding_size episode_length epoch epochs eval_batch_size
-    first_epochs folds hidden_size image_size keep_every label_epochs layers
+    first_epochs folds hidden_size image_size keep_every label_epochs labels layers
     members num_archs num_best num_burn_in
-    num_cells num_classes num_epochs num_eval num_init num_layers num_members
-    num_modules num_points num_pool num_processes num_rounds num_samples num_seeds
-    num_stacks num_stages num_steps num_test num_threads num_train num_trials num_walks
-    num_words num_workers patch population_size queries random_walk rank
+    num_cells num_classes num_cross_layers num_draws num_epochs num_eval num_init
+    num_layers num_members num_modules num_points num_pool num_processes num_rounds
+    num_samples num_seeds num_stacks num_stages num_steps num_test num_tested
+    num_threads num_train num_trained num_trials num_walks num_words num_workers
+    patch population_size queries random_walk rank
     recalibration_batches report_schedule sample_size schedule stem_channels
     stem_multiplier stem_stride steps table_size train_sample walk_length warmup_epochs
     width window workers

@@ -15,6 +15,7 @@ from nasjax.jobs import config_door, defaults
 JOBS = {
     "launch/hmnas.py": ("hmnas.modes", ["train", "evaluate", "control"]),
     "launch/arch2vec.py": ("arch2vec.pretrain", ["train", "pretrain", "search"]),
+    "launch/cate.py": ("cate.modes", ["pretrain", "encodings", "search"]),
     "launch/nasbench_x11.py": ("nasbench_x11.modes", ["fit", "evaluate", "sample"]),
     "launch/nasbench_x11.py --mode=build": ("nasbench_x11.modes", ["build", "install"]),
     "launch/search.py": ("search.trials", ["trials"]),
