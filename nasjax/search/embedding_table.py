@@ -83,6 +83,14 @@ def visit(table: EmbeddingTable, visited: Array, row: Array) -> Array:
     return visited | (table.groups == table.groups[row])
 
 
+def mark(table: EmbeddingTable, visited: Array, rows: Array) -> Array:
+    """`visit` for several rows `[K]`; those beyond the end are none."""
+    if table.groups is None:
+        return visited.at[rows].set(True, mode="drop")
+    groups = table.groups.at[rows].get(mode="fill", fill_value=-1)
+    return visited | jnp.any(table.groups[:, None] == groups[None], axis=1)
+
+
 def first_rows(key: Key, table: EmbeddingTable, count: int) -> Array:
     """Rows int32 `[count]` of different cells, at random.
 

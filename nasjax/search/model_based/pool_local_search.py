@@ -126,7 +126,7 @@ def dngo_local_search(
         nothing = jnp.zeros(table.archs.shape[0], bool)
         return LocalPoolState(
             Observations.empty(capacity, ()),
-            _mark(table, nothing, first, jnp.ones(num_init, bool)),
+            embedding_table.mark(table, nothing, first),
             first,
             start=jnp.int32(0),
             newest=jnp.int32(0),
@@ -172,11 +172,12 @@ def dngo_local_search(
         proposal = Proposal.batch(
             table.archs[rows], trial=seen.upcoming(batch_size), mask=used
         )
+        taken = jnp.where(used, rows, state.visited.shape[0])
         by_model = ~turn & (place[-1] >= num_init)
         improved = seen.best > state.best
         return proposal, state.replace(
             observations=seen.ask(rows, used),
-            visited=_mark(table, state.visited, rows, used),
+            visited=embedding_table.mark(table, state.visited, taken),
             newest=jnp.where(by_model, seen.asked, state.newest),
             is_local=by_model & local,
             best=jnp.where(by_model, jnp.maximum(seen.best, state.best), state.best),
@@ -228,7 +229,7 @@ def _begin_again(
     seen, num_init = state.observations, state.first.shape[0]
     scores = embedding_table.lots(key, state.visited.shape[0]).astype(jnp.float32)
     first, _ = pool_search.highest_cells(key, table, scores, state.visited, num_init)
-    met = _mark(table, state.visited, first, jnp.full(num_init, True))
+    met = embedding_table.mark(table, state.visited, first)
     valid = jnp.where(again, -jnp.inf, seen.valid)
     return state.replace(
         observations=seen.replace(valid=valid),
@@ -239,12 +240,3 @@ def _begin_again(
         is_local=state.is_local & ~again,
         stale=jnp.where(again, 0, state.stale),
     )
-
-
-def _mark(table: EmbeddingTable, visited: Array, rows: Array, used: Array) -> Array:
-    """With all rows visited that are a cell of `rows` `[K]`, where `used` `[K]`."""
-    if table.groups is None:
-        rows = jnp.where(used, rows, visited.shape[0])
-        return visited.at[rows].set(True, mode="drop")
-    groups = jnp.where(used, table.groups[rows], -1)
-    return visited | jnp.any(table.groups[:, None] == groups[None], axis=1)

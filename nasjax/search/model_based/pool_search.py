@@ -95,12 +95,7 @@ def search_pool(
 
     def mark(table: EmbeddingTable, visited: Array, rows: Array) -> Array:
         """With rows `[K]` visited; those beyond the end are none."""
-        if repeats:
-            return visited
-        if table.groups is None:
-            return visited.at[rows].set(True, mode="drop")
-        groups = table.groups.at[rows].get(mode="fill", fill_value=-1)
-        return visited | jnp.any(table.groups[:, None] == groups[None], axis=1)
+        return visited if repeats else embedding_table.mark(table, visited, rows)
 
     def choose(
         key: Key, table: EmbeddingTable, state: PoolState
